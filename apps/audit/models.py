@@ -1,0 +1,75 @@
+"""The tables of the append-only log. Nothing here refers to another table of the site (DESIGN §3)."""
+
+from django.db import models
+
+
+class Entry(models.Model):
+    """One event, as the exact bytes that are hashed into the log. Written in the transaction of the change it records."""
+
+    created_at = models.DateTimeField()
+    event = models.CharField(max_length=48)
+    about = models.CharField(max_length=32)  # handle of a request or a subject, or "" for the site itself
+    actor = models.CharField(max_length=32)  # handle
+    role = models.CharField(max_length=16)
+    data = models.BinaryField()  # canonical JSON: what is hashed
+
+    class Meta:
+        verbose_name_plural = "entries"
+        indexes = [
+            models.Index(fields=["about", "id"]),
+            models.Index(fields=["event", "id"]),
+            models.Index(fields=["actor", "id"]),
+            models.Index(fields=["created_at", "id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"
+
+
+class Pending(models.Model):
+    """An entry that the sequencer has not yet given an index."""
+
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, primary_key=True, related_name="pending")
+
+    def __str__(self) -> str:
+        return f"pending {self.pk}"
+
+
+class Leaf(models.Model):
+    """The place of an entry in the log: contiguous indices from 0, append-only."""
+
+    index = models.BigIntegerField(primary_key=True)
+    entry = models.OneToOneField(Entry, on_delete=models.PROTECT, related_name="leaf")
+    leaf_hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        verbose_name_plural = "leaves"
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class Tile(models.Model):
+    """A full tile of 256 hashes of one level, kept so that one proof reads O(log n) rows (C2SP tlog-tiles)."""
+
+    level = models.PositiveSmallIntegerField()
+    index = models.BigIntegerField()
+    hashes = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["level", "index"], name="audit_tile_once")]
+
+    def __str__(self) -> str:
+        return f"tile {self.level}/{self.index}"
+
+
+class Checkpoint(models.Model):
+    """A signed statement of the size and root of the log (C2SP tlog-checkpoint)."""
+
+    size = models.BigIntegerField(primary_key=True)
+    root = models.BinaryField(max_length=32)
+    note = models.TextField()
+    signed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.size}"

@@ -1,0 +1,116 @@
+"""What every kind of place can do. One module for each kind; no shared base class (DESIGN §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request is about, in every form in which some place may know them.
+
+    `values` are (kind, value) pairs such as ("email", "ada@example.org"), ("user_id", "42"). After the keys are gone
+    they come from the copy under the request key.
+    """
+
+    subject_id: UUID
+    account_id: UUID | None
+    request_id: UUID | None
+    values: tuple[tuple[str, str], ...] = ()
+
+    def of_kind(self, kind: str) -> list[str]:
+        return [value for name, value in self.values if name == kind]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which part is asked for; dates are inclusive, None is open. An erasure is always of everything."""
+
+    since: date | None = None
+    until: date | None = None
+    formats: tuple[str, ...] = ("html", "json")  # of an access archive: html, json, txt, csv
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class Health:
+    """The answer of a connection test."""
+
+    is_reachable: bool
+    message: str  # plain words, no credentials
+    horizon_days: int | None = 0  # until an erased copy is really gone (versions, soft delete …); None: unknown
+    problems: tuple[str, ...] = ()  # missing permissions, locks
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that will keep an erasure from being complete, found before anything is touched."""
+
+    reason: str  # of apps.locations.reasons
+    count: int = 1
+    until: date | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something held, not yet read. `name` may be personal: never logged, never on staff's pages."""
+
+    name: str
+    kind: str  # "conversation", "object", "file", "row" …
+    size: int | None = None
+    modified: datetime | None = None
+
+
+@dataclass
+class Entry:
+    """A file, or a piece of one, for an access archive.
+
+    `name` is generated, relative to the place's folder, ASCII, without personal data. `part`: "whole"; or "piece" … "last"
+    for a file that is written over several batches (pieces of one name come in order; other entries may come between).
+    `cursor`: where to go on after this entry, given back to `export`; a batch may end after any entry.
+    """
+
+    name: str
+    media_type: str
+    chunks: Iterable[bytes]
+    cursor: str
+    part: str = "whole"
+    count: int = 1  # how many items (conversations, objects) this entry completes; 0 for a by-product
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A batch of an erasure that is done. A repeat after a crash erases 0, so `remaining` is the proof."""
+
+    erased: int
+    cursor: str
+    counts: dict[str, int] = field(default_factory=dict)  # by kind, e.g. {"objects": 10, "versions": 14}
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """The second look: what is still there, why, and until when."""
+
+    count: int
+    reason: str = ""  # of apps.locations.reasons; "" when nothing stays
+    until: date | None = None
+
+
+class Connector(Protocol):
+    """Made from the place's configuration (a dict). Errors: those of apps.locations.errors, never a provider's own."""
+
+    def check(self) -> Health: ...
+
+    def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]: ...
+
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]: ...
+
+    def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]: ...
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]: ...
+
+    def remaining(self, who: Identity, scope: Scope) -> Remaining: ...

@@ -1,0 +1,26 @@
+"""What can go wrong with a place."""
+
+
+class LocationError(Exception):
+    """Base. `str()` is in plain words and holds no credentials, names or content."""
+
+
+class Unavailable(LocationError):
+    """The place does not answer, or not now. The step waits and tries again by itself."""
+
+
+class Refused(LocationError):
+    """The place answers and says no (credentials, permissions, misconfiguration). A person is needed."""
+
+
+class Blocked(LocationError):
+    """The place may not let go yet (lock, hold, retention). `until` is a date or None."""
+
+    def __init__(self, reason: str, until: object = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.until = until
+
+
+class StorageFull(LocationError):
+    """Nothing more can be written. The step fails with this reason; the next try may succeed."""

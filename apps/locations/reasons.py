@@ -1,0 +1,19 @@
+"""Why a step is not done: a closed list, so that the log, the pages and the receipt can say it in every language."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Reason(models.TextChoices):
+    UNREACHABLE = "unreachable", _("The place does not answer")
+    REFUSED = "refused", _("The place refuses us: its settings need a person")
+    DISABLED = "disabled", _("The place is switched off: a person has to look")
+    OBJECT_LOCK = "object_lock", _("Locked by the storage until a date")
+    LEGAL_HOLD = "legal_hold", _("Kept because the law demands it")
+    RETENTION_POLICY = "retention_policy", _("Kept by a retention policy of the place")
+    CANNOT_DELETE = "cannot_delete", _("The place keeps some items although we asked it to delete them")
+    STORAGE_FULL = "storage_full", _("There is no room left to write")
+    TOO_MANY_ATTEMPTS = "too_many_attempts", _("It failed too often: a person has to look")
+    STILL_THERE = "still_there", _("Something was found again at the second look")
+    NOT_SIGNED = "not_signed", _("The log could not be signed in time")
+    WAITS_FOR_ARCHIVE = "waits_for_archive", _("Waits until you have your copy")

@@ -1,0 +1,235 @@
+"""Settings of the site. Everything that differs between installations comes from the environment (config/env.py)."""
+
+from pathlib import Path
+
+from django.utils.translation import gettext_lazy as _
+
+from config import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))  # everything that a single machine keeps
+
+DEBUG = False
+SECRET_KEY = env.text("SECRET_KEY")
+LOG_SIGNING_KEY = env.text("LOG_SIGNING_KEY")  # Ed25519 seed, 32 bytes in base64
+ARCHIVE_SIGNING_KEY = env.text("ARCHIVE_SIGNING_KEY")
+SITE_URL = env.text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+SAMPLE_SITE = env.flag("SAMPLE_SITE", False)  # sample people exist; only ever on loopback
+COMMAND_LINE_APPROVAL = env.flag("COMMAND_LINE_APPROVAL", False)
+ORGANISATION_NAME = env.text("ORGANISATION_NAME", "Larkspur")
+PRIVACY_CONTACT = env.text("PRIVACY_CONTACT", "dpo@larkspur.example")
+ORGANISATION_ADDRESS = env.text("ORGANISATION_ADDRESS", "Larkspur, Sample Street 1, 10115 Berlin, Germany")
+SUPERVISORY_AUTHORITY_URL = env.text("SUPERVISORY_AUTHORITY_URL", "https://www.bfdi.bund.de/")
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+_https = SITE_URL.startswith("https://")
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "apps.audit",
+    "apps.keys",
+    "apps.mail",
+    "apps.accounts",
+    "apps.locations",
+    "apps.archives",
+    "apps.records",
+    "apps.requests",
+    "apps.portal",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "apps.portal.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "apps.portal.middleware.TimeZoneMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "apps.portal.context.organisation",
+            ],
+        },
+    }
+]
+
+# Two databases: what is held, and the wrapped keys that open it (DESIGN §2).
+DATABASES = {
+    "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'records.sqlite3'}"),
+    "keys": env.database("KEYS_DATABASE_URL", f"sqlite:///{DATA_DIR / 'keys' / 'keys.sqlite3'}"),
+}
+DATABASE_ROUTERS = ["config.routers.KeysRouter"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Keys
+MASTER_KEY_DIR = Path(env.text("MASTER_KEY_DIR", str(DATA_DIR / "master-keys")))
+
+# The audit log
+AUDIT_ORIGIN = env.text("AUDIT_ORIGIN", SITE_URL.split("://", 1)[1] + "/audit/log")
+TILES_DIR = Path(env.text("TILES_DIR", str(DATA_DIR / "tiles")))  # outside both databases
+
+# Storages: attachments, archives, uploads. All that lies there is sealed.
+STORAGE_URL = env.text("STORAGE_URL", f"file://{DATA_DIR / 'storage'}")
+STORAGES = {
+    "default": env.storage("STORAGE_URL", STORAGE_URL),
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# Places: one connector module for each kind (DESIGN §4)
+CONNECTORS = {
+    "records": "apps.records.connector.RecordsConnector",
+    "account": "apps.requests.connector.AccountConnector",
+    "archives": "apps.archives.connector.ArchivesConnector",
+    "files": "apps.locations.connectors.files.FilesConnector",
+    "s3": "apps.locations.connectors.s3.S3Connector",
+}
+OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
+
+# Work in the background
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_TRANSPORT_OPTIONS = env.broker_options(CELERY_BROKER_URL, DATA_DIR / "broker")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_TIME_LIMIT = 300  # < STEP_LEASE_SECONDS < visibility timeout
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+STEP_LEASE_SECONDS = 600
+STEP_BATCH_SECONDS = 60  # the longest unit of work, and so the longest that a key stays in memory
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "reconcile": {"task": "apps.requests.tasks.reconcile", "schedule": 30.0},
+    "send-letters": {"task": "apps.mail.tasks.send_due_letters", "schedule": 30.0},
+    "sequence": {"task": "apps.audit.tasks.sequence_entries", "schedule": 5.0},
+    "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
+}
+
+# Sign-in
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "portal:privacy"
+ACCOUNT_LOGOUT_REDIRECT_URL = "portal:home"
+ACCOUNT_ADAPTER = "apps.accounts.adapter.AccountAdapter"
+MFA_ADAPTER = "apps.accounts.adapter.MfaAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = ORGANISATION_NAME
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _https
+USERSESSIONS_TRACK_ACTIVITY = True
+
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", _https)
+SECURE_HSTS_SECONDS = 31536000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_PROXY", False) else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+CACHES = env.cache("CACHE_URL", "locmem://")
+
+# Mail: EMAIL_URL=smtp://user:password@host:587?tls=1, or a folder of this machine (sample site).
+EMAIL_BACKEND, EMAIL_SETTINGS = env.email("EMAIL_URL", f"folder://{DATA_DIR / 'mailbox'}")
+EMAIL_HOST = EMAIL_SETTINGS.get("host", "")
+EMAIL_PORT = EMAIL_SETTINGS.get("port", 25)
+EMAIL_HOST_USER = EMAIL_SETTINGS.get("user", "")
+EMAIL_HOST_PASSWORD = EMAIL_SETTINGS.get("password", "")
+EMAIL_USE_TLS = EMAIL_SETTINGS.get("tls", False)
+EMAIL_USE_SSL = EMAIL_SETTINGS.get("ssl", False)
+EMAIL_FILE_PATH = EMAIL_SETTINGS.get("folder")
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL", PRIVACY_CONTACT)
+
+# Requests: the operator's policy
+ERASURE_COOLING_OFF_DAYS = env.number("ERASURE_COOLING_OFF_DAYS", 3)
+SECOND_APPROVER_ABOVE_CONVERSATIONS = env.number("SECOND_APPROVER_ABOVE_CONVERSATIONS", 0)
+AUTOMATIC_ACCESS_APPROVAL = env.flag("AUTOMATIC_ACCESS_APPROVAL", True)
+ARCHIVE_LIFETIME_DAYS = env.number("ARCHIVE_LIFETIME_DAYS", 14, least=1)
+REQUEST_RETENTION_MONTHS = env.number("REQUEST_RETENTION_MONTHS", 24, least=24)  # 11 CCR 7101: at least 24 months
+DEFAULT_REGIME = env.text("DEFAULT_REGIME", "gdpr")
+HOLIDAYS_COUNTRY = env.text("HOLIDAYS_COUNTRY", "DE")
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+USE_I18N = True
+USE_TZ = True
+
+UNFOLD = {
+    "SITE_TITLE": f"{ORGANISATION_NAME} privacy",
+    "SITE_HEADER": _("Privacy requests"),
+    "DASHBOARD_CALLBACK": "apps.requests.dashboard.dashboard",
+    "COLORS": {
+        "primary": {
+            "50": "#e7f1f4", "100": "#d3e6ec", "200": "#b0deeb", "300": "#86c9dc", "400": "#3f8ea8", "500": "#1b6a84",
+            "600": "#0b5269", "700": "#07475b", "800": "#073a4c", "900": "#072f3d", "950": "#07222c",
+        }
+    },
+}  # fmt: skip
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+}
