@@ -1,17 +1,27 @@
-"""What every test shares: an installation of its own in a temporary folder, and time that can be moved."""
+"""What every test shares."""
 
 from __future__ import annotations
 
-import base64
-import os
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-# Before Django reads its settings: each worker process of the test run has its own folder and keys.
-_folder = Path(tempfile.mkdtemp(prefix="habeas-test-"))
-os.environ.setdefault("DATA_DIR", str(_folder))
-os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 40)
-os.environ.setdefault("LOG_SIGNING_KEY", base64.b64encode(b"L" * 32).decode())
-os.environ.setdefault("ARCHIVE_SIGNING_KEY", base64.b64encode(b"A" * 32).decode())
-os.environ.setdefault("CELERY_BROKER_URL", "memory://")
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+import pytest
+from django.db import connection
+from django.test import TransactionTestCase
+
+from apps.audit import triggers
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _flush_past_the_triggers() -> Iterator[None]:
+    """Let a test with real transactions empty the tables afterwards: the log's triggers refuse that, rightly."""
+    teardown = TransactionTestCase._fixture_teardown
+
+    def without_triggers(self: Any) -> None:
+        triggers.remove(connection)
+        teardown(self)
+        triggers.install(connection)
+
+    TransactionTestCase._fixture_teardown = without_triggers
+    yield
+    TransactionTestCase._fixture_teardown = teardown
