@@ -34,8 +34,9 @@ ENDED = (Status.COMPLETED, Status.REFUSED, Status.WITHDRAWN, Status.LAPSED)
 class PrivacyRequest(models.Model):
     """One request of one person.
 
-    received → verifying → in_review → approved → (cooling_off) → running → completed | partly_completed → completed
-    any state before running → refused | withdrawn | lapsed. Each change is a compare-and-set with its audit entry.
+    (received →) verifying → in_review → approved → (cooling_off) → running → completed | partly_completed → completed
+    verifying, in_review → refused | lapsed. Anything that has not ended → withdrawn, an erasure only until its intent to
+    destroy the keys is in the log. Each change is a compare-and-set with its audit entry.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -51,12 +52,15 @@ class PrivacyRequest(models.Model):
     identity_level = models.CharField(max_length=20, default="none")  # none, reasonable, reasonably_high
     language = models.CharField(max_length=16, default="en")
     time_zone = models.CharField(max_length=64, default="UTC")
+    ground = models.CharField(max_length=32, blank=True)  # of a refusal (regimes.py)
     sealed = models.BinaryField(null=True)  # contact, scope, note; later identities, manifest: under the request key
     received_at = models.DateTimeField()
     due_on = models.DateField(db_index=True)  # the earliest clock
     cooling_off_until = models.DateTimeField(null=True)
     waives_archive_first = models.BooleanField(default=False)  # erase without waiting for an open access request
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    asked_at = models.DateTimeField(null=True)  # the person was asked whether the erasure may go on without their copy
+    alerted_at = models.DateTimeField(null=True)  # staff were told that a place does not answer and the deadline is near
     is_destroyed = models.BooleanField(default=False)  # the keys are gone: every later step only goes forward
     unreadable_at = models.DateTimeField(null=True)  # T0
     ended_at = models.DateTimeField(null=True)
@@ -143,11 +147,15 @@ class Step(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)  # claims since the last committed cursor
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
-    cursor = models.TextField(blank=True)  # opaque to the engine; holds ids only, never content
+    sealed_cursor = models.BinaryField(null=True)  # opaque to the engine; may name a path, so under the request key
+    worker = models.CharField(max_length=120, blank=True)  # the process that holds the lease (workers.py)
+    intent_entry = models.BigIntegerField(null=True)  # the entry that announced what cannot be undone
     found = models.PositiveIntegerField(null=True)
     done_count = models.PositiveIntegerField(default=0)
+    counts = models.JSONField(default=dict)  # what was done, by kind: {"conversations": 213, "messages": 9251}
     remaining = models.PositiveIntegerField(null=True)  # the second look
     reason = models.CharField(max_length=48, blank=True)  # closed list: reasons.py
+    until = models.DateField(null=True)  # until when the place may not let go
     next_try_at = models.DateTimeField(null=True)
     blocked_since = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
@@ -166,10 +174,14 @@ class Step(models.Model):
 class Message(models.Model):
     """What the person and the staff write to each other about a request; sealed under the request key."""
 
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.ForeignKey(PrivacyRequest, on_delete=models.CASCADE, related_name="messages")
     is_from_person = models.BooleanField()
     sealed = models.BinaryField()
     sent_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["request", "sent_at"])]
 
     def __str__(self) -> str:
         return f"message {self.pk}"
@@ -197,6 +209,7 @@ class Receipt(models.Model):
 
     request = models.ForeignKey(PrivacyRequest, on_delete=models.CASCADE, related_name="receipts")
     number = models.PositiveSmallIntegerField(default=1)
+    is_final = models.BooleanField(default=True)  # False: a place is still blocked, another receipt follows
     sealed_body = models.BinaryField()  # canonical JSON, under the request key
     body_sha256 = models.BinaryField(max_length=32)
     entry_id = models.BigIntegerField()
@@ -214,15 +227,16 @@ class Intake(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     key_id = models.UUIDField()  # becomes the request key
-    sealed = models.BinaryField()  # e-mail, name, data points, kind, note
+    handle = models.CharField(max_length=32, unique=True)
+    sealed = models.BinaryField()  # e-mail, name, data points, scope, note: under the request key
     kind = models.CharField(max_length=16, choices=Kind.choices)
     regime = models.CharField(max_length=16)
     language = models.CharField(max_length=16, default="en")
+    time_zone = models.CharField(max_length=64, default="UTC")
     reference = models.CharField(max_length=16, unique=True)
     code_hash = models.BinaryField(max_length=32)
-    link_hash = models.BinaryField(max_length=32, null=True)  # single use; GET shows, POST consumes
-    link_expires_at = models.DateTimeField(null=True)
-    confirmed_at = models.DateTimeField(null=True)
+    link_hash = models.BinaryField(max_length=32, null=True, unique=True)  # single use; GET shows, POST consumes
+    link_expires_at = models.DateTimeField(null=True)  # set when the worker has written the letter
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -1,0 +1,73 @@
+"""What can be wrong with a request. No message holds a name, an address or content."""
+
+
+class RequestError(Exception):
+    """Base of the errors of this package."""
+
+
+class UnknownRegime(RequestError):
+    """No such regime in regimes.py."""
+
+
+class UnknownKind(RequestError):
+    """The regime gives no such right."""
+
+
+class UnknownGround(RequestError):
+    """The regime knows no such ground for refusing a request of this kind."""
+
+
+class WrongStatus(RequestError):
+    """The request is not in a state that allows this, or not any more. Load it again and look."""
+
+
+class NoLocation(RequestError):
+    """There is no place at all: "every place is done" would be true of none. Run `migrate`, which makes our own."""
+
+
+class IdentityTooLow(RequestError):
+    """The identity has not been checked as far as the regime asks for this kind of request."""
+
+
+class SamePerson(RequestError):
+    """The second approval must come from somebody who did not give the first."""
+
+
+class SecondApproverWanted(RequestError):
+    """The second approval needs the permission `requests.approve_erasure_second`."""
+
+
+class ErasureBegun(RequestError):
+    """The intent to destroy the keys is in the log: from there it only goes forward."""
+
+
+class TooLate(RequestError):
+    """The first period is over: an extension had to be told inside it."""
+
+
+class AlreadyExtended(RequestError):
+    """A deadline is extended once."""
+
+
+class EmptyText(RequestError):
+    """A reason or a message that the person will read is wanted, and it is empty."""
+
+
+class TooLarge(RequestError):
+    """The document is larger than we take."""
+
+
+class LinkUsedOrExpired(RequestError):
+    """No such link, or not any more."""
+
+
+class RecordErased(RequestError):
+    """The request's retention is over and its key destroyed: nothing but dates is left."""
+
+
+class NotApprovable(RequestError):
+    """Approving on the command line is switched off (COMMAND_LINE_APPROVAL)."""
+
+
+class LostClaim(RequestError):
+    """Another worker has taken the step over: whatever this one did since its last commit is not recorded."""
