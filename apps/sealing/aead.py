@@ -71,7 +71,7 @@ class Box:
         nonce = os.urandom(NONCE_SIZE)
         return VERSION + nonce + self._aead.encrypt(nonce, plaintext, VERSION + context)
 
-    def unseal(self, sealed: bytes, *, context: bytes) -> bytes:
+    def unseal(self, sealed: bytes | memoryview, *, context: bytes) -> bytes:
         """Open what `seal` made; raises DecryptionError for a wrong key, a wrong context or changed bytes."""
         sealed = bytes(sealed)  # PostgreSQL's driver gives memoryviews
         if len(sealed) < HEADER_SIZE + TAG_SIZE or sealed[:1] != VERSION:
@@ -87,7 +87,7 @@ def seal(key: bytes, plaintext: bytes, *, context: bytes) -> bytes:
     return Box(key).seal(plaintext, context=context)
 
 
-def unseal(key: bytes, sealed: bytes, *, context: bytes) -> bytes:
+def unseal(key: bytes, sealed: bytes | memoryview, *, context: bytes) -> bytes:
     """Open what `seal` made; raises DecryptionError for a wrong key, a wrong context or changed bytes."""
     return Box(key).unseal(sealed, context=context)
 
@@ -100,7 +100,7 @@ def wrap_key(key: bytes, inner: bytes, *, context: bytes) -> bytes:
     return VERSION + cipher.update(inner) + cipher.finalize()
 
 
-def unwrap_key(key: bytes, wrapped: bytes, *, context: bytes) -> bytes:
+def unwrap_key(key: bytes, wrapped: bytes | memoryview, *, context: bytes) -> bytes:
     """Open what `wrap_key` made; raises DecryptionError for a wrong key, a wrong context or changed bytes."""
     check_key(key)
     wrapped = bytes(wrapped)

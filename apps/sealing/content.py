@@ -61,7 +61,7 @@ def seal_json(box: Box | bytes, value: Any, *, context: bytes) -> bytes:
     return _box(box).seal(pack(value), context=context)
 
 
-def unseal_json(box: Box | bytes, sealed: bytes, *, context: bytes) -> Any:
+def unseal_json(box: Box | bytes, sealed: bytes | memoryview, *, context: bytes) -> Any:
     """Open and unpack what `seal_json` made; raises DecryptionError for anything else."""
     return unpack(_box(box).unseal(sealed, context=context))
 
