@@ -8,6 +8,8 @@ class Reason(models.TextChoices):
     UNREACHABLE = "unreachable", _("The place does not answer")
     REFUSED = "refused", _("The place refuses us: its settings need a person")
     DISABLED = "disabled", _("The place is switched off: a person has to look")
+    NO_IDENTITY = "no_identity", _("The place knows people by something we do not know of this person")
+    HARD_LINK = "hard_link", _("The same file has another name outside the person's folder")
     OBJECT_LOCK = "object_lock", _("Locked by the storage until a date")
     LEGAL_HOLD = "legal_hold", _("Kept because the law demands it")
     RETENTION_POLICY = "retention_policy", _("Kept by a retention policy of the place")

@@ -1,0 +1,310 @@
+"""Local files: a folder of this machine in which each person has a path.
+
+Everything is reached through open directories (openat(2), O_NOFOLLOW), so that a symbolic link can neither lead the
+export outside nor the erasure to another person. A link itself is removed; what it points to is not touched. A file
+with another name elsewhere (hard link) is left and reported: removing one of its names would not remove it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.cursors import BYTES_DONE, END, Cursor
+from apps.locations.errors import Refused, Unavailable
+from apps.locations.fields import PathTemplatesField
+from apps.locations.paths import generated_name, resolve
+from apps.locations.reasons import Reason
+
+PIECE_SIZE = 32 * 1024 * 1024  # a large file crosses batches in pieces
+CHUNK_SIZE = 256 * 1024
+ERASED_PER_PROGRESS = 500
+INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ConfigForm(forms.Form):
+    root = forms.CharField(
+        label=gettext_lazy("Folder"), help_text=gettext_lazy("An absolute path on the machine of the workers.")
+    )
+    templates = PathTemplatesField()
+
+    def clean_root(self) -> str:
+        root = str(self.cleaned_data["root"])
+        if not root.startswith("/") or ".." in root.split("/") or root.strip("/") == "":
+            raise ValidationError(_("Write an absolute path, as in /srv/exports, and not the root of the machine."))
+        return root
+
+
+@dataclass(frozen=True)
+class Found:
+    """One name below the root: its path, and what lstat(2) says."""
+
+    path: str
+    info: os.stat_result
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.info.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.info.st_mode)
+
+
+class FilesConnector:
+    label = gettext_lazy("Local files")
+    ConfigForm = ConfigForm
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.root = str(config["root"])
+        self.templates: list[str] = config["templates"]
+
+    def check(self) -> Health:
+        with self._open_root() as root:
+            problems = (
+                ()
+                if os.access(".", os.W_OK, dir_fd=root)
+                else (_("Nothing can be erased here: the folder is read-only."),)
+            )
+        return Health(is_reachable=True, message=_("The folder can be read."), horizon_days=0, problems=problems)
+
+    def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
+        shared = sum(1 for _found in self._held(who))
+        return [Obstacle(Reason.HARD_LINK, count=shared)] if shared else []
+
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        for found in self._walk(who):
+            modified = datetime.fromtimestamp(found.info.st_mtime, UTC)
+            yield Item(name=found.path, kind="file", size=found.info.st_size, modified=modified)
+
+    def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
+        """Yield each file and a line of index.jsonl that gives its own name; symbolic links are named, not followed."""
+        at = Cursor.read(cursor)
+        if at.path == END:
+            return
+        number = at.number
+        with self._open_root() as root:
+            for found in self._walk(who, after=at.path):
+                resumed = found.path == at.path
+                if resumed and at.offset == 0:
+                    continue
+                number += 0 if resumed else 1
+                name = generated_name(number, found.path)
+                if found.is_file and not (resumed and at.offset == BYTES_DONE):
+                    yield from self._file_entries(root, found, name, number, at.offset if resumed else 0)
+                index = orjson.dumps(_described(found, name), option=orjson.OPT_APPEND_NEWLINE)
+                done = Cursor(number, found.path, 0)
+                yield Entry(INDEX_NAME, INDEX_TYPE, [index], done.text, part="piece", count=0 if found.is_file else 1)
+        if number:
+            yield Entry(INDEX_NAME, INDEX_TYPE, [], Cursor(number, END, 0).text, part="last", count=0)
+
+    def _file_entries(self, root: int, found: Found, name: str, number: int, start: int) -> Iterator[Entry]:
+        size = found.info.st_size
+        while True:
+            stop = min(start + PIECE_SIZE, size)
+            is_last = stop >= size
+            part = ("whole" if start == 0 else "last") if is_last else "piece"
+            cursor = Cursor(number, found.path, BYTES_DONE if is_last else stop)
+            chunks = self._read(root, found.path, start, stop)
+            yield Entry(name, "application/octet-stream", chunks, cursor.text, part=part, count=1 if is_last else 0)
+            if is_last:
+                return
+            start = stop
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        """Remove every name below the person's paths, then the folders left empty. A repeat finds what is left."""
+        kept = {found.path for found in self._held(who)}
+        erased = 0
+        with self._open_root() as root:
+            for found in self._walk(who):
+                if found.path in kept:
+                    continue
+                self._unlink(root, found.path)
+                erased += 1
+                if erased == ERASED_PER_PROGRESS:
+                    yield Progress(erased, "", {"files": erased})
+                    erased = 0
+            for path in resolve(self.templates, who):
+                if path.endswith("/"):
+                    self._remove_empty(root, path.strip("/"))
+        if erased:
+            yield Progress(erased, "", {"files": erased})
+
+    def remaining(self, who: Identity, scope: Scope) -> Remaining:
+        held = sum(1 for _found in self._held(who))
+        count = sum(1 for _found in self._walk(who))
+        if count == 0:
+            return Remaining(0)
+        return Remaining(count, Reason.HARD_LINK if held == count else Reason.STILL_THERE)
+
+    # Below: the walk.
+
+    @contextmanager
+    def _open_root(self) -> Iterator[int]:
+        try:
+            root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Unavailable("The folder is not there; is the disk mounted?") from None
+        except NotADirectoryError:
+            raise Refused("The path is not a folder.") from None
+        except PermissionError:
+            raise Refused("The folder may not be read.") from None
+        except OSError as error:
+            raise Unavailable(f"The folder cannot be opened ({errno.errorcode.get(error.errno or 0)}).") from None
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+    @contextmanager
+    def _open_folder(self, root: int, path: str) -> Iterator[int | None]:
+        """Open a folder below the root part by part, following no link; None when it is not there."""
+        with ExitStack() as opened:
+            current = root
+            for part in [part for part in path.split("/") if part]:
+                try:
+                    current = os.open(part, FOLDER_FLAGS, dir_fd=current)
+                except FileNotFoundError:
+                    yield None
+                    return
+                except OSError as error:
+                    raise _refusal(error) from None
+                opened.callback(os.close, current)
+            yield current
+
+    def _walk(self, who: Identity, after: str = "") -> Iterator[Found]:
+        """Yield every name that is not a folder, in one fixed order; with `after`, from that path on."""
+        with self._open_root() as root:
+            for path in sorted(resolve(self.templates, who), key=_order):
+                folder, _slash, name = path.rpartition("/")
+                with self._open_folder(root, folder) as opened:
+                    if opened is None:
+                        continue
+                    below = self._below(opened, folder) if path.endswith("/") else self._single(opened, folder, name)
+                    for found in below:
+                        if not after or _order(found.path) >= _order(after):
+                            yield found
+
+    def _single(self, folder: int, path: str, name: str) -> Iterator[Found]:
+        try:
+            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _refusal(error) from None
+        if stat.S_ISDIR(info.st_mode):
+            raise Refused("A folder stands where the template names a file.")
+        yield Found(f"{path}/{name}".lstrip("/"), info)
+
+    def _below(self, folder: int, path: str) -> Iterator[Found]:
+        with os.scandir(folder) as entries:
+            names = sorted((os.fsdecode(entry.name), entry.stat(follow_symlinks=False)) for entry in entries)
+        for name, info in names:
+            below = f"{path}/{name}".lstrip("/")
+            if not stat.S_ISDIR(info.st_mode):
+                yield Found(below, info)
+                continue
+            try:
+                opened = os.open(name, FOLDER_FLAGS, dir_fd=folder)
+            except FileNotFoundError:
+                continue  # went away meanwhile
+            except OSError as error:
+                raise _refusal(error) from None
+            try:
+                yield from self._below(opened, below)
+            finally:
+                os.close(opened)
+
+    def _held(self, who: Identity) -> Iterator[Found]:
+        """Yield the files that have another name outside the person's paths (hard links)."""
+        names: dict[tuple[int, int], list[Found]] = {}
+        for found in self._walk(who):
+            if found.is_file and found.info.st_nlink > 1:
+                names.setdefault((found.info.st_dev, found.info.st_ino), []).append(found)
+        for same in names.values():
+            if len(same) < same[0].info.st_nlink:
+                yield from same
+
+    def _read(self, root: int, path: str, start: int, stop: int) -> Iterator[bytes]:
+        folder, _slash, name = path.rpartition("/")
+        with self._open_folder(root, folder) as opened:
+            if opened is None:
+                raise Unavailable("A file went away while it was read.")
+            try:
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+            except OSError as error:
+                raise _refusal(error) from None
+            with closing(os.fdopen(descriptor, "rb")) as file:
+                file.seek(start)
+                left = stop - start
+                while left and (chunk := file.read(min(CHUNK_SIZE, left))):
+                    left -= len(chunk)
+                    yield chunk
+
+    def _unlink(self, root: int, path: str) -> None:
+        folder, _slash, name = path.rpartition("/")
+        with self._open_folder(root, folder) as opened:
+            if opened is None:
+                return
+            try:
+                os.unlink(name, dir_fd=opened)
+            except FileNotFoundError:
+                return  # a repeat after a crash
+            except OSError as error:
+                raise _refusal(error) from None
+
+    def _remove_empty(self, root: int, path: str) -> None:
+        """Remove a folder and those below it, deepest first, as far as they are empty."""
+        with self._open_folder(root, path) as folder:
+            if folder is None:
+                return
+            with os.scandir(folder) as entries:
+                below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for name in below:
+            self._remove_empty(root, f"{path}/{name}")
+        parent, _slash, name = path.rpartition("/")
+        with self._open_folder(root, parent) as opened:
+            if opened is None:
+                return
+            try:
+                os.rmdir(name, dir_fd=opened)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+                    raise _refusal(error) from None
+
+
+def _described(found: Found, name: str) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "name": os.fsencode(found.path).decode("utf-8", "backslashreplace"),
+        "size": found.info.st_size,
+    }
+    line["modified"] = datetime.fromtimestamp(found.info.st_mtime, UTC).isoformat()
+    if found.is_file:
+        return line | {"file": name}
+    return line | {"not_followed": "link" if found.is_link else "special file"}
+
+
+def _order(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _refusal(error: OSError) -> Refused | Unavailable:
+    if error.errno == errno.ELOOP or error.errno == errno.ENOTDIR:
+        return Refused("A symbolic link stands in the way; it is not followed. A person has to look.")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Refused("A file may not be read or removed: permissions are missing.")
+    return Unavailable(f"The disk answers with {errno.errorcode.get(error.errno or 0, 'an error')}.")

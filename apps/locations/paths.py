@@ -1,0 +1,72 @@
+"""Path templates: how a place of files or objects knows a person, as in `users/{user_id}/`.
+
+A template ends in "/" (everything below) or names one file. The placeholder is a kind of identity; a value that could
+lead elsewhere (with "/", "..", control characters) is refused, not cleaned.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from apps.locations.contract import Identity
+from apps.locations.errors import Refused
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that could not be told apart between people; raises ValidationError in the admin's words."""
+    if not template or template.startswith("/") or "\\" in template or ".." in template.split("/"):
+        raise ValidationError(_("Write a path below the root, as in users/{user_id}/"))
+    try:
+        fields = [field for _text, field, _spec, _conversion in string.Formatter().parse(template) if field is not None]
+    except ValueError:
+        raise ValidationError(_("A brace is not closed, or stands alone.")) from None
+    if not fields or any(not re.fullmatch(r"[a-z_]+", field) for field in fields):
+        raise ValidationError(_("Say where the person stands in the path, as in users/{user_id}/ or mail/{email}.json"))
+    for part in template.split("/"):
+        if len(PLACEHOLDER.findall(part)) > 1:
+            raise ValidationError(
+                _("Two placeholders in one part of the path could mean two people: put a / between them.")
+            )
+
+
+def resolve(templates: list[str], who: Identity) -> list[str]:
+    """Return the paths of a person, each once; raises Refused when the person has none of the identities asked for."""
+    paths: dict[str, None] = {}
+    for template in templates:
+        for path in _fill(template, who):
+            paths[path] = None
+    if not paths:
+        kinds = ", ".join(sorted({kind for template in templates for kind in PLACEHOLDER.findall(template)}))
+        raise Refused(f"This place knows people by {kinds}, and none is known of this person.")
+    return list(paths)
+
+
+def _fill(template: str, who: Identity) -> list[str]:
+    filled = [template]
+    for kind in dict.fromkeys(PLACEHOLDER.findall(template)):
+        values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
+        for value in values:
+            _check_value(value, kind)
+        filled = [path.replace("{" + kind + "}", value) for path in filled for value in values]
+    return filled
+
+
+def _check_value(value: str, kind: str) -> None:
+    unsafe = value in {"", ".", ".."} or any(
+        character in "/\\{}" or unicodedata.category(character) in {"Cc", "Cf", "Cs"} for character in value
+    )
+    if unsafe:
+        raise Refused(f"The {kind} of this person cannot stand in a path. A person has to look.")
+
+
+def generated_name(number: int, original: str) -> str:
+    """Return an archive name that says nothing: a number and, if it is harmless, the original's ending."""
+    ending = original.rsplit("/", 1)[-1].rpartition(".")[2].lower() if "." in original.rsplit("/", 1)[-1] else ""
+    return f"{number:06d}.{ending}" if re.fullmatch(r"[a-z0-9]{1,5}", ending) else f"{number:06d}"

@@ -1,0 +1,91 @@
+"""What only a file system can do to us."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from apps.locations.connectors.files import FilesConnector
+from apps.locations.contract import Identity, Scope
+from apps.locations.errors import Refused, Unavailable
+from apps.locations.reasons import Reason
+from tests.contracts.places import FilesPlace
+
+SCOPE = Scope()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FilesPlace:
+    place = FilesPlace(tmp_path / "root")
+    place.put("users/4/note.txt", b"Ada")
+    place.put("users/42/note.txt", b"Ben")
+    return place
+
+
+def erase(place: FilesPlace, who: Identity) -> None:
+    list(place.connector.erase(who, SCOPE, ""))
+
+
+def test_a_link_is_removed_and_what_it_points_to_stays(files: FilesPlace, ada: Identity) -> None:
+    (files.root / "users/4/link").symlink_to(files.root / "users/42/note.txt")
+    (files.root / "users/4/folder").symlink_to(files.root / "users/42")
+    exported = b"".join(chunk for entry in files.connector.export(ada, SCOPE, "") for chunk in entry.chunks)
+    assert b"Ada" in exported
+    assert b"Ben" not in exported
+    erase(files, ada)
+    assert list(files.everything()) == ["users/42/note.txt"]
+
+
+def test_a_person_folder_that_is_a_link_is_refused(files: FilesPlace, ada: Identity) -> None:
+    (files.root / "users/4").rename(files.root / "elsewhere")
+    (files.root / "users/4").symlink_to(files.root / "users/42")
+    with pytest.raises(Refused):
+        erase(files, ada)
+    assert (files.root / "users/42/note.txt").exists()
+
+
+def test_a_file_with_another_name_elsewhere_is_kept_and_said(files: FilesPlace, ada: Identity) -> None:
+    os.link(files.root / "users/4/note.txt", files.root / "shared.txt")
+    assert files.connector.preflight(ada, SCOPE)[0].reason == Reason.HARD_LINK
+    erase(files, ada)
+    assert files.connector.remaining(ada, SCOPE).reason == Reason.HARD_LINK
+    (files.root / "shared.txt").unlink()
+    erase(files, ada)
+    assert files.connector.remaining(ada, SCOPE).count == 0
+
+
+def test_two_names_inside_the_folder_are_both_removed(files: FilesPlace, ada: Identity) -> None:
+    os.link(files.root / "users/4/note.txt", files.root / "users/4/again.txt")
+    erase(files, ada)
+    assert files.connector.remaining(ada, SCOPE).count == 0
+
+
+def test_folders_left_empty_go_and_those_above_stay(files: FilesPlace, ada: Identity) -> None:
+    (files.root / "users/4/a/b").mkdir(parents=True)
+    erase(files, ada)
+    assert not (files.root / "users/4").exists()
+    assert (files.root / "users/42").exists()
+
+
+def test_a_large_file_crosses_batches_in_pieces(
+    files: FilesPlace, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.locations.connectors.files.PIECE_SIZE", 7)
+    data = bytes(range(40))
+    files.put("users/4/large.bin", data)
+    read, cursor = b"", ""
+    while True:
+        entry = next(iter(files.connector.export(ada, SCOPE, cursor)), None)
+        if entry is None:
+            break
+        read += b"".join(entry.chunks) if entry.name.endswith(".bin") else b""
+        cursor = entry.cursor
+    assert read == data
+
+
+def test_a_folder_that_is_not_there_is_unavailable_and_not_empty(tmp_path: Path, ada: Identity) -> None:
+    gone = FilesConnector({"root": str(tmp_path / "gone"), "templates": ["users/{user_id}/"]})
+    with pytest.raises(Unavailable):
+        gone.remaining(ada, SCOPE)
