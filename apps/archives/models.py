@@ -52,7 +52,9 @@ class Segment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["archive", "step_id", "token", "number"], name="archives_segment_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["archive", "step_id", "token", "number"], name="archives_segment_once")
+        ]
 
     def __str__(self) -> str:
         return f"segment {self.pk}"

@@ -1,0 +1,93 @@
+"""The words of an archive's files in the person's language, looked up once: rendering a message must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from django.utils import translation
+from django.utils.dates import MONTHS
+from django.utils.translation import gettext as _
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Every text that a conversation's page, TXT or CSV file needs. `{}` stands for what is filled in."""
+
+    language: str
+    roles: dict[str, str]
+    months: tuple[str, ...]
+    day: str  # how a date is written, from year, month, name and day
+    untitled: str
+    all_conversations: str
+    previous_page: str
+    next_page: str
+    page_of: str
+    messages: str
+    times: str
+    thinking: str
+    hidden: str
+    unknown: str
+    withheld: str
+    not_held: str
+    answers: str
+    branch: str
+    branch_from_start: str
+    csv_columns: tuple[str, ...]
+
+    def sentence(self, facts: Iterable[str]) -> str:
+        """Join what is not empty, with the punctuation of the language."""
+        known = [fact for fact in facts if fact]
+        return "，".join(known) + "。" if self.language.startswith("zh") else ", ".join(known) + ". "
+
+    def date(self, moment: datetime) -> str:
+        """Write the date in words, UTC."""
+        moment = moment.astimezone(UTC)
+        return self.day.format(year=moment.year, month=moment.month, name=self.months[moment.month - 1], day=moment.day)
+
+    def time(self, moment: datetime) -> str:
+        """Write date and time, UTC: 18 November 2026, 08:41."""
+        moment = moment.astimezone(UTC)
+        separator = " " if self.language.startswith("zh") else ", "
+        return f"{self.date(moment)}{separator}{moment.hour:02}:{moment.minute:02}"
+
+
+@lru_cache(maxsize=16)
+def labels(language: str) -> Labels:
+    """Return the texts of a language; an unknown one gets the site's default."""
+    with translation.override(language):
+        return Labels(
+            language=translation.get_language() or "en",
+            roles={"user": _("You"), "assistant": _("Assistant"), "system": _("System"), "tool": _("Tool")},
+            months=tuple(str(MONTHS[number]) for number in range(1, 13)),
+            # Translators: a date in words; month is its number, name its name
+            day=_("{day} {name} {year}"),
+            untitled=_("Conversation without a title"),
+            all_conversations=_("All conversations"),
+            previous_page=_("Earlier messages"),
+            next_page=_("Further messages"),
+            page_of=_("Page {} of {}"),
+            messages=_("{} messages"),
+            times=_("Times are UTC."),
+            thinking=_("Thinking"),
+            hidden=_("Not shown in the chat"),
+            unknown=_("Content in a form that we do not know, as it was received"),
+            withheld=_("Withheld"),
+            not_held=_("we do not hold this file"),
+            answers=_("Other answers to the same message:"),
+            branch=_("Another version, from message {} on"),
+            branch_from_start=_("Another version, from the beginning"),
+            csv_columns=(
+                _("conversation"),
+                _("title"),
+                _("message"),
+                _("answers message"),
+                _("role"),
+                _("author"),
+                _("time (UTC)"),
+                _("text"),
+                _("files"),
+            ),
+        )
