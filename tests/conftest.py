@@ -25,3 +25,9 @@ def _flush_past_the_triggers() -> Iterator[None]:
     TransactionTestCase._fixture_teardown = without_triggers
     yield
     TransactionTestCase._fixture_teardown = teardown
+
+
+@pytest.fixture(autouse=True)
+def _tiles_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test has its own log: a published checkpoint of another one would rightly stop the sequencer."""
+    settings.TILES_DIR = tmp_path_factory.mktemp("tiles")

@@ -15,10 +15,12 @@ class Entry(models.Model):
 
     class Meta:
         verbose_name_plural = "entries"
+        default_permissions = ("view",)
         indexes = [
             models.Index(fields=["about", "id"]),
             models.Index(fields=["event", "id"]),
             models.Index(fields=["actor", "id"]),
+            models.Index(fields=["role", "id"]),
             models.Index(fields=["created_at", "id"]),
         ]
 
@@ -30,6 +32,9 @@ class Pending(models.Model):
     """An entry that the sequencer has not yet given an index."""
 
     entry = models.OneToOneField(Entry, on_delete=models.PROTECT, primary_key=True, related_name="pending")
+
+    class Meta:
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"pending {self.pk}"
@@ -44,6 +49,7 @@ class Leaf(models.Model):
 
     class Meta:
         verbose_name_plural = "leaves"
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"leaf {self.index}"
@@ -54,22 +60,27 @@ class Tile(models.Model):
 
     level = models.PositiveSmallIntegerField()
     index = models.BigIntegerField()
+    root = models.BinaryField(max_length=32)  # of the 256 hashes: one hash of a tile of the next level
     hashes = models.BinaryField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["level", "index"], name="audit_tile_once")]
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"tile {self.level}/{self.index}"
 
 
 class Checkpoint(models.Model):
-    """A signed statement of the size and root of the log (C2SP tlog-checkpoint)."""
+    """A signed statement of the size and root of the log (C2SP tlog-checkpoint). Its tiles lie outside the database."""
 
     size = models.BigIntegerField(primary_key=True)
     root = models.BinaryField(max_length=32)
     note = models.TextField()
     signed_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"

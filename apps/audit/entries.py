@@ -1,0 +1,82 @@
+"""Making an entry: the closed record that is hashed into the log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.audit.actors import Actor, Role
+from apps.audit.details import moment_text
+from apps.audit.errors import BadHandle, EntryTooLarge, OutsideTransaction, UnknownDetail
+from apps.audit.events import DETAILS, Event
+from apps.audit.handles import is_handle
+from apps.audit.models import Entry, Pending
+
+FORMAT_VERSION = 1
+SALT_SIZE = 16
+LARGEST_ENTRY = 65_535  # C2SP tlog-tiles: an entry's length has two bytes
+
+
+def append(event: Event, *, about: str, actor: Actor, **details: Any) -> Entry:
+    """Write an entry in the caller's transaction; raises UnknownDetail for anything that is not allowed.
+
+    `about` is the handle of a request or a person, or "" for the site itself. A detail given as None is left out.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        raise OutsideTransaction(event)
+    _check_handles(about, actor)
+    now = timezone.now()
+    record = {
+        "v": FORMAT_VERSION,
+        "salt": secrets.token_hex(SALT_SIZE),
+        "at": moment_text(now),
+        "event": Event(event).value,
+        "about": about,
+        "actor": actor.handle,
+        "role": Role(actor.role).value,
+        "details": _encode(Event(event), details),
+    }
+    data = canonical_json(record)
+    if len(data) > LARGEST_ENTRY:
+        raise EntryTooLarge(f"{event}: {len(data)} bytes")
+    entry = Entry.objects.create(
+        created_at=now, event=record["event"], about=about, actor=actor.handle, role=record["role"], data=data
+    )
+    Pending.objects.create(entry=entry)
+    return entry
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return JSON in its one canonical spelling (RFC 8785; ours holds only ASCII texts, whole numbers, lists, objects)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _check_handles(about: str, actor: Actor) -> None:
+    if about != "" and not is_handle(about):
+        raise BadHandle("about")
+    if actor.handle == "" and actor.role in {Role.SYSTEM, Role.COMMAND_LINE}:
+        return
+    if not is_handle(actor.handle):
+        raise BadHandle("actor")
+
+
+def _encode(event: Event, details: dict[str, Any]) -> dict[str, Any]:
+    allowed = DETAILS[event]
+    encoded = {}
+    for name, value in details.items():
+        if name not in allowed:
+            raise UnknownDetail(f"{event} has no detail {name!r}: add it in apps/audit/events.py")
+        if value is not None:
+            encoded[name] = _encode_one(event, name, value)
+    return encoded
+
+
+def _encode_one(event: Event, name: str, value: Any) -> Any:
+    try:
+        return DETAILS[event][name].encode(value)
+    except UnknownDetail as error:
+        raise UnknownDetail(f"{event}, detail {name!r}: {error}") from None

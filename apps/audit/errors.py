@@ -1,0 +1,45 @@
+"""What can go wrong in the log."""
+
+
+class AuditError(Exception):
+    """Base of everything the log refuses."""
+
+
+class UnknownDetail(AuditError):
+    """The event's allow-list has no such key, or the value is not of its type. Add the key in events.py."""
+
+
+class BadHandle(AuditError):
+    """`about` or an actor is not a handle made by `handles.new_handle()`."""
+
+
+class EntryTooLarge(AuditError):
+    """An entry has at most 65,535 bytes (C2SP tlog-tiles): name fewer ids in it."""
+
+
+class OutsideTransaction(AuditError):
+    """An entry is written in the transaction of the change it records: open one with atomic()."""
+
+
+class InsideTransaction(AuditError):
+    """What is signed must be committed: call this outside every transaction."""
+
+
+class NotSigned(AuditError):
+    """The entry was not signed in time. Nothing has been destroyed: try again later."""
+
+
+class LogDiverged(NotSigned):
+    """The database does not continue the published log (a restored database?). Nothing is signed until a person looks."""
+
+
+class PublishingFailed(NotSigned):
+    """Tiles could not be written outside the database. Nothing is signed until they can."""
+
+
+class BadNote(AuditError):
+    """A signed note or checkpoint is malformed, or not signed by the key given."""
+
+
+class BadProof(AuditError):
+    """A proof is malformed or does not hold."""

@@ -1,0 +1,277 @@
+"""Every event that the log knows, and for each the details it may hold. Both lists are closed.
+
+To add an event: one member below in the section of its package, and one line in DETAILS. A detail is a number, a choice
+of a closed list, an id, a handle, a hash or a date; never text (details.py has no type for it). A detail given as None
+is left out.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.audit.details import Choice, Day, DetailType, Flag, HandleOf, Hex, Id, ListOf, Moment, RowId, Whole
+
+
+class Event(models.TextChoices):
+    # audit
+    LOG_STARTED = "log.started", _("Log started")
+    SIGNING_KEY_CHANGED = "signing_key.changed", _("Signing key changed")
+    # keys
+    KEYS_INTENDED = "keys.intended", _("Destruction of keys intended")
+    KEYS_DESTROYED = "keys.destroyed", _("Keys destroyed")
+    KEYS_INTENT_CANCELLED = "keys.intent_cancelled", _("Intent cancelled")
+    KEYS_BACKED_UP = "keys.backed_up", _("Keys backed up")
+    KEYS_RESTORED = "keys.restored", _("Keys restored")
+    # accounts
+    ACCOUNT_ERASED = "account.erased", _("Account erased")
+    ROLE_GRANTED = "role.granted", _("Role granted")
+    ROLE_REVOKED = "role.revoked", _("Role revoked")
+    # locations
+    LOCATION_ADDED = "location.added", _("Place added")
+    LOCATION_CHANGED = "location.changed", _("Place changed")
+    LOCATION_CHECKED = "location.checked", _("Place checked")
+    LOCATION_SWITCHED_OFF = "location.switched_off", _("Place switched off")
+    LOCATION_SWITCHED_ON = "location.switched_on", _("Place switched on")
+    LOCATION_EMPTIED = "location.emptied", _("Place recorded as emptied")
+    # archives
+    ARCHIVE_PUBLISHED = "archive.published", _("Archive published")
+    ARCHIVE_DOWNLOADED = "archive.downloaded", _("Archive downloaded")
+    ARCHIVE_DELIVERED = "archive.delivered", _("Archive fetched by staff for delivery")
+    ARCHIVE_EXPIRED = "archive.expired", _("Archive expired")
+    ARCHIVE_DISCARDED = "archive.discarded", _("Archive discarded")
+    # records
+    SUBJECT_CREATED = "subject.created", _("Person added")
+    SUBJECT_FROZEN = "subject.frozen", _("Writing stopped")
+    SUBJECT_ERASED = "subject.erased", _("Rows of the person erased")
+    IDENTITY_ADDED = "identity.added", _("Identity added")
+    IDENTITY_REMOVED = "identity.removed", _("Identity removed")
+    CONVERSATIONS_IMPORTED = "conversations.imported", _("Conversations imported")
+    IMPORT_FAILED = "import.failed", _("Import failed")
+    CONVERSATIONS_DELETED = "conversations.deleted", _("Conversations deleted")
+    RETENTION_CHANGED = "retention.changed", _("Retention changed")
+    CHOICES_CHANGED = "choices.changed", _("Choices changed")
+    HOLD_PLACED = "hold.placed", _("Legal hold placed")
+    HOLD_LIFTED = "hold.lifted", _("Legal hold lifted")
+    SUBJECT_LOOKED_AT = "subject.looked_at", _("Person looked up")
+    CONTENT_LOOKED_AT = "content.looked_at", _("Content looked at")
+    # requests
+    REQUEST_LOOKED_AT = "request.looked_at", _("Request looked at")
+    REQUEST_OPENED = "request.opened", _("Request received")
+    REQUEST_VERIFYING = "request.verifying", _("Identity being checked")
+    REQUEST_VERIFIED = "request.verified", _("Identity confirmed")
+    REQUEST_APPROVED = "request.approved", _("Request approved")
+    REQUEST_SECOND_APPROVED = "request.second_approved", _("Request approved by a second person")
+    COMMAND_LINE_APPROVAL = "request.command_line_approval", _("Approved on the command line")
+    REQUEST_COOLING_OFF = "request.cooling_off", _("Waiting, the person can still withdraw")
+    REQUEST_REFUSED = "request.refused", _("Request refused")
+    REQUEST_WITHDRAWN = "request.withdrawn", _("Request withdrawn")
+    REQUEST_LAPSED = "request.lapsed", _("Request lapsed")
+    REQUEST_EXTENDED = "request.extended", _("Deadline extended")
+    REQUEST_ASSIGNED = "request.assigned", _("Request assigned")
+    MESSAGE_SENT = "request.message_sent", _("Message sent")
+    EVIDENCE_RECEIVED = "evidence.received", _("Evidence received")
+    EVIDENCE_DESTROYED = "evidence.destroyed", _("Evidence destroyed")
+    REQUEST_RUNNING = "request.running", _("Work begun")
+    REQUEST_COMPLETED = "request.completed", _("Request completed")
+    REQUEST_PARTLY_COMPLETED = "request.partly_completed", _("Request partly completed")
+    REQUEST_RETENTION_ENDED = "request.retention_ended", _("Record of the request erased")
+    STEP_DONE = "step.done", _("Step done")
+    STEP_BLOCKED = "step.blocked", _("Step blocked")
+    STEP_NEEDS_PERSON = "step.needs_person", _("Step needs a person")
+    STEP_RETRIED = "step.retried", _("Step set going again by a person")
+    RECEIPT_ISSUED = "receipt.issued", _("Receipt issued")
+
+
+class Purpose(models.TextChoices):
+    """Why a member of staff looked at a request or at personal data; the person is shown it (C-579/21)."""
+
+    REVIEW = "review", _("Review of the request")
+    IDENTITY_CHECK = "identity_check", _("Check of identity")
+    CARRY_OUT = "carry_out", _("Carrying the request out")
+    DELIVERY = "delivery", _("Delivery of the answer")
+    ANSWER = "answer", _("Answer to a message")
+    COMPLAINT = "complaint", _("Complaint or appeal")
+    LEGAL = "legal", _("Legal claim or order of an authority")
+    SUPPORT = "support", _("Technical support")
+    AUDIT = "audit", _("Audit")
+
+
+LOOKS = (Event.REQUEST_LOOKED_AT, Event.SUBJECT_LOOKED_AT, Event.CONTENT_LOOKED_AT, Event.ARCHIVE_DELIVERED)
+
+KINDS = Choice(
+    (
+        "access",
+        "portability",
+        "erasure",
+        "rectification",
+        "restriction",
+        "objection",
+        "opt_out",
+        "withdrawal",
+        "automated_decision",
+        "complaint",
+    )
+)
+REGIMES = Choice(("gdpr", "uk_gdpr", "ccpa", "pipl", "lgpd", "pipeda", "appi", "dpdp", "fadp", "us_state", "none"))
+IDENTITY_LEVELS = Choice(("none", "reasonable", "reasonably_high"))
+APPROVAL_RULES = Choice(("person", "standing_policy", "command_line"))
+GROUNDS = Choice(
+    (
+        "identity_not_verified",
+        "manifestly_unfounded",
+        "excessive",
+        "legal_obligation",
+        "legal_claim",
+        "public_interest",
+        "rights_of_others",
+        "freedom_of_expression",
+        "not_applicable",
+        "nothing_held",
+    )
+)
+PHASES = Choice(("collect", "finish", "prepare", "destroy", "purge", "verify"))
+REASONS = Choice(  # those of apps/locations/reasons.py, which may not be imported here; a test compares the two
+    (
+        "unreachable",
+        "refused",
+        "disabled",
+        "object_lock",
+        "legal_hold",
+        "retention_policy",
+        "cannot_delete",
+        "storage_full",
+        "too_many_attempts",
+        "still_there",
+        "not_signed",
+        "waits_for_archive",
+        "no_identity",
+        "hard_link",
+    )
+)
+FORMATS = Choice(
+    (
+        "chatgpt",
+        "claude",
+        "openwebui",
+        "librechat",
+        "openai",
+        "openai_jsonl",
+        "sharegpt",
+        "habeas",
+        "txt",
+        "csv",
+        "paste",
+        "screenshot",
+        "unknown",
+    )
+)
+KEY_KINDS = Choice(
+    ("subject", "conversation", "request", "evidence", "archive", "blind_index", "suppression", "site", "import")
+)
+KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless"))
+IMPORT_FAILURES = Choice(("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "storage_full"))
+ROLES = Choice(("compliance", "approvers", "auditors", "administrators"))
+PURPOSES = Choice(tuple(Purpose.values))
+
+_COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(), "attachments": Whole()}
+_STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
+_RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
+_LOCATION: dict[str, DetailType] = {"location": Id(), "enabled": Flag()}
+_ENDED: dict[str, DetailType] = {"steps": Whole(), "blocked": Whole(), "needs_person": Whole()}
+
+DETAILS: dict[Event, dict[str, DetailType]] = {
+    # audit
+    Event.LOG_STARTED: {"log_key": Hex(32), "archive_key": Hex(32)},
+    Event.SIGNING_KEY_CHANGED: {"log_key": Hex(32), "archive_key": Hex(32)},
+    # keys
+    Event.KEYS_INTENDED: {
+        "erased": ListOf(Id()),
+        "replaced": ListOf(Id()),
+        "removed": ListOf(RowId()),
+        "reason": KEY_REASONS,
+        "kind": KEY_KINDS,
+    },
+    Event.KEYS_DESTROYED: {
+        "intent": Whole(),  # id of the intent's entry
+        "destroyed": Whole(),
+        "already": Whole(),
+        "destroyed_at": Moment(),
+        "reason": KEY_REASONS,
+        "kind": KEY_KINDS,
+    },
+    Event.KEYS_INTENT_CANCELLED: {"intent": Whole()},
+    Event.KEYS_BACKED_UP: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
+    Event.KEYS_RESTORED: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
+    # accounts
+    Event.ACCOUNT_ERASED: {"users": Whole(), "sessions": Whole(), "addresses": Whole(), "authenticators": Whole()},
+    Event.ROLE_GRANTED: {"role": ROLES, "officer": HandleOf()},
+    Event.ROLE_REVOKED: {"role": ROLES, "officer": HandleOf()},
+    # locations
+    Event.LOCATION_ADDED: _LOCATION,
+    Event.LOCATION_CHANGED: _LOCATION,
+    Event.LOCATION_CHECKED: _LOCATION | {"reachable": Flag(), "horizon_days": Whole()},
+    Event.LOCATION_SWITCHED_OFF: _LOCATION,
+    Event.LOCATION_SWITCHED_ON: _LOCATION,
+    Event.LOCATION_EMPTIED: _LOCATION,
+    # archives
+    Event.ARCHIVE_PUBLISHED: {
+        "archive": Id(),
+        "number": Whole(),
+        "size": Whole(),
+        "manifest": Hex(32),
+        "missing": Whole(),
+    },
+    Event.ARCHIVE_DOWNLOADED: {"archive": Id(), "start": Whole(), "stop": Whole(), "complete": Flag()},
+    Event.ARCHIVE_DELIVERED: {"archive": Id(), "purpose": PURPOSES},
+    Event.ARCHIVE_EXPIRED: {"archive": Id(), "segments": Whole()},
+    Event.ARCHIVE_DISCARDED: {"archive": Id(), "segments": Whole()},
+    # records
+    Event.SUBJECT_CREATED: {"with_account": Flag()},
+    Event.SUBJECT_FROZEN: {},
+    Event.SUBJECT_ERASED: _COUNTS | {"copies": Whole(), "imports": Whole(), "identities": Whole()},
+    Event.IDENTITY_ADDED: {"identities": Whole()},
+    Event.IDENTITY_REMOVED: {"identities": Whole()},
+    Event.CONVERSATIONS_IMPORTED: _COUNTS
+    | {"import_id": Id(), "format": FORMATS, "already_held": Whole(), "skipped": Whole()},
+    Event.IMPORT_FAILED: {"import_id": Id(), "reason": IMPORT_FAILURES},
+    Event.CONVERSATIONS_DELETED: _COUNTS,
+    Event.RETENTION_CHANGED: {"days": Whole()},
+    Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
+    Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},
+    Event.HOLD_LIFTED: {"conversations": Whole()},
+    Event.SUBJECT_LOOKED_AT: {"purpose": PURPOSES},
+    Event.CONTENT_LOOKED_AT: _COUNTS | {"purpose": PURPOSES},
+    # requests
+    Event.REQUEST_LOOKED_AT: {"purpose": PURPOSES},
+    Event.REQUEST_OPENED: {
+        "kind": KINDS,
+        "regime": REGIMES,
+        "identity": IDENTITY_LEVELS,
+        "due": Day(),
+        "by_staff": Flag(),
+    },
+    Event.REQUEST_VERIFYING: {},
+    Event.REQUEST_VERIFIED: {"identity": IDENTITY_LEVELS},
+    Event.REQUEST_APPROVED: {"rule": APPROVAL_RULES, "steps": Whole(), "locations": Whole()},
+    Event.REQUEST_SECOND_APPROVED: {"rule": APPROVAL_RULES, "steps": Whole(), "locations": Whole()},
+    Event.COMMAND_LINE_APPROVAL: {"steps": Whole(), "locations": Whole(), "skips_cooling_off": Flag()},
+    Event.REQUEST_COOLING_OFF: {"until": Moment()},
+    Event.REQUEST_REFUSED: {"ground": GROUNDS},
+    Event.REQUEST_WITHDRAWN: {},
+    Event.REQUEST_LAPSED: {},
+    Event.REQUEST_EXTENDED: {"due": Day(), "regime": REGIMES},
+    Event.REQUEST_ASSIGNED: {"officer": HandleOf()},
+    Event.MESSAGE_SENT: {"from_person": Flag()},
+    Event.EVIDENCE_RECEIVED: {"documents": Whole()},
+    Event.EVIDENCE_DESTROYED: {"documents": Whole()},
+    Event.REQUEST_RUNNING: {"steps": Whole()},
+    Event.REQUEST_COMPLETED: _ENDED,
+    Event.REQUEST_PARTLY_COMPLETED: _ENDED,
+    Event.REQUEST_RETENTION_ENDED: {},
+    Event.STEP_DONE: _STEP | _RESULT,
+    Event.STEP_BLOCKED: _STEP | _RESULT | {"reason": REASONS, "until": Moment()},
+    Event.STEP_NEEDS_PERSON: _STEP | _RESULT | {"reason": REASONS},
+    Event.STEP_RETRIED: _STEP,
+    Event.RECEIPT_ISSUED: {"body_sha256": Hex(32), "number": Whole(), "locations": Whole(), "blocked": Whole()},
+}

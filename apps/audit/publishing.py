@@ -1,0 +1,120 @@
+"""The log as files outside the database, under settings.TILES_DIR, in the layout of C2SP tlog-tiles.
+
+checkpoint, tile/<L>/<N>[.p/<W>], tile/entries/<N>[.p/<W>]. Each file is written under another name, synced and renamed:
+a reader sees the old one or the new one, whole. What is there already is known from the folder's own checkpoint, which is
+written last; so a crash, or a folder that was lost, heals at the next run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+from apps.audit import merkle, notes, tiles
+from apps.audit.errors import BadNote, LogDiverged, PublishingFailed
+
+CHECKPOINT = "checkpoint"
+LOCK_SECONDS = 10.0  # as long as whoever waits for a signature waits
+
+
+@contextmanager
+def publisher() -> Iterator[None]:
+    """Let one process of this machine publish at a time; trouble with the disk becomes PublishingFailed."""
+    try:
+        _make_folder(_root())
+        with (_root() / ".lock").open("w") as lock:
+            _take(lock.fileno())
+            shutil.rmtree(_root() / ".tmp", ignore_errors=True)  # what a crash left behind
+            yield
+    except OSError as error:
+        raise PublishingFailed(f"the folder of tiles cannot be written: {error.strerror}") from error
+
+
+def published() -> notes.CheckpointText | None:
+    """Return what the folder's checkpoint says, or None for an empty folder."""
+    try:
+        return notes.read_checkpoint((_root() / CHECKPOINT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (BadNote, UnicodeDecodeError):
+        raise LogDiverged("the published checkpoint cannot be read") from None
+
+
+def publish_tiles(start: int, size: int) -> None:
+    """Write every tile that differs between a log of `start` and one of `size` leaves."""
+    level = 0
+    while size >> (merkle.TILE_HEIGHT * level):
+        old, new = start >> (merkle.TILE_HEIGHT * level), size >> (merkle.TILE_HEIGHT * level)
+        if old == new:
+            return
+        for index in range(old // merkle.TILE_WIDTH, -(-new // merkle.TILE_WIDTH)):
+            _publish_tile(level, index, merkle.tile_width(size, level, index))
+        level += 1
+
+
+def publish_checkpoint(note: str) -> None:
+    _write(CHECKPOINT, note.encode())
+
+
+def _publish_tile(level: int, index: int, width: int) -> None:
+    if level == 0:
+        _write(tiles.path_of(tiles.ENTRIES, index, width), tiles.entry_bundle(index, width))
+        _drop_partial(tiles.ENTRIES, index, width)
+    _write(tiles.path_of(level, index, width), b"".join(tiles.read_hashes(level, index, width)))
+    _drop_partial(level, index, width)
+
+
+def _drop_partial(level: int | str, index: int, width: int) -> None:
+    if width == merkle.TILE_WIDTH:  # readers fall back to the full tile, as the format asks
+        shutil.rmtree(_root() / f"{tiles.path_of(level, index)}.p", ignore_errors=True)
+
+
+def _root() -> Path:
+    return Path(settings.TILES_DIR)
+
+
+def _take(lock: int) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _write(name: str, data: bytes) -> None:
+    target = _root() / name
+    temporary = _root() / ".tmp" / secrets.token_hex(8)
+    _make_folder(target.parent)
+    _make_folder(temporary.parent)
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    _sync_folder(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

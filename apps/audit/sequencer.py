@@ -1,0 +1,156 @@
+"""The sequencer: gives committed entries contiguous places, then signs and publishes what the database holds.
+
+Two separate steps, each safe to run twice at once and to repeat after a crash:
+1. under the sequencer's lock: places for the pending entries, tiles that became full, one commit;
+2. after that commit: tiles to the folder, the checkpoint signed and put there too, then its row. So an entry counts as
+   signed only once its bytes and the signature lie outside the database.
+Only committed places are signed, places are never changed, and what was signed before is compared first: the log cannot
+sign two checkpoints that contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from apps.audit import merkle, notes, publishing, selectors, tiles
+from apps.audit.actors import Actor
+from apps.audit.entries import append
+from apps.audit.errors import LogDiverged, NotSigned
+from apps.audit.events import Event
+from apps.audit.models import Checkpoint, Entry, Leaf, Pending
+from apps.sealing.signatures import SigningKey
+
+BATCH = 500  # SQLite: a transaction stays far below 100 ms
+LOCK = 0x6861626561  # "habea", the number of the advisory lock
+_keys_in_log: set[tuple[bytes, bytes]] = set()  # pairs that this process has found to be the log's newest
+
+
+def run(limit: int) -> Checkpoint:
+    """Sequence about `limit` entries at most, then sign and publish. The first run begins the log."""
+    try:
+        _refuse_if_behind(*_signed_so_far())
+        _note_signing_keys()
+        done = 0
+        while done < limit and Pending.objects.exists():
+            done += _sequence_batch(min(BATCH, limit - done))
+        return _sign()
+    except OperationalError as error:
+        raise NotSigned("the database did not let the sequencer in") from error
+
+
+def signing_key() -> SigningKey:
+    return SigningKey.from_seed(settings.LOG_SIGNING_KEY)
+
+
+def log_size() -> int:
+    """Return how many entries have a place."""
+    newest = Leaf.objects.order_by("-index").values_list("index", flat=True).first()
+    return 0 if newest is None else newest + 1
+
+
+def _sequence_batch(limit: int) -> int:
+    with _lock():
+        entries = Entry.objects.filter(pending__isnull=False).order_by("pending__entry_id").only("data")[:limit]
+        return _place(list(entries))
+
+
+def _place(entries: list[Entry]) -> int:
+    """Give the entries the next places; inside the lock."""
+    start = log_size()
+    Leaf.objects.bulk_create(
+        Leaf(index=start + offset, entry_id=entry.pk, leaf_hash=merkle.leaf_hash(bytes(entry.data)))
+        for offset, entry in enumerate(entries)
+    )
+    Pending.objects.filter(entry_id__in=[entry.pk for entry in entries]).delete()
+    tiles.complete_tiles(start + len(entries))
+    return len(entries)
+
+
+def _signed_so_far() -> tuple[notes.CheckpointText | None, Checkpoint | None, int]:
+    """Return the published checkpoint, the newest row, the log's size: in this order, as each is at most the next."""
+    return publishing.published(), Checkpoint.objects.order_by("-size").first(), log_size()
+
+
+def _sign() -> Checkpoint:
+    before, newest, size = _signed_so_far()
+    if before and newest and before.size == newest.size == size:
+        return newest
+    with publishing.publisher():
+        before, newest, size = _signed_so_far()
+        _refuse_if_behind(before, newest, size)
+        _refuse_if_different(before, newest)
+        return _publish(before.size if before else 0, tiles.tree_of(size))
+
+
+def _publish(start: int, tree: merkle.Tree) -> Checkpoint:
+    statement = notes.CheckpointText(settings.AUDIT_ORIGIN, tree.size, tree.root())
+    note = notes.sign_checkpoint(statement, signing_key())
+    publishing.publish_tiles(start, tree.size)
+    publishing.publish_checkpoint(note)
+    values = {"root": statement.root, "note": note, "signed_at": timezone.now()}
+    return Checkpoint.objects.get_or_create(size=tree.size, defaults=values)[0]
+
+
+def _refuse_if_behind(before: notes.CheckpointText | None, newest: Checkpoint | None, size: int) -> None:
+    signed = max(before.size if before else 0, newest.size if newest else 0)
+    if signed > size:
+        raise LogDiverged(f"{signed} entries were signed, the database holds {size}: was it restored from a backup?")
+
+
+def _refuse_if_different(before: notes.CheckpointText | None, newest: Checkpoint | None) -> None:
+    known = {(before.size, before.root)} if before else set()
+    known |= {(newest.size, bytes(newest.root))} if newest else set()
+    for size, root in known:
+        if tiles.tree_of(size).root() != root:
+            raise LogDiverged(f"the first {size} entries are not those that were signed")
+
+
+def _note_signing_keys() -> None:
+    """Begin the log, or record that a signing key is another one than before: a change is an entry (DESIGN §2)."""
+    keys = signing_key().public, SigningKey.from_seed(settings.ARCHIVE_SIGNING_KEY).public
+    if keys in _keys_in_log and Leaf.objects.exists():
+        return
+    with _lock():
+        details = {"log_key": keys[0], "archive_key": keys[1]}
+        if not Leaf.objects.exists():
+            _place([append(Event.LOG_STARTED, about="", actor=Actor.system(), **details)])
+        elif _newest_keys() != tuple(key.hex() for key in keys):
+            append(Event.SIGNING_KEY_CHANGED, about="", actor=Actor.system(), **details)
+    _keys_in_log.clear()
+    _keys_in_log.add(keys)
+
+
+def _newest_keys() -> tuple[str, str]:
+    changed = Entry.objects.filter(event=Event.SIGNING_KEY_CHANGED).order_by("-id").first()
+    details = selectors.details_of(changed or Leaf.objects.select_related("entry").get(index=0).entry)
+    return details["log_key"], details["archive_key"]
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """A transaction that no other sequencer runs beside, and whose commit survives a power cut."""
+    with _durable_sqlite() if connection.vendor == "sqlite" else nullcontext(), transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '10s'")
+                cursor.execute("SET LOCAL synchronous_commit = on")
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        yield
+
+
+@contextmanager
+def _durable_sqlite() -> Iterator[None]:
+    """Sync the write-ahead log at each commit. BEGIN IMMEDIATE is SQLite's lock: it has one writer."""
+    with connection.cursor() as cursor:
+        usual = cursor.execute("PRAGMA synchronous").fetchone()[0]
+        cursor.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA synchronous={usual}")
