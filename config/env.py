@@ -27,7 +27,9 @@ def text(name: str, default: str | None = None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(f"{name}_FILE: cannot read {path}: {error}") from None
     if default is None:
-        raise ImproperlyConfigured(f"{name} is not set: give {name} or {name}_FILE (`make run` makes one for local use)")
+        raise ImproperlyConfigured(
+            f"{name} is not set: give {name} or {name}_FILE (`make run` makes one for local use)"
+        )
     return default
 
 
@@ -99,12 +101,23 @@ def storage(name: str, value: str) -> dict:
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": unquote(parts.path)}}
     if parts.scheme == "s3" and parts.netloc:
         fixed = {"bucket_name": parts.netloc, "location": parts.path.strip("/"), "querystring_auth": True}
-        return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": fixed | {"default_acl": None, "file_overwrite": False} | options}
+        return {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": fixed | {"default_acl": None, "file_overwrite": False} | options,
+        }
     if parts.scheme == "gs" and parts.netloc:
-        return {"BACKEND": "storages.backends.gcloud.GoogleCloudStorage", "OPTIONS": {"bucket_name": parts.netloc, "location": parts.path.strip("/")} | options}
+        return {
+            "BACKEND": "storages.backends.gcloud.GoogleCloudStorage",
+            "OPTIONS": {"bucket_name": parts.netloc, "location": parts.path.strip("/")} | options,
+        }
     if parts.scheme == "azure" and parts.netloc:
-        return {"BACKEND": "storages.backends.azure_storage.AzureStorage", "OPTIONS": {"azure_container": parts.netloc, "location": parts.path.strip("/")} | options}
-    raise ImproperlyConfigured(f"{name}={value!r}: file:///path, s3://bucket, gs://bucket or azure://container is wanted")
+        return {
+            "BACKEND": "storages.backends.azure_storage.AzureStorage",
+            "OPTIONS": {"azure_container": parts.netloc, "location": parts.path.strip("/")} | options,
+        }
+    raise ImproperlyConfigured(
+        f"{name}={value!r}: file:///path, s3://bucket, gs://bucket or azure://container is wanted"
+    )
 
 
 def broker_options(url: str, folder: Path) -> dict:

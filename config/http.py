@@ -10,7 +10,9 @@ from django.http import StreamingHttpResponse
 _END = object()
 
 
-def stream(chunks: Iterable[bytes], *, content_type: str, status: int = 200, headers: dict | None = None) -> StreamingHttpResponse:
+def stream(
+    chunks: Iterable[bytes], *, content_type: str, status: int = 200, headers: dict | None = None
+) -> StreamingHttpResponse:
     """Answer with an iterator of bytes, pulled one chunk at a time in the worker thread; closed when the client leaves."""
     return StreamingHttpResponse(_pull(chunks), status=status, content_type=content_type, headers=headers)
 

@@ -15,6 +15,7 @@ LOG_SIGNING_KEY = env.text("LOG_SIGNING_KEY")  # Ed25519 seed, 32 bytes in base6
 ARCHIVE_SIGNING_KEY = env.text("ARCHIVE_SIGNING_KEY")
 SITE_URL = env.text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 SAMPLE_SITE = env.flag("SAMPLE_SITE", False)  # sample people exist; only ever on loopback
+STAFF_SECOND_STEP = env.flag("STAFF_SECOND_STEP", not SAMPLE_SITE)  # staff get in with two steps only
 COMMAND_LINE_APPROVAL = env.flag("COMMAND_LINE_APPROVAL", False)
 ORGANISATION_NAME = env.text("ORGANISATION_NAME", "Larkspur")
 PRIVACY_CONTACT = env.text("PRIVACY_CONTACT", "dpo@larkspur.example")
@@ -62,7 +63,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "apps.accounts.middleware.SecondStepForStaffMiddleware",
     "apps.portal.middleware.TimeZoneMiddleware",
 ]
 
@@ -172,9 +173,29 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = ORGANISATION_NAME
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _https
-USERSESSIONS_TRACK_ACTIVITY = True
+ACCOUNT_LOGIN_BY_CODE_REQUIRED = False  # AccountAdapter.is_login_by_code_required decides for each person
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 600
+ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
+PASSWORD_RESET_TIMEOUT = 3600
+# People come over Tor, many behind one address: what bites counts by account ("user") or by address given ("key").
+ACCOUNT_RATE_LIMITS = {
+    "login": "300/m/ip",
+    "login_failed": "300/m/ip,5/5m/key",
+    "sign_in": "20/h/user",
+    "signup": "60/m/ip",
+    "reset_password": "60/m/ip,5/h/key",
+    "reset_password_from_key": "300/m/ip",
+    "reset_link": "30/h/key",
+    "confirm_link": "30/h/key",
+    "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+}
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.flag("BEHIND_PROXY", False) else 0
 
+SESSION_ENGINE = "apps.accounts.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", _https)
 SECURE_HSTS_SECONDS = 31536000 if _https else 0

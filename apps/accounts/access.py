@@ -1,0 +1,56 @@
+"""Who may open a page: decorators that stand above views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from allauth.account import app_settings
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.core.exceptions import ReauthenticationRequired
+from allauth.core.internal import ratelimit
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+
+View = Callable[..., HttpResponse]
+
+
+def is_freshly_authenticated(request: HttpRequest) -> bool:
+    """Has this person shown a password or a second factor in this session within ACCOUNT_REAUTHENTICATION_TIMEOUT?"""
+    records = get_authentication_records(request, request.user)
+    return bool(records) and time.time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT
+
+
+def fresh_authentication_required(view: View) -> View:
+    """Ask for the password or second factor again when the last time is too long ago, then return to the same page."""
+
+    @wraps(view)
+    @login_required
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not is_freshly_authenticated(request):
+            raise ReauthenticationRequired  # allauth's middleware keeps the request and resumes it
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def took_two_steps(request: HttpRequest) -> bool:
+    """Did this sign-in have two steps: a second factor or a code, or a passkey that is both in one?"""
+    return any(record["method"] in {"mfa", "code"} for record in get_authentication_records(request, request.user))
+
+
+def limited(action: str, *, key: str) -> Callable[[View], View]:
+    """Answer 429 when a link is tried too often: counts by the part of the address named `key`, whoever asks."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not ratelimit.consume(request, app="allauth.account", action=action, key=kwargs[key], limit_get=True):
+                return ratelimit.respond_429(request)
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate

@@ -1,0 +1,32 @@
+"""Staff get in with two steps only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from apps.accounts import services
+from apps.accounts.access import took_two_steps
+
+
+class SecondStepForStaffMiddleware:
+    """Ends a session of staff that began with a password alone, for example before the person joined the staff.
+
+    The next sign-in asks for the second step: an authenticator app or passkey, else a code by e-mail.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user = request.user
+        if user.is_authenticated and not took_two_steps(request) and services.must_take_two_steps(user):
+            logout(request)
+            messages.info(request, _("Staff sign in with a second step. Sign in again."))
+            return redirect_to_login(request.get_full_path())
+        return self.get_response(request)
