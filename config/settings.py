@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "apps.accounts.middleware.SecondStepForStaffMiddleware",
+    "apps.accounts.middleware.ActorMiddleware",
     "apps.portal.middleware.TimeZoneMiddleware",
 ]
 

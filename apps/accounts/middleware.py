@@ -1,32 +1,21 @@
-"""Staff get in with two steps only."""
+"""Gives each request its actor, for packages below this one that may not ask who is signed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.contrib import messages
-from django.contrib.auth import logout
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
+from django.utils.functional import SimpleLazyObject
 
-from apps.accounts import services
-from apps.accounts.access import took_two_steps
+from apps.accounts.services import actor_of
 
 
-class SecondStepForStaffMiddleware:
-    """Ends a session of staff that began with a password alone, for example before the person joined the staff.
-
-    The next sign-in asks for the second step: an authenticator app or passkey, else a code by e-mail.
-    """
+class ActorMiddleware:
+    """Sets `request.actor`, found out when it is first used: staff and auditors by this year's handle."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        user = request.user
-        if user.is_authenticated and not took_two_steps(request) and services.must_take_two_steps(user):
-            logout(request)
-            messages.info(request, _("Staff sign in with a second step. Sign in again."))
-            return redirect_to_login(request.get_full_path())
+        request.actor = SimpleLazyObject(lambda: actor_of(request))  # type: ignore[attr-defined]
         return self.get_response(request)
