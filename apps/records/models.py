@@ -1,9 +1,11 @@
 """Data subjects and what is held about them. Everything a person wrote or is called is sealed."""
 
 import uuid
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 
 class Subject(models.Model):
@@ -28,52 +30,73 @@ class Subject(models.Model):
 class Identity(models.Model):
     """Something a person is known by in some place: e-mail, user id, phone. Sealed, and findable by blind index."""
 
+    UNIQUE_KINDS: ClassVar[list[str]] = ["email", "user_id"]  # two people can share a name or a telephone
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="identities")
     kind = models.CharField(max_length=24)  # "email", "user_id", "phone", "name" …
     index = models.BinaryField(max_length=32)  # blind index, HMAC-SHA-256 with this kind's key
-    sealed = models.BinaryField()
+    sealed = models.BinaryField()  # under the subject key
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["kind", "index"], name="records_identity_once")]
+        verbose_name_plural = "identities"
+        constraints = [
+            models.UniqueConstraint(fields=["subject", "kind", "index"], name="records_identity_once"),
+            models.UniqueConstraint(
+                fields=["kind", "index"], name="records_identity_of_one", condition=Q(kind__in=["email", "user_id"])
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"identity {self.pk}"
 
 
 class Conversation(models.Model):
-    """One conversation, with a key of its own below its subject's."""
+    """One conversation, with a key of its own below its subject's.
+
+    `erasing_at`: its erasure has begun; it is shown no more, and what is left of it is on its way out.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="conversations")
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="conversations", db_index=False)
     key_id = models.UUIDField()
     source = models.CharField(max_length=24)  # format it came in
-    external_index = models.BinaryField(max_length=32)  # blind index of (subject, source, id): importing twice adds nothing
-    sealed = models.BinaryField()  # title and the header of the conversation as imported
-    started_at = models.DateTimeField(null=True)
+    external_index = models.BinaryField(max_length=32)  # blind index of (subject, id): importing twice adds nothing
+    sealed = models.BinaryField()  # title, header as imported, position of the current node
+    started_at = models.DateTimeField()  # as the file says, else when it came; does not change any more
     updated_at = models.DateTimeField()
     message_count = models.PositiveIntegerField(default=0)
     imported_at = models.DateTimeField(auto_now_add=True)
+    erasing_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["subject", "external_index"], name="records_conversation_once")]
-        indexes = [models.Index(fields=["subject", "-updated_at", "id"])]
+        indexes = [
+            models.Index(fields=["subject", "-updated_at", "id"], name="records_newest_first"),
+            models.Index(fields=["subject", "started_at", "id"], name="records_oldest_first"),
+            models.Index(fields=["updated_at"], name="records_retention"),
+            models.Index(fields=["erasing_at"], name="records_erasing", condition=Q(erasing_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"conversation {self.pk}"
 
 
 class Message(models.Model):
-    """One node of a conversation's tree, in the shape of a ChatGPT export's node; position = order of import."""
+    """One node of a conversation's tree, in the shape of a ChatGPT export's node; position = order of import.
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    `parent` is the position of the node above. It stands in the clear, so that one path through a long conversation
+    can be read without opening all of it. No surrogate key: one index less on the hot table.
+    """
+
+    pk = models.CompositePrimaryKey("conversation_id", "position")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     position = models.PositiveIntegerField()
+    parent = models.PositiveIntegerField(null=True)
     sealed = models.BinaryField()
 
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["conversation", "position"], name="records_position_once")]
-
     def __str__(self) -> str:
-        return f"message {self.pk}"
+        return f"message {self.position} of conversation {self.conversation_id}"
 
 
 class Attachment(models.Model):
@@ -85,17 +108,24 @@ class Attachment(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="attachments")
     object_name = models.CharField(max_length=200, unique=True)
-    sealed = models.BinaryField()  # file name, media type, the pointer that messages use, SHA-256
-    size = models.BigIntegerField(default=0)
+    sealed = models.BinaryField()  # file name, media type, the pointer that messages use
+    size = models.BigIntegerField(default=0)  # plain bytes
     stored = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="records_unfinished", condition=Q(stored=False))]
 
     def __str__(self) -> str:
         return f"attachment {self.pk}"
 
 
 class Import(models.Model):
-    """An upload on its way in: waiting → running → done | failed. The uploaded file is sealed until it has been read."""
+    """An upload on its way in: waiting → running → done | failed; running → running when its worker was lost.
+
+    The uploaded file is sealed under a key of its own, which is destroyed when the file has been read. `done_items`
+    says how far it was read: what was stored and how far it went are committed together.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -104,24 +134,33 @@ class Import(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="imports")
-    key_id = models.UUIDField()
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="imports", db_index=False)
+    key_id = models.UUIDField(null=True)  # None once it is destroyed
     object_name = models.CharField(max_length=200, unique=True)
-    size = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)  # plain bytes
+    stored = models.BooleanField(default=False)
+    sealed = models.BinaryField()  # file name and the format asked for, under the subject key
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    reason = models.CharField(max_length=24, blank=True)  # why it failed: IMPORT_FAILURES of the log's events
     format = models.CharField(max_length=24, blank=True)
     conversations = models.PositiveIntegerField(default=0)
     messages = models.PositiveIntegerField(default=0)
     attachments = models.PositiveIntegerField(default=0)
     already_held = models.PositiveIntegerField(default=0)
-    sealed_report = models.BinaryField(null=True)  # what was skipped, and why
-    attempts = models.PositiveSmallIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    done_items = models.PositiveIntegerField(default=0)
+    sealed_report = models.BinaryField(null=True)  # what was skipped, and why: under the subject key
+    attempts = models.PositiveSmallIntegerField(default=0)  # claims since something was last committed
+    token = models.UUIDField(null=True)  # of the claim: fences out a worker whose lease has run out
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["subject", "-created_at"])]
+        indexes = [
+            models.Index(fields=["subject", "-created_at"], name="records_imports_newest"),
+            models.Index(fields=["lease_until"], name="records_imports_open", condition=Q(state__in=["waiting", "running"])),
+        ]
 
     def __str__(self) -> str:
         return f"import {self.pk}"
