@@ -1,16 +1,22 @@
 """The one place where the environment is read. A bad or missing value is refused with the variable's name.
 
-Each variable may also be given as NAME_FILE, the path of a file that holds the value.
+Each variable may also be given as NAME_FILE, the path of a file that holds the value. Messages never repeat a value
+that may hold a password.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRUE = {"1", "on", "true", "yes"}
 FALSE = {"0", "off", "false", "no"}
 
@@ -57,19 +63,81 @@ def words(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def choice(name: str, default: str, known: tuple[str, ...]) -> str:
+    value = text(name, default)
+    if value not in known:
+        raise ImproperlyConfigured(f"{name}={value!r}: one of {', '.join(known)} is wanted")
+    return value
+
+
+def signing_key(name: str) -> str:
+    """An Ed25519 seed: 32 bytes in base64."""
+    value = text(name)
+    try:
+        seed = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ImproperlyConfigured(f"{name}: this is not base64 (32 random bytes in base64 are wanted)") from None
+    if len(seed) != 32:
+        raise ImproperlyConfigured(f"{name}: {len(seed)} bytes; 32 random bytes in base64 are wanted")
+    return value
+
+
+def site_url(name: str, default: str) -> str:
+    """The address that people type, without a path."""
+    value = text(name, default).rstrip("/")
+    parts = _split(name, value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        raise ImproperlyConfigured(f"{name}={value!r}: an address is wanted, as in https://privacy.example.org")
+    return value
+
+
+def host_of(url: str) -> str:
+    """The host of an address as it stands in ALLOWED_HOSTS."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def refuse_unless_loopback(sample_site: bool, host: str) -> None:
+    """Sample people have passwords that everybody can read."""
+    if sample_site and host.strip("[]") not in LOOPBACK:
+        raise ImproperlyConfigured(
+            f"SAMPLE_SITE=on, and SITE_URL names the host {host}: a sample site lives on 127.0.0.1 only"
+        )
+
+
+def address(name: str, default: str) -> str:
+    value = text(name, default)
+    if "@" not in value.strip("@"):
+        raise ImproperlyConfigured(f"{name}={value!r}: an e-mail address is wanted")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ImproperlyConfigured(f"{name}={value!r}: no such time zone; a name as Europe/Berlin is wanted") from None
+    return value
+
+
 def database(name: str, default: str) -> dict:
     """Turn sqlite:///path or postgresql://user:password@host:port/name?option=value into Django's shape."""
     value = text(name, default)
-    parts = urlsplit(value)
+    parts = _split(name, value)
     if parts.scheme == "sqlite":
         path = value.removeprefix("sqlite:///")
         if not path or path == value:
             raise ImproperlyConfigured(f"{name}={value!r}: a path is wanted, as in sqlite:////data/records.sqlite3")
-        return _sqlite(path)
+        return _sqlite(name, path)
     if parts.scheme in {"postgres", "postgresql"}:
+        if not parts.path.strip("/"):
+            raise ImproperlyConfigured(
+                f"{name}: the name of the database is missing, as in postgresql://user@host/records"
+            )
         return {
             "ENGINE": "django.db.backends.postgresql",
-            "NAME": unquote(parts.path.lstrip("/")),
+            "NAME": unquote(parts.path.strip("/")),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),
             "HOST": parts.hostname or "",
@@ -80,7 +148,38 @@ def database(name: str, default: str) -> dict:
     raise ImproperlyConfigured(f"{name}: begins with {parts.scheme!r}; sqlite:/// and postgresql:// are known")
 
 
-def _sqlite(path: str) -> dict:
+def two_databases(databases: dict[str, dict]) -> dict[str, dict]:
+    """Refuse one database for both: a key in the backup of what it opens cannot be destroyed (DESIGN §2)."""
+    records, wrapped_keys = (_identity(databases[name]) for name in ("default", "keys"))
+    if records == wrapped_keys:
+        raise ImproperlyConfigured(
+            "KEYS_DATABASE_URL names the same database as DATABASE_URL: keys need one of their own"
+        )
+    return databases
+
+
+def _identity(database: dict) -> tuple:
+    if database["ENGINE"].endswith("sqlite3"):
+        return (str(Path(database["NAME"]).resolve()),)
+    host = "localhost" if database["HOST"] in {"", *LOOPBACK} else database["HOST"].lower()
+    return host, database["PORT"] or "5432", database["NAME"]
+
+
+def _split(name: str, value: str) -> SplitResult:
+    """Take an address apart; a port that is no number is named without repeating the rest."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+    return parts
+
+
+def _sqlite(name: str, path: str) -> dict:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: cannot make the folder of {path}: {error.strerror}") from None
     # secure_delete overwrites what is deleted; IMMEDIATE takes the write lock first, so that no transaction dies half way.
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -95,7 +194,7 @@ def _sqlite(path: str) -> dict:
 
 def storage(name: str, value: str) -> dict:
     """Turn file:///path or s3://bucket/prefix?endpoint_url=…&region_name=… into an entry of STORAGES."""
-    parts = urlsplit(value)
+    parts = _split(name, value)
     options = dict(parse_qsl(parts.query))
     if parts.scheme == "file" and parts.path:
         return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": unquote(parts.path)}}
@@ -120,8 +219,9 @@ def storage(name: str, value: str) -> dict:
     )
 
 
-def broker_options(url: str, folder: Path) -> dict:
+def broker_options(name: str, url: str, folder: Path) -> dict:
     """Return the transport options of a broker; the folders of filesystem:// are made."""
+    scheme = _split(name, url).scheme
     if url.startswith("filesystem://"):
         queue, processed, control = folder / "queue", folder / "processed", folder / "control"
         for path in (queue, control):
@@ -137,22 +237,23 @@ def broker_options(url: str, folder: Path) -> dict:
         return {"visibility_timeout": 3600}
     if url.startswith(("amqp://", "amqps://", "memory://")):
         return {}
-    raise ImproperlyConfigured(f"CELERY_BROKER_URL={url!r}: redis://, amqp:// or filesystem:// is wanted")
+    raise ImproperlyConfigured(f"{name}: begins with {scheme!r}; redis://, amqp:// or filesystem:// is wanted")
 
 
 def cache(name: str, default: str) -> dict:
     value = text(name, default)
-    if value.startswith(("redis://", "rediss://")):
+    scheme = _split(name, value).scheme
+    if scheme in {"redis", "rediss"}:
         return {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": value}}
     if value == "locmem://":
         return {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    raise ImproperlyConfigured(f"{name}={value!r}: redis://host:port/0 or locmem:// is wanted")
+    raise ImproperlyConfigured(f"{name}: begins with {scheme!r}; redis://host:port/0 or locmem:// is wanted")
 
 
 def email(name: str, default: str) -> tuple[str, dict]:
     """Return the mail backend and its settings."""
     value = text(name, default)
-    parts = urlsplit(value)
+    parts = _split(name, value)
     if parts.scheme == "folder" and parts.path:
         return "apps.mail.backends.FolderBackend", {"folder": unquote(parts.path)}
     if parts.scheme in {"smtp", "smtps"} and parts.hostname:
@@ -165,4 +266,6 @@ def email(name: str, default: str) -> tuple[str, dict]:
             "ssl": parts.scheme == "smtps",
             "tls": parts.scheme == "smtp" and options.get("tls", "1") == "1",
         }
-    raise ImproperlyConfigured(f"{name}={value!r}: smtp://user:password@host:587 or folder:///path is wanted")
+    raise ImproperlyConfigured(
+        f"{name}: begins with {parts.scheme!r}; smtp://user:password@host:587 or folder:///path is wanted"
+    )

@@ -11,20 +11,23 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))  # everything that 
 
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
-LOG_SIGNING_KEY = env.text("LOG_SIGNING_KEY")  # Ed25519 seed, 32 bytes in base64
-ARCHIVE_SIGNING_KEY = env.text("ARCHIVE_SIGNING_KEY")
-SITE_URL = env.text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+LOG_SIGNING_KEY = env.signing_key("LOG_SIGNING_KEY")
+ARCHIVE_SIGNING_KEY = env.signing_key("ARCHIVE_SIGNING_KEY")
+SITE_URL = env.site_url("SITE_URL", "http://127.0.0.1:8000")
+SITE_HOST = env.host_of(SITE_URL)
 SAMPLE_SITE = env.flag("SAMPLE_SITE", False)  # sample people exist; only ever on loopback
 STAFF_SECOND_STEP = env.flag("STAFF_SECOND_STEP", not SAMPLE_SITE)  # staff get in with two steps only
 COMMAND_LINE_APPROVAL = env.flag("COMMAND_LINE_APPROVAL", False)
 ORGANISATION_NAME = env.text("ORGANISATION_NAME", "Larkspur")
-PRIVACY_CONTACT = env.text("PRIVACY_CONTACT", "dpo@larkspur.example")
+PRIVACY_CONTACT = env.address("PRIVACY_CONTACT", "dpo@larkspur.example")
 ORGANISATION_ADDRESS = env.text("ORGANISATION_ADDRESS", "Larkspur, Sample Street 1, 10115 Berlin, Germany")
 SUPERVISORY_AUTHORITY_URL = env.text("SUPERVISORY_AUTHORITY_URL", "https://www.bfdi.bund.de/")
 
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", SITE_HOST)
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 _https = SITE_URL.startswith("https://")
+
+env.refuse_unless_loopback(SAMPLE_SITE, SITE_HOST)
 
 INSTALLED_APPS = [
     "unfold",
@@ -88,10 +91,12 @@ TEMPLATES = [
 ]
 
 # Two databases: what is held, and the wrapped keys that open it (DESIGN §2).
-DATABASES = {
-    "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'records.sqlite3'}"),
-    "keys": env.database("KEYS_DATABASE_URL", f"sqlite:///{DATA_DIR / 'keys' / 'keys.sqlite3'}"),
-}
+DATABASES = env.two_databases(
+    {
+        "default": env.database("DATABASE_URL", f"sqlite:///{DATA_DIR / 'records.sqlite3'}"),
+        "keys": env.database("KEYS_DATABASE_URL", f"sqlite:///{DATA_DIR / 'keys' / 'keys.sqlite3'}"),
+    }
+)
 DATABASE_ROUTERS = ["config.routers.KeysRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -124,7 +129,7 @@ OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `mig
 
 # Work in the background
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
-CELERY_BROKER_TRANSPORT_OPTIONS = env.broker_options(CELERY_BROKER_URL, DATA_DIR / "broker")
+CELERY_BROKER_TRANSPORT_OPTIONS = env.broker_options("CELERY_BROKER_URL", CELERY_BROKER_URL, DATA_DIR / "broker")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -143,6 +148,8 @@ CELERY_BEAT_SCHEDULE = {
     "send-letters": {"task": "apps.mail.tasks.send_due_letters", "schedule": 30.0},
     "sequence": {"task": "apps.audit.tasks.sequence_entries", "schedule": 5.0},
     "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
+    "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
+    "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},
 }
 
 # Sign-in
@@ -178,6 +185,24 @@ ACCOUNT_LOGIN_BY_CODE_REQUIRED = False  # AccountAdapter.is_login_by_code_requir
 ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 600
 ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
 PASSWORD_RESET_TIMEOUT = 3600
+_forms = "apps.accounts.forms"
+ACCOUNT_FORMS = {
+    "login": f"{_forms}.LoginForm",
+    "signup": f"{_forms}.SignupForm",
+    "add_email": f"{_forms}.AddEmailForm",
+    "reset_password": f"{_forms}.ResetPasswordForm",
+    "reset_password_from_key": f"{_forms}.ResetPasswordKeyForm",
+    "change_password": f"{_forms}.ChangePasswordForm",
+    "reauthenticate": f"{_forms}.ReauthenticateForm",
+    "confirm_login_code": f"{_forms}.ConfirmLoginCodeForm",
+}
+MFA_FORMS = {
+    "authenticate": f"{_forms}.AuthenticateForm",
+    "reauthenticate": f"{_forms}.ReauthenticateWithCodeForm",
+    "activate_totp": f"{_forms}.ActivateTOTPForm",
+    "add_webauthn": f"{_forms}.AddWebAuthnForm",
+    "edit_webauthn": f"{_forms}.EditWebAuthnForm",
+}
 # People come over Tor, many behind one address: what bites counts by account ("user") or by address given ("key").
 ACCOUNT_RATE_LIMITS = {
     "login": "300/m/ip",
@@ -199,6 +224,7 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", _https)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 31536000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SECURE_REFERRER_POLICY = "same-origin"  # with "no-referrer" browsers send "Origin: null", which the CSRF check refuses
@@ -218,7 +244,7 @@ EMAIL_USE_TLS = EMAIL_SETTINGS.get("tls", False)
 EMAIL_USE_SSL = EMAIL_SETTINGS.get("ssl", False)
 EMAIL_FILE_PATH = EMAIL_SETTINGS.get("folder")
 EMAIL_TIMEOUT = 20
-DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL", PRIVACY_CONTACT)
+DEFAULT_FROM_EMAIL = env.address("FROM_EMAIL", PRIVACY_CONTACT)
 
 # Requests: the operator's policy
 ERASURE_COOLING_OFF_DAYS = env.number("ERASURE_COOLING_OFF_DAYS", 3)
@@ -233,7 +259,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["apps.portal.formats"]  # dates in words
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
 
@@ -249,10 +275,18 @@ UNFOLD = {
     },
 }  # fmt: skip
 
+# No personal data in logs: messages of foreign exceptions may quote rows (config/logs.py).
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "formatters": {"plain": {"()": "config.logs.PlainFormatter"}},
+    "filters": {"tasks": {"()": "config.logs.TaskFilter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["tasks"]}},
+    "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", "INFO", env.LEVELS)},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
+    },
 }

@@ -1,9 +1,16 @@
 """The addresses of the site (DESIGN §10)."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
+from config import health
+
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
 urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
     path("", include("apps.portal.urls")),
     path("accounts/", include("apps.accounts.urls")),
     path("admin/", admin.site.urls),

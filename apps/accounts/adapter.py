@@ -16,6 +16,7 @@ from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import formats, timezone, translation
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts import services
 from apps.accounts.browsers import browser_name
@@ -29,6 +30,21 @@ SECOND_FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
 
 class AccountAdapter(DefaultAccountAdapter):
     """Sign-in by allauth."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": _("This e-mail address and password do not belong together."),
+        "too_many_login_attempts": _("Too many tries. Wait 5 minutes, or choose a new password."),
+        "incorrect_password": _("This is not your password."),
+        "enter_current_password": _("This is not your password until now."),
+        "incorrect_code": _("This code is wrong, used or too old."),
+        "duplicate_email": _("Your account has this address already."),
+        "email_taken": _("This address belongs to an account already."),
+        "cannot_remove_primary_email": _("Letters go to this address. Choose another one for letters first."),
+        "unverified_primary_email": _("Confirm the address first: we have sent a link to it."),
+        "account_inactive": _("This account is closed."),
+        "invalid_password_reset": _("This link is used or too old. Ask for a new one."),
+        "rate_limited": _("Too many tries. Wait a little."),
+    }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Queue a letter, in the language of the account or, without one, of the page."""
@@ -67,6 +83,13 @@ class AccountAdapter(DefaultAccountAdapter):
 
 class MfaAdapter(DefaultMFAAdapter):
     """Second factors: secrets of authenticator apps and recovery codes are sealed under the site key."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": _("This code is wrong, used or too old."),
+        "add_email_blocked": _("Remove the second step first: an address can only be added without one."),
+        "cannot_generate_recovery_codes": _("Add an authenticator app or a passkey first."),
+        "unverified_email": _("Confirm your e-mail address first: we have sent a link to it."),
+    }
 
     def encrypt(self, text: str) -> str:
         sealed = aead.seal(keys.site_key("second-factors"), text.encode(), context=SECRET_PLACE)

@@ -11,7 +11,9 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from apps.accounts.checks import no_sample_people, staff_have_a_second_step
         from apps.accounts.roles import make_roles
+        from config.checks import real_deployment
 
         post_migrate.connect(make_roles, sender=self)
+        checks.register(real_deployment, checks.Tags.security, deploy=True)
         checks.register(no_sample_people, checks.Tags.security, deploy=True)
         checks.register(staff_have_a_second_step, checks.Tags.security, deploy=True)

@@ -15,6 +15,7 @@ urlpatterns = [
     re_path(r"^confirm-email/(?P<key>[-:\w]+)/$", limited("confirm_link", key="key")(account_views.confirm_email)),
     path("", include(account_urls)),
     path("2fa/code-by-email/", views.email_code, name="mfa_email_code"),
+    path("2fa/totp/activate/", views.activate_totp),
     path("2fa/", include("allauth.mfa.urls")),
     path("sign-ins/<int:pk>/end/", views.end_sign_in, name="usersessions_end"),
     path("sign-ins/", include("allauth.usersessions.urls")),

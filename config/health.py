@@ -1,0 +1,38 @@
+"""/healthz: the process answers. /readyz: it can do its work, and if not, which part is missing."""
+
+from __future__ import annotations
+
+from django.core.cache import cache
+from django.db import DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from redis.exceptions import RedisError
+
+PARTS = {"default": "records", "keys": "keys"}
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    parts = {name: _database(alias) for alias, name in PARTS.items()} | {"cache": _cache()}
+    ready = all(state == "ok" for state in parts.values())
+    return JsonResponse(parts, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+
+def _database(alias: str) -> str:
+    try:
+        executor = MigrationExecutor(connections[alias])
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return "does not answer"
+    return "migrations are waiting" if waiting else "ok"
+
+
+def _cache() -> str:
+    try:
+        cache.get("ready")
+    except (RedisError, OSError):
+        return "does not answer"
+    return "ok"

@@ -1,0 +1,50 @@
+"""Log lines without personal data.
+
+Messages of our own exceptions hold ids only. Those of others may quote what they worked on (PostgreSQL names the
+offending row, a parser its input): of these the log keeps the type and the place.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from types import TracebackType
+from typing import Any
+
+OWN = ("apps.", "config.")
+FORMAT = "{asctime} {levelname} {name} {message}"
+
+
+def describe(error: BaseException) -> str:
+    """The type, and the message where it is ours."""
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return f"{name}: {error}" if name.startswith(OWN) else name
+
+
+class PlainFormatter(logging.Formatter):
+    """One line a record; a traceback names files and lines, and of each exception what `describe` lets out."""
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT, style="{")
+
+    def formatException(self, ei: Any) -> str:
+        error: BaseException | None = ei[1]
+        parts: list[str] = []
+        while error is not None:
+            parts.insert(0, f"{describe(error)}\n{_places(error.__traceback__)}".rstrip())
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "\nthen\n".join(parts)
+
+
+def _places(trace: TracebackType | None) -> str:
+    return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace))
+
+
+class TaskFilter(logging.Filter):
+    """Takes the text of an exception out of what Celery says about a failed task."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "celery.app.trace" and isinstance(record.args, dict) and "exc" in record.args:
+            error = record.exc_info[1] if record.exc_info else None
+            record.args = {**record.args, "exc": describe(error) if error else "", "traceback": ""}
+        return True
