@@ -1,0 +1,78 @@
+"""Turn bytes into values that can be stored again: valid Unicode, finite numbers, bounded size."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import orjson
+from django.utils.translation import gettext as _
+
+from .errors import BadConversation
+from .limits import MAX_VALUES
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_INTEGER = 2**63 - 1
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse one JSON value; raises BadConversation.
+
+    What JSON forbids but programs write is accepted where nothing is lost by it: NaN and infinities and numbers beyond
+    64 bits are kept as text, a lone surrogate or a byte that is no UTF-8 becomes U+FFFD.
+    """
+    if raw.count(b",") > MAX_VALUES:
+        raise BadConversation(_("It has more than %(limit)s values.") % {"limit": f"{MAX_VALUES:,}"})
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return parse_leniently(raw)
+
+
+def parse_leniently(raw: bytes, *, object_pairs_hook: Any = None) -> Any:
+    """The slow way, for what orjson refuses."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        value = json.loads(
+            text,
+            strict=False,
+            parse_constant=str,
+            parse_int=_integer,
+            parse_float=_decimal,
+            object_pairs_hook=object_pairs_hook,
+        )
+    except ValueError as error:
+        place = getattr(error, "pos", 0)
+        raise BadConversation(_("It is not valid JSON (near character %(place)s).") % {"place": place}) from None
+    except RecursionError:
+        raise BadConversation(_("It is nested too deeply.")) from None
+    return without_surrogates(value)
+
+
+def without_surrogates(value: Any) -> Any:
+    """The same value with each lone surrogate replaced by U+FFFD; the nesting is already bounded."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(str(key)): without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def clean_text(text: str) -> str:
+    """Text that can be written as UTF-8."""
+    return _SURROGATE.sub("\ufffd", text) if not text.isascii() and _SURROGATE.search(text) else text
+
+
+def _integer(digits: str) -> int | str:
+    if len(digits) > 20 or abs(int(digits)) > _MAX_INTEGER:
+        return digits
+    return int(digits)
+
+
+def _decimal(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits

@@ -1,0 +1,186 @@
+"""Find where each conversation of a JSON file begins and ends, without parsing it and without holding the file.
+
+Only brackets are looked at one by one; text and strings between them are passed over by one regular expression with
+possessive repeats, which neither backtracks nor keeps state. What a span contains is for a JSON parser to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .limits import CHUNK_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH
+
+_PASS_OVER = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+_IN_STRING = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_OPENING = b"{["
+_SEPARATOR_BYTES = 256  # one may lie across two reads
+_BETWEEN = b" \t\r\n,\x00"
+
+
+@dataclass(slots=True)
+class Span:
+    """One value of the file. `raw` is empty when `problem` says why it was not kept: large, deep, cut off, junk."""
+
+    offset: int
+    length: int
+    raw: bytes
+    problem: str = ""
+
+
+class Splitter:
+    """Yields the values of a JSON document: the elements of the outermost arrays (`level` 1), or whole values (0)."""
+
+    def __init__(
+        self,
+        read: Callable[[int], bytes],
+        *,
+        level: int,
+        offset: int = 0,
+        stop_at_close: bool = False,
+        max_bytes: int = MAX_CONVERSATION_BYTES,
+    ) -> None:
+        self._read = read
+        self._level = level
+        self._stop_at_close = stop_at_close
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._base = offset  # offset in the file of the buffer's first byte
+        self._position = 0
+        self._last_start = 0  # where the last span began, while it is still in the buffer
+        self._at_end = False
+
+    def __iter__(self) -> Iterator[Span]:
+        is_inside = self._level == 0
+        while True:
+            self._forget()
+            junk = self._skip_to_bracket()
+            if junk is not None:
+                yield junk
+            if self._position >= len(self._buffer):
+                return
+            byte = self._buffer[self._position]
+            if byte not in _OPENING:
+                if self._level == 1:
+                    is_inside = False
+                self._position += 1
+                if self._stop_at_close:
+                    return
+            elif not is_inside and byte == ord("["):
+                is_inside = True
+                self._position += 1
+            else:
+                yield self._span()
+
+    def last_bytes(self) -> bytes:
+        """The beginning of the last span, as far as it is still held."""
+        return bytes(self._buffer[self._last_start : self._last_start + 256])
+
+    def resync(self, separator: re.Pattern[bytes]) -> bool:
+        """After a span that would not parse: go on at the next `separator` behind its beginning; False if none comes.
+
+        A missing quote turns text into structure and back, so that nothing after it can be trusted.
+        """
+        if len(self._buffer) - self._position < _SEPARATOR_BYTES:
+            self._fill()
+        if separator.match(self._buffer, max(self._position - 1, 0)):
+            return True
+        self._position = min(self._last_start + 1, len(self._buffer))
+        while True:
+            found = separator.search(self._buffer, self._position)
+            if found:
+                self._position = found.start() + 1
+                return True
+            self._position = max(self._position, len(self._buffer) - _SEPARATOR_BYTES)
+            self._forget()
+            if not self._fill():
+                self._position = len(self._buffer)
+                return False
+
+    def _forget(self) -> None:
+        del self._buffer[: self._position]
+        self._base += self._position
+        self._position = self._last_start = 0
+
+    def _fill(self) -> bool:
+        if self._at_end:
+            return False
+        chunk = self._read(CHUNK_BYTES)
+        self._buffer += chunk
+        self._at_end = not chunk
+        return bool(chunk)
+
+    def _skip_to_bracket(self) -> Span | None:
+        """Move to the next bracket; what lies before it, if it is more than commas and spaces, is junk."""
+        offset, length, is_junk = self._base, 0, False
+        while True:
+            end = self._pass_over(self._position)
+            is_junk = is_junk or bool(self._buffer[self._position : end].strip(_BETWEEN))
+            length += end - self._position
+            self._position = end
+            if end < len(self._buffer) and self._buffer[end] != _QUOTE:
+                break
+            if end < len(self._buffer) and len(self._buffer) - end > self._max_bytes:
+                self._position = len(self._buffer)  # a string without an end
+                is_junk = True
+            self._forget()
+            if not self._fill():
+                is_junk = is_junk or bool(self._buffer.strip(_BETWEEN))
+                self._position = len(self._buffer)
+                break
+        return Span(offset, length, b"", "junk") if is_junk else None
+
+    def _pass_over(self, position: int) -> int:
+        match = _PASS_OVER.match(self._buffer, position)
+        return match.end() if match else position
+
+    def _span(self) -> Span:
+        """Read from an opening bracket to the one that closes it."""
+        self._last_start = start = self._position
+        offset, position, depth, dropped = self._base + start, start, 0, 0
+        problem = ""
+        while True:
+            position = self._pass_over(position)
+            if position - start > self._max_bytes:
+                problem = "large"
+                dropped += position - start
+                self._position = position
+                self._forget()
+                start = position = 0
+            if position == len(self._buffer):
+                if self._fill():
+                    continue
+                return self._cut_off(offset, dropped + position - start, problem)
+            byte = self._buffer[position]
+            if byte == _QUOTE:
+                end = self._string_end(position, start)
+                if end < 0:
+                    return self._cut_off(offset, dropped + len(self._buffer) - start, problem)
+                position = end
+                continue
+            position += 1
+            depth += 1 if byte in _OPENING else -1
+            if depth > MAX_DEPTH:
+                problem = problem or "deep"
+            if depth == 0:
+                break
+        self._position = position
+        raw = b"" if problem else bytes(self._buffer[start:position])
+        return Span(offset, dropped + position - start, raw, problem)
+
+    def _cut_off(self, offset: int, length: int, problem: str) -> Span:
+        self._position = len(self._buffer)
+        return Span(offset, length, b"", problem or "cut off")
+
+    def _string_end(self, position: int, start: int) -> int:
+        """Behind the closing quote of a string that goes beyond the buffer; -1 if the file ends first."""
+        position += 1
+        while True:
+            match = _IN_STRING.match(self._buffer, position)
+            position = match.end() if match else position
+            if position < len(self._buffer) and self._buffer[position] == _QUOTE:
+                return position + 1
+            if position - start > 2 * self._max_bytes or not self._fill():
+                return -1
