@@ -1,21 +1,46 @@
-"""Gives each request its actor, for packages below this one that may not ask who is signed in."""
+"""Who acts in a request, and that staff get in with two steps only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
 
-from apps.accounts.services import actor_of
+from apps.accounts import services
+from apps.accounts.access import took_two_steps
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
-class ActorMiddleware:
-    """Sets `request.actor`, found out when it is first used: staff and auditors by this year's handle."""
+class SecondStepForStaffMiddleware:
+    """Ends a session of staff that began with a password alone, for example before the person joined the staff.
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    The next sign-in asks for the second step: an authenticator app or passkey, else a code by e-mail.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.actor = SimpleLazyObject(lambda: actor_of(request))  # type: ignore[attr-defined]
+        user = request.user
+        if user.is_authenticated and not took_two_steps(request) and services.must_take_two_steps(user):
+            logout(request)
+            messages.info(request, _("Staff sign in with a second step. Sign in again."))
+            return redirect_to_login(request.get_full_path())
+        return self.get_response(request)
+
+
+class ActorMiddleware:
+    """Sets `request.actor` for packages below this one, which may not ask who is signed in; found out on first use."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.actor = SimpleLazyObject(lambda: services.actor_of(request))  # type: ignore[attr-defined]
         return self.get_response(request)
