@@ -66,7 +66,7 @@ class Hex:
 
     def encode(self, value: Any) -> str:
         text = bytes(value).hex() if isinstance(value, bytes | bytearray | memoryview) else value
-        if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]{%d}" % (2 * self.size), text):
+        if not isinstance(text, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * self.size}}}", text):
             raise _refuse(f"{self.size} bytes")
         return text
 

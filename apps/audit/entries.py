@@ -30,29 +30,26 @@ def append(event: Event, *, about: str, actor: Actor, **details: Any) -> Entry:
         raise OutsideTransaction(event)
     _check_handles(about, actor)
     now = timezone.now()
-    record = {
-        "v": FORMAT_VERSION,
-        "salt": secrets.token_hex(SALT_SIZE),
-        "at": moment_text(now),
-        "event": Event(event).value,
-        "about": about,
-        "actor": actor.handle,
-        "role": Role(actor.role).value,
-        "details": _encode(Event(event), details),
-    }
-    data = canonical_json(record)
+    columns = {"event": Event(event).value, "about": about, "actor": actor.handle, "role": Role(actor.role).value}
+    data = canonical_json(
+        columns
+        | {
+            "v": FORMAT_VERSION,
+            "salt": secrets.token_hex(SALT_SIZE),
+            "at": moment_text(now),
+            "details": _encode(Event(event), details),
+        }
+    )
     if len(data) > LARGEST_ENTRY:
         raise EntryTooLarge(f"{event}: {len(data)} bytes")
-    entry = Entry.objects.create(
-        created_at=now, event=record["event"], about=about, actor=actor.handle, role=record["role"], data=data
-    )
+    entry = Entry.objects.create(created_at=now, data=data, **columns)
     Pending.objects.create(entry=entry)
     return entry
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return JSON in its one canonical spelling (RFC 8785; ours holds only ASCII texts, whole numbers, lists, objects)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    """Return JSON in one canonical spelling: that of RFC 8785 for texts, whole numbers, lists and objects with ASCII keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _check_handles(about: str, actor: Actor) -> None:

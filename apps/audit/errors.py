@@ -43,3 +43,7 @@ class BadNote(AuditError):
 
 class BadProof(AuditError):
     """A proof is malformed or does not hold."""
+
+
+class LogDamaged(AuditError):
+    """The log is not what was signed: something was changed, dropped, added or rolled back. Keep everything, find out why."""

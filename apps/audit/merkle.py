@@ -13,6 +13,7 @@ from hashlib import sha256
 HASH_SIZE = 32
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
+TILES_KEPT = 64
 EMPTY_ROOT = sha256(b"").digest()
 
 ReadTile = Callable[[int, int, int], Sequence[bytes]]  # level, index, width
@@ -47,11 +48,11 @@ def tile_width(size: int, level: int, index: int) -> int:
 
 
 class Tree:
-    """A tree of `size` leaves whose hashes come from tiles; each tile is read once."""
+    """A tree of `size` leaves whose hashes come from tiles; the tiles read last are kept."""
 
     def __init__(self, size: int, read: ReadTile) -> None:
         self.size = size
-        self._read = lru_cache(maxsize=None)(read)
+        self._read = lru_cache(maxsize=TILES_KEPT)(read)
 
     def root(self) -> bytes:
         return self._range(0, self.size) if self.size else EMPTY_ROOT
@@ -101,6 +102,29 @@ class Tree:
         index, offset = divmod(first, TILE_WIDTH)
         hashes = self._read(level, index, tile_width(self.size, level, index))
         return root_of(hashes[offset : offset + (1 << height)])
+
+
+class GrowingTree:
+    """A tree that leaves are added to; it keeps the roots of its whole subtrees only, so memory is O(log n)."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole: list[bytes] = []  # the largest first
+
+    def add(self, hashed: bytes) -> None:
+        self.size += 1
+        self._whole.append(hashed)
+        for _ in range((self.size & -self.size).bit_length() - 1):
+            right = self._whole.pop()
+            self._whole.append(node_hash(self._whole.pop(), right))
+
+    def root(self) -> bytes:
+        if not self._whole:
+            return EMPTY_ROOT
+        result = self._whole[-1]
+        for left in self._whole[-2::-1]:
+            result = node_hash(left, result)
+        return result
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:

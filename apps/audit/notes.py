@@ -20,6 +20,7 @@ ED25519 = b"\x01"
 KEY_ID_SIZE = 4
 _NAME = re.compile(r"[^\s+]+")
 _SIGNATURE = re.compile(r"— (\S+) (\S+)")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -103,7 +104,7 @@ def decode_base64(text: str) -> bytes:
 
 def _split(note: str) -> tuple[str, list[str]]:
     text, gap, rest = note.rpartition("\n\n")
-    if not gap or not rest.endswith("\n"):
+    if not gap or not rest.endswith("\n") or _CONTROL.search(note):
         raise BadNote("it is not a signed note")
     return text + "\n", rest[:-1].split("\n")
 

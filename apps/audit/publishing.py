@@ -48,33 +48,27 @@ def published() -> notes.CheckpointText | None:
         raise LogDiverged("the published checkpoint cannot be read") from None
 
 
-def publish_tiles(start: int, size: int) -> None:
-    """Write every tile that differs between a log of `start` and one of `size` leaves."""
-    level = 0
-    while size >> (merkle.TILE_HEIGHT * level):
-        old, new = start >> (merkle.TILE_HEIGHT * level), size >> (merkle.TILE_HEIGHT * level)
-        if old == new:
-            return
-        for index in range(old // merkle.TILE_WIDTH, -(-new // merkle.TILE_WIDTH)):
-            _publish_tile(level, index, merkle.tile_width(size, level, index))
-        level += 1
-
-
-def publish_checkpoint(note: str) -> None:
+def publish(start: int, size: int, note: str) -> None:
+    """Write every tile that a log of `size` leaves has and one of `start` has not, then the checkpoint."""
+    full = []
+    for name, data in files_of(size, start):
+        _write(name, data)
+        full += [] if "." in name else [name]
     _write(CHECKPOINT, note.encode())
+    for name in full:  # readers fall back to the full tile, so partial ones may go (tlog-tiles, "Partial Tiles")
+        shutil.rmtree(_root() / f"{name}.p", ignore_errors=True)
 
 
-def _publish_tile(level: int, index: int, width: int) -> None:
-    if level == 0:
-        _write(tiles.path_of(tiles.ENTRIES, index, width), tiles.entry_bundle(index, width))
-        _drop_partial(tiles.ENTRIES, index, width)
-    _write(tiles.path_of(level, index, width), b"".join(tiles.read_hashes(level, index, width)))
-    _drop_partial(level, index, width)
-
-
-def _drop_partial(level: int | str, index: int, width: int) -> None:
-    if width == merkle.TILE_WIDTH:  # readers fall back to the full tile, as the format asks
-        shutil.rmtree(_root() / f"{tiles.path_of(level, index)}.p", ignore_errors=True)
+def files_of(size: int, start: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each tile of a log of `size` leaves that one of `start` leaves does not have."""
+    level = 0
+    while (new := size >> (merkle.TILE_HEIGHT * level)) > (old := start >> (merkle.TILE_HEIGHT * level)):
+        for index in range(old // merkle.TILE_WIDTH, -(-new // merkle.TILE_WIDTH)):
+            width = merkle.tile_width(size, level, index)
+            if level == 0:
+                yield tiles.path_of(tiles.ENTRIES, index, width), tiles.entry_bundle(index, width)
+            yield tiles.path_of(level, index, width), b"".join(tiles.read_hashes(level, index, width))
+        level += 1
 
 
 def _root() -> Path:

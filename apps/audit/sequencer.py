@@ -90,8 +90,7 @@ def _sign() -> Checkpoint:
 def _publish(start: int, tree: merkle.Tree) -> Checkpoint:
     statement = notes.CheckpointText(settings.AUDIT_ORIGIN, tree.size, tree.root())
     note = notes.sign_checkpoint(statement, signing_key())
-    publishing.publish_tiles(start, tree.size)
-    publishing.publish_checkpoint(note)
+    publishing.publish(start, tree.size, note)
     values = {"root": statement.root, "note": note, "signed_at": timezone.now()}
     return Checkpoint.objects.get_or_create(size=tree.size, defaults=values)[0]
 

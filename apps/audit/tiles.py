@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.audit import merkle
+from apps.audit.errors import LogDiverged
 from apps.audit.models import Leaf, Tile
 
 ENTRIES = "entries"
@@ -21,7 +22,10 @@ def read_hashes(level: int, index: int, width: int) -> list[bytes]:
     """Return the first `width` hashes of a tile from the database: one row if it is full, else at most 255 short ones."""
     if width < merkle.TILE_WIDTH:
         return _read_rows(level, index, width)
-    packed = bytes(Tile.objects.values_list("hashes", flat=True).get(level=level, index=index))
+    packed = Tile.objects.filter(level=level, index=index).values_list("hashes", flat=True).first()
+    if packed is None:
+        raise LogDiverged(f"tile {index} of level {level} is missing in the database")
+    packed = bytes(packed)
     return [packed[i : i + merkle.HASH_SIZE] for i in range(0, len(packed), merkle.HASH_SIZE)]
 
 

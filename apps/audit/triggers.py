@@ -45,7 +45,7 @@ def _sqlite_install() -> list[str]:
             f"CREATE TRIGGER {table}_no_{act} BEFORE {act} ON {table} BEGIN {refusal} END"
             for act in ("update", "delete")
         ]
-        anywhere = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {condition})" for condition in taken)
+        anywhere = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {place})" for place in taken)  # noqa: S608 our own names
         statements.append(
             f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {anywhere} BEGIN {refusal} END"
         )
