@@ -25,7 +25,7 @@ LONGEST_FILE = 450  # lines: one reading
 
 
 def sources() -> list[Path]:
-    return [path for path in sorted(APPS.rglob("*.py")) if "migrations" not in path.parts]
+    return [path for path in sorted(APPS.glob("*/**/*.py")) if "migrations" not in path.parts]
 
 
 def imported(path: Path) -> Iterator[str]:
