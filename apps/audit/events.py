@@ -76,6 +76,9 @@ class Event(models.TextChoices):
     REQUEST_COMPLETED = "request.completed", _("Request completed")
     REQUEST_PARTLY_COMPLETED = "request.partly_completed", _("Request partly completed")
     REQUEST_RETENTION_ENDED = "request.retention_ended", _("Record of the request erased")
+    COPY_ASKED = "request.copy_asked", _("Asked whether the erasure may go on without a copy")
+    COPY_WAIVED = "request.copy_waived", _("The erasure does not wait for a copy any more")
+    STEP_INTENDED = "step.intended", _("Erasing in a place intended")
     STEP_DONE = "step.done", _("Step done")
     STEP_BLOCKED = "step.blocked", _("Step blocked")
     STEP_NEEDS_PERSON = "step.needs_person", _("Step needs a person")
@@ -269,8 +272,11 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.REQUEST_COMPLETED: _ENDED,
     Event.REQUEST_PARTLY_COMPLETED: _ENDED,
     Event.REQUEST_RETENTION_ENDED: {},
+    Event.COPY_ASKED: {"due": Day()},
+    Event.COPY_WAIVED: {},
+    Event.STEP_INTENDED: _STEP,
     Event.STEP_DONE: _STEP | _RESULT,
-    Event.STEP_BLOCKED: _STEP | _RESULT | {"reason": REASONS, "until": Moment()},
+    Event.STEP_BLOCKED: _STEP | _RESULT | {"reason": REASONS, "until": Day()},
     Event.STEP_NEEDS_PERSON: _STEP | _RESULT | {"reason": REASONS},
     Event.STEP_RETRIED: _STEP,
     Event.RECEIPT_ISSUED: {"body_sha256": Hex(32), "number": Whole(), "locations": Whole(), "blocked": Whole()},
