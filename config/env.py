@@ -70,8 +70,8 @@ def choice(name: str, default: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def signing_key(name: str) -> str:
-    """An Ed25519 seed: 32 bytes in base64."""
+def signing_key(name: str, *, unlike: str = "") -> str:
+    """An Ed25519 seed: 32 bytes in base64. One key signs one kind of thing: `unlike` is refused."""
     value = text(name)
     try:
         seed = base64.b64decode(value, validate=True)
@@ -79,6 +79,8 @@ def signing_key(name: str) -> str:
         raise ImproperlyConfigured(f"{name}: this is not base64 (32 random bytes in base64 are wanted)") from None
     if len(seed) != 32:
         raise ImproperlyConfigured(f"{name}: {len(seed)} bytes; 32 random bytes in base64 are wanted")
+    if value == unlike:
+        raise ImproperlyConfigured(f"{name}: this key signs something else already; another one is wanted")
     return value
 
 
@@ -181,13 +183,14 @@ def _sqlite(name: str, path: str) -> dict:
     except OSError as error:
         raise ImproperlyConfigured(f"{name}: cannot make the folder of {path}: {error.strerror}") from None
     # secure_delete overwrites what is deleted; IMMEDIATE takes the write lock first, so that no transaction dies half way.
+    # synchronous=FULL: a power cut takes back no commit; otherwise the other database, the tiles or a bucket would be ahead.
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
         "OPTIONS": {
             "timeout": 10,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA secure_delete=ON;",
+            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA secure_delete=ON;",
         },
     }
 
@@ -215,7 +218,7 @@ def storage(name: str, value: str) -> dict:
             "OPTIONS": {"azure_container": parts.netloc, "location": parts.path.strip("/")} | options,
         }
     raise ImproperlyConfigured(
-        f"{name}={value!r}: file:///path, s3://bucket, gs://bucket or azure://container is wanted"
+        f"{name}: begins with {parts.scheme!r}; file:///path, s3://bucket, gs://bucket or azure://container is wanted"
     )
 
 

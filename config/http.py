@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import StreamingHttpResponse
@@ -19,9 +20,10 @@ def stream(
 
 async def _pull(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     iterator = iter(chunks)
+    pull: Any = sync_to_async(next)
     try:
-        while (chunk := await sync_to_async(next)(iterator, _END)) is not _END:
-            yield chunk  # type: ignore[misc]
+        while (chunk := await pull(iterator, _END)) is not _END:
+            yield chunk
     finally:
         close = getattr(iterator, "close", None)
         if close is not None:

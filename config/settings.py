@@ -12,7 +12,7 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))  # everything that 
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
 LOG_SIGNING_KEY = env.signing_key("LOG_SIGNING_KEY")
-ARCHIVE_SIGNING_KEY = env.signing_key("ARCHIVE_SIGNING_KEY")
+ARCHIVE_SIGNING_KEY = env.signing_key("ARCHIVE_SIGNING_KEY", unlike=LOG_SIGNING_KEY)
 SITE_URL = env.site_url("SITE_URL", "http://127.0.0.1:8000")
 SITE_HOST = env.host_of(SITE_URL)
 SAMPLE_SITE = env.flag("SAMPLE_SITE", False)  # sample people exist; only ever on loopback
@@ -102,6 +102,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Keys
 MASTER_KEY_DIR = Path(env.text("MASTER_KEY_DIR", str(DATA_DIR / "master-keys")))
+KEYS_BACKUP_RETENTION_DAYS = env.number("KEYS_BACKUP_RETENTION_DAYS", 7)  # how long `backup_keys` files are kept
+KEY_OWNERS = {  # kind: the columns that name keys of it; a kind without an entry is never swept
+    "subject": ["records.Subject.key_id"],
+    "conversation": ["records.Conversation.key_id"],
+    "import": ["records.Import.key_id"],
+    "request": ["requests.PrivacyRequest.key_id", "requests.Intake.key_id", "mail.Letter.key_id"],
+    "evidence": ["requests.Evidence.key_id"],
+    "archive": ["archives.Archive.key_id"],
+}
 
 # The audit log
 AUDIT_ORIGIN = env.text("AUDIT_ORIGIN", SITE_URL.split("://", 1)[1] + "/audit/log")

@@ -25,7 +25,7 @@ class SessionStore(db.SessionStore):
         sealed = content.seal_json(keys.site_key("sessions"), session_dict, context=self._place())
         return base64.b64encode(sealed).decode()
 
-    def decode(self, session_data: str) -> dict[str, Any]:
+    def decode(self, session_data: str | bytes) -> dict[str, Any]:
         """Open a session; what does not open is an empty one, as in Django: the person signs in again."""
         try:
             return content.unseal_json(

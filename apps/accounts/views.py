@@ -32,7 +32,7 @@ def email_code(request: HttpRequest) -> HttpResponse:
     """Switch the code by e-mail on or off."""
     form = EmailCodeForm(request.POST)
     if form.is_valid():
-        services.set_email_code(request.user, form.cleaned_data["on"])
+        services.set_email_code(request.user.pk, form.cleaned_data["on"])
         letter = "email_code_on" if form.cleaned_data["on"] else "email_code_off"
         get_adapter().send_notification_mail(letter, request.user)
     return redirect("mfa_index")

@@ -15,13 +15,13 @@ class FolderBackend(BaseEmailBackend):
     """Writes <letter id>.eml into EMAIL_FILE_PATH, readable by the owner alone; a repeat replaces the file."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        folder = Path(settings.EMAIL_FILE_PATH)
+        folder = Path(str(settings.EMAIL_FILE_PATH))
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for message in email_messages:
             name = message.extra_headers["Message-ID"].strip("<>").partition("@")[0]
             part = folder / f"{name}.part"
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(message.message().as_bytes(linesep="\r\n"))
+                file.write(message.message().as_bytes())
                 os.fsync(file.fileno())
             part.replace(folder / f"{name}.eml")
         return len(email_messages)
