@@ -1,0 +1,57 @@
+"""What can go wrong with keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+
+class KeysError(Exception):
+    """Base of everything that the keys refuse."""
+
+
+class KeyDestroyed(KeysError):
+    """The key, or the one above it, is a tombstone: what it sealed is gone, rightly and for good."""
+
+    def __init__(self, key_id: UUID, destroyed_at: datetime) -> None:
+        super().__init__(f"key {key_id} was destroyed at {destroyed_at:%Y-%m-%d %H:%M:%S} UTC")
+        self.key_id = key_id
+        self.destroyed_at = destroyed_at
+
+
+class KeyStoreDamaged(KeysError):
+    """A key that must be there is neither live nor a tombstone, or does not open. Stop, and call a person.
+
+    Never take it for a destroyed key: what it sealed may still be owed to somebody.
+    """
+
+
+KeyNotFound = KeyStoreDamaged
+
+
+class MasterKeyMissing(KeyStoreDamaged):
+    """The provider does not have the master key of an epoch. The message says how to put it back."""
+
+
+class NoKeysNamed(KeysError):
+    """A destruction names no key: "every one of them is destroyed" would be true of nothing."""
+
+
+class IntentNotSigned(KeysError):
+    """The intent is not signed, is cancelled, or does not name every key. Nothing has been destroyed."""
+
+
+class AlreadyDestroyed(KeysError):
+    """An intent cannot be cancelled any more: a key that it names is a tombstone."""
+
+
+class JournalNotTruncated(KeysError):
+    """The keys are tombstones, but SQLite's journal still holds their old bytes because others are reading. Repeat."""
+
+
+class BadBackup(KeysError):
+    """The file is not a backup of keys, or is damaged, or does not open under the master keys that are here."""
+
+
+class ForeignInstallation(KeysError):
+    """The backup belongs to another installation than this database. Nothing has been restored."""

@@ -1,0 +1,110 @@
+"""The entry that says which keys are going to be destroyed. Once it is signed it is their tombstone (DESIGN §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from apps.audit import selectors as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.audit.models import Entry
+from apps.audit.services import append
+from apps.keys.errors import AlreadyDestroyed, IntentNotSigned, NoKeysNamed
+from apps.keys.models import Key
+
+MOST_KEYS = 500  # in one intent and one transaction; well inside the 65,535 bytes of an entry
+RECENT = 50  # intents about one handle that a repeat looks through
+REPLACED = "replaced"  # another key opens what stays; every other reason is an erasure
+
+
+def intend_destruction(
+    key_ids: Collection[UUID], *, about: str, actor: Actor, reason: str = "erased", removed: Sequence[UUID | int] = ()
+) -> Entry:
+    """Write the intent in the caller's records transaction, so that it stands with the change that it belongs to.
+
+    `reason`: erased, replaced, expired, discarded or ownerless. `removed`: for a replaced key, the keys or rows that
+    the new one does not open.
+    """
+    if not key_ids:
+        raise NoKeysNamed("an intent names at least one key")
+    kinds = set(Key.objects.filter(pk__in=key_ids).exclude(kind="").values_list("kind", flat=True))
+    named = {REPLACED if reason == REPLACED else "erased": list(key_ids)}
+    return append(
+        Event.KEYS_INTENDED,
+        about=about,
+        actor=actor,
+        reason=reason,
+        kind=kinds.pop() if len(kinds) == 1 else None,
+        removed=list(removed) or None,
+        **named,
+    )
+
+
+def cancel_intent(intent: Entry, *, actor: Actor) -> Entry:
+    """Take an intent back in the caller's transaction, while it holds the claim of the step and nothing is destroyed."""
+    if Key.objects.filter(pk__in=named_keys(intent), destroyed_at__isnull=False).exists():
+        raise AlreadyDestroyed(f"{intent} names a key that is destroyed")
+    return append(Event.KEYS_INTENT_CANCELLED, about=intent.about, actor=actor, intent=intent.pk)
+
+
+def check_intent(intent: Entry, key_ids: Collection[UUID]) -> None:
+    """Refuse unless the intent is signed, stands, and names every one of the keys."""
+    if not key_ids:
+        raise NoKeysNamed("a destruction names at least one key")
+    if intent.event != Event.KEYS_INTENDED:
+        raise IntentNotSigned(f"{intent} is not an intent")
+    if not set(key_ids) <= named_keys(intent):
+        raise IntentNotSigned(f"{intent} does not name every key")
+    if is_cancelled(intent):
+        raise IntentNotSigned(f"{intent} was cancelled")
+    if not audit.is_signed(intent):
+        raise IntentNotSigned(f"{intent} is not signed yet")
+
+
+def named_keys(intent: Entry) -> set[UUID]:
+    """Return the keys that an intent says will be destroyed, erased or replaced."""
+    details = audit.details_of(intent)
+    return {UUID(text) for text in [*details.get("erased", []), *details.get(REPLACED, [])]}
+
+
+def is_cancelled(intent: Entry) -> bool:
+    return any(audit.details_of(entry)["intent"] == intent.pk for entry in _later(intent, Event.KEYS_INTENT_CANCELLED))
+
+
+def outcome_of(intent: Entry) -> Entry | None:
+    """Return the entry that says that the keys of this intent are destroyed."""
+    for entry in _later(intent, Event.KEYS_DESTROYED):
+        if audit.details_of(entry)["intent"] == intent.pk:
+            return entry
+    return None
+
+
+def standing_intent(about: str, key_ids: Iterable[UUID]) -> Entry | None:
+    """Return the newest intent about this handle that names exactly these keys and was not cancelled.
+
+    A step that crashed after its intent finds it here, so that one destruction is one intent and one outcome.
+    """
+    wanted = set(key_ids)
+    newest_first = Entry.objects.filter(event=Event.KEYS_INTENDED, about=about).order_by("-id")[:RECENT]
+    for intent in newest_first:
+        if named_keys(intent) == wanted and not is_cancelled(intent):
+            return intent
+    return None
+
+
+def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
+    """Yield every key that an uncancelled intent of the log names, with the time of the intent."""
+    cancelled = {
+        audit.details_of(entry)["intent"]
+        for entry in Entry.objects.filter(event=Event.KEYS_INTENT_CANCELLED).iterator(1000)
+    }
+    for intent in Entry.objects.filter(event=Event.KEYS_INTENDED).order_by("id").iterator(1000):
+        if intent.pk not in cancelled:
+            for key_id in named_keys(intent):
+                yield key_id, intent.created_at
+
+
+def _later(intent: Entry, event: Event) -> Iterable[Entry]:
+    return Entry.objects.filter(about=intent.about, event=event, id__gt=intent.pk).order_by("id")

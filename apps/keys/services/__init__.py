@@ -1,0 +1,42 @@
+"""What the rest of the site does with keys: the one door to apps.keys."""
+
+from apps.keys.intents import cancel_intent, intend_destruction
+from apps.keys.journal import truncate_journal
+from apps.keys.kinds import KeyKind
+from apps.keys.services.creating import NewKey, create_key, create_keys
+from apps.keys.services.destroying import (
+    Destruction,
+    destroy_keys,
+    discard_key,
+    erase_keys,
+    purge_keys_below,
+    record_destruction,
+)
+from apps.keys.services.installing import installation
+from apps.keys.services.naming import blind_index_key, named_key, site_key
+from apps.keys.services.opening import open_key, open_keys
+from apps.keys.services.sweeping import Sweep, sweep_ownerless_keys
+
+__all__ = [
+    "Destruction",
+    "KeyKind",
+    "NewKey",
+    "Sweep",
+    "blind_index_key",
+    "cancel_intent",
+    "create_key",
+    "create_keys",
+    "destroy_keys",
+    "discard_key",
+    "erase_keys",
+    "installation",
+    "intend_destruction",
+    "named_key",
+    "open_key",
+    "open_keys",
+    "purge_keys_below",
+    "record_destruction",
+    "site_key",
+    "sweep_ownerless_keys",
+    "truncate_journal",
+]

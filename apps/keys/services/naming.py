@@ -1,0 +1,32 @@
+"""Keys that the site has once: for its own secrets, and one for each blind index."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError
+
+from apps.keys.kinds import KeyKind
+from apps.keys.models import Key
+from apps.keys.services.creating import create_key
+from apps.keys.services.opening import open_key
+from apps.sealing.hkdf import derive
+
+
+def site_key(purpose: str) -> bytes:
+    """Return the site's key for one purpose ("location credentials", "second factors" …), made on first use."""
+    return derive(named_key(KeyKind.SITE, "site"), info=b"habeas site key: " + purpose.encode())
+
+
+def blind_index_key(kind: str) -> bytes:
+    """Return the key of the blind index of one field ("email", "user_id" …), made on first use."""
+    return named_key(KeyKind.BLIND_INDEX, kind)
+
+
+def named_key(kind: KeyKind, name: str) -> bytes:
+    """Return the one key of that kind and name, made on first use; two processes that make it at once get the same."""
+    row = Key.objects.filter(kind=kind, name=name).values_list("pk", flat=True).first()
+    if row is not None:
+        return open_key(row)
+    try:
+        return create_key(kind, owner=None, name=name).key
+    except IntegrityError:  # another process was first
+        return open_key(Key.objects.values_list("pk", flat=True).get(kind=kind, name=name))

@@ -1,0 +1,96 @@
+"""Destroying keys that nothing names: what a crash between making a key and committing its content leaves behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.apps import apps
+from django.conf import settings
+from django.utils import timezone
+
+from apps.audit.actors import Actor
+from apps.keys.models import Key
+from apps.keys.services.destroying import erase_keys
+from apps.keys.services.installing import installation
+
+AGE = timedelta(hours=24)  # longer than any transaction that may still commit the content of a new key
+MOST_KEYS = 100  # more than these, or than the share, are not leftovers but a fault: a person looks first
+MOST_SHARE = 0.01
+BATCH = 500
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was found: keys destroyed, rows deleted below tombstones, and how many wait for a person."""
+
+    destroyed: int = 0
+    purged: int = 0
+    waiting: int = 0
+
+
+def sweep_ownerless_keys(*, confirmed_by: Actor | None = None) -> Sweep:
+    """Destroy, by signed intent, live keys older than 24 h that no row names; outside transactions only.
+
+    Only kinds whose owners are in settings.KEY_OWNERS are swept. After a restore of keys nothing is swept for as long as
+    a backup of them may be in use. More than 100 keys, or 1 % of all, stay until a person says so (`confirmed_by`).
+    """
+    restored_at = installation().restored_at
+    if restored_at and timezone.now() < restored_at + timedelta(days=settings.KEYS_BACKUP_RETENTION_DAYS):
+        return Sweep()
+    dead, ownerless = _ownerless_keys()
+    purged = _delete_rows(dead)
+    if not ownerless:
+        return Sweep(purged=purged)
+    most = min(MOST_KEYS, MOST_SHARE * Key.objects.filter(destroyed_at=None).count())
+    if len(ownerless) > most and confirmed_by is None:
+        logger.warning("%d keys have no owner: more than may be swept without a person", len(ownerless))
+        return Sweep(purged=purged, waiting=len(ownerless))
+    result = erase_keys(ownerless, about="", actor=confirmed_by or Actor.system(), reason="ownerless")
+    return Sweep(destroyed=result.destroyed, purged=purged)
+
+
+def _ownerless_keys() -> tuple[list[UUID], list[UUID]]:
+    """Return the keys that nothing names: those below a tombstone, which are destroyed already, and the others."""
+    dead: list[UUID] = []
+    ownerless: list[UUID] = []
+    for kind, columns in settings.KEY_OWNERS.items():
+        for batch in _old_keys(kind):
+            named = named_by_rows(columns, batch)
+            lost = {key_id: parent_id for key_id, parent_id in batch.items() if key_id not in named}
+            above = Key.objects.filter(
+                pk__in={parent for parent in lost.values() if parent}, destroyed_at__isnull=False
+            )
+            tombstones = set(above.values_list("pk", flat=True))
+            for key_id, parent_id in lost.items():
+                (dead if parent_id in tombstones else ownerless).append(key_id)
+    return dead, ownerless
+
+
+def named_by_rows(columns: Collection[str], key_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the keys that a row names in one of the columns, each "app.Model.field"."""
+    named: set[UUID] = set()
+    for column in columns:
+        model, field = column.rsplit(".", 1)
+        rows = apps.get_model(model)._default_manager.filter(**{f"{field}__in": list(key_ids)})
+        named |= set(rows.values_list(field, flat=True))
+    return named
+
+
+def _old_keys(kind: str) -> Iterator[dict[UUID, UUID | None]]:
+    """Yield the live keys of a kind that are old enough, each with its parent, in batches by id."""
+    rows = Key.objects.filter(kind=kind, created_at__lt=timezone.now() - AGE).order_by("pk")
+    batch = dict(rows.values_list("pk", "parent_id")[:BATCH])
+    while batch:
+        yield batch
+        batch = dict(rows.filter(pk__gt=max(batch)).values_list("pk", "parent_id")[:BATCH])
+
+
+def _delete_rows(key_ids: list[UUID]) -> int:
+    parts = [key_ids[first : first + BATCH] for first in range(0, len(key_ids), BATCH)]
+    return sum(Key.objects.filter(pk__in=part).delete()[0] for part in parts)
