@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connections, transaction
@@ -145,11 +146,18 @@ def test_a_row_that_was_wrapped_anew_meanwhile_is_read_once_more(ada, monkeypatc
 
 
 def test_a_row_is_a_live_key_or_a_tombstone_and_nothing_between(ada):
-    for change in ({"wrapped": None}, {"destroyed_at": timezone.now()}, {"parent_id": uuid.uuid4()}, {"epoch": None}):
+    changes: list[dict[str, Any]] = [
+        {"wrapped": None},
+        {"destroyed_at": timezone.now()},
+        {"parent_id": uuid.uuid4()},
+        {"epoch": None},
+    ]
+    for change in changes:
         with pytest.raises(IntegrityError), transaction.atomic("keys"):
             Key.objects.filter(pk=ada.id).update(**change)
     bury(ada.id)
-    for change in ({"owner": uuid.uuid4()}, {"kind": "subject"}, {"created_at": timezone.now()}):
+    changes = [{"owner": uuid.uuid4()}, {"kind": "subject"}, {"created_at": timezone.now()}]
+    for change in changes:
         with pytest.raises(IntegrityError), transaction.atomic("keys"):
             Key.objects.filter(pk=ada.id).update(**change)
 
@@ -209,6 +217,17 @@ def test_two_processes_that_make_a_named_key_at_once_get_the_same(monkeypatch):
     monkeypatch.setattr(naming, "create_key", after_another)
     assert services.blind_index_key("email") == made[0].key
     assert Key.objects.count() == 1
+
+
+def test_the_sites_key_is_one_query_and_damage_is_still_damage(master_keys):
+    first = services.site_key("sessions")
+    with connections["keys"].execute_wrapper(counting := Counting()):
+        assert services.site_key("sessions") == first
+    assert counting.statements == 1
+    [path] = master_keys.iterdir()
+    path.write_text("ab" * 32 + "\n")
+    with pytest.raises(KeyStoreDamaged):
+        services.site_key("sessions")
 
 
 def test_one_epoch_serves_all_keys(ada, ben):

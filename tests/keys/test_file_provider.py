@@ -31,10 +31,17 @@ def test_the_first_key_makes_a_master_key_for_its_owner_only(master_keys, person
 
 
 def test_the_master_key_is_on_the_disk_before_it_has_its_name(master_keys, monkeypatch):
-    order = []
-    fsync, replace = os.fsync, type(master_keys).replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(type(master_keys), "replace", lambda one, other: (order.append("name"), replace(one, other)))
+    order: list[str] = []
+
+    def noting(name, real):
+        def noted(*arguments):
+            order.append(name)
+            return real(*arguments)
+
+        return noted
+
+    monkeypatch.setattr(os, "fsync", noting("fsync", os.fsync))
+    monkeypatch.setattr(type(master_keys), "replace", noting("name", type(master_keys).replace))
     FileProvider().create()
     assert order == ["fsync", "name", "fsync"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.db import IntegrityError
 
+from apps.keys.errors import KeyStoreDamaged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Key
 from apps.keys.services.creating import create_key
 from apps.keys.services.opening import open_key
+from apps.keys.wrapping import unwrap_rows
 from apps.sealing.hkdf import derive
 
 
@@ -23,10 +25,17 @@ def blind_index_key(kind: str) -> bytes:
 
 def named_key(kind: KeyKind, name: str) -> bytes:
     """Return the one key of that kind and name, made on first use; two processes that make it at once get the same."""
-    row = Key.objects.filter(kind=kind, name=name).values_list("pk", flat=True).first()
-    if row is not None:
-        return open_key(row)
+    row = _row_of(kind, name)
+    if row is None:
+        try:
+            return create_key(kind, owner=None, name=name).key
+        except IntegrityError:  # another process was first
+            return named_key(kind, name)
     try:
-        return create_key(kind, owner=None, name=name).key
-    except IntegrityError:  # another process was first
-        return open_key(Key.objects.values_list("pk", flat=True).get(kind=kind, name=name))
+        return unwrap_rows([row], [])[row.pk]
+    except KeyStoreDamaged:  # wrapped anew since it was read, or really damaged
+        return open_key(row.pk)
+
+
+def _row_of(kind: KeyKind, name: str) -> Key | None:
+    return Key.objects.select_related("epoch").filter(kind=kind, name=name).first()
