@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.audit import proofs, tiles
+from apps.audit import merkle, proofs, tiles
 from apps.audit.errors import NotSigned
 from apps.audit.events import LOOKS
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
@@ -45,8 +45,12 @@ def details_of(entry: Entry) -> dict[str, Any]:
 
 
 def index_of(entry: Entry) -> int | None:
-    """Return the entry's place in the log, or None if the sequencer has not come to it."""
-    return Leaf.objects.filter(entry_id=entry.pk).values_list("index", flat=True).first()
+    """Return the entry's place in the log, or None if the sequencer has not come to it.
+
+    Looked for by its hash too: a database gives the id of an entry that was rolled back to another one.
+    """
+    hashed = merkle.leaf_hash(bytes(entry.data))
+    return Leaf.objects.filter(entry_id=entry.pk, leaf_hash=hashed).values_list("index", flat=True).first()
 
 
 def is_signed(entry: Entry) -> bool:

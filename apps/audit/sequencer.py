@@ -11,7 +11,7 @@ sign two checkpoints that contradict each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
@@ -132,24 +132,14 @@ def _newest_keys() -> tuple[str, str]:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """A transaction that no other sequencer runs beside, and whose commit survives a power cut."""
-    with _durable_sqlite() if connection.vendor == "sqlite" else nullcontext(), transaction.atomic():
+    """A transaction that no other sequencer runs beside, and whose commit survives a power cut.
+
+    SQLite: BEGIN IMMEDIATE is the lock, as it has one writer, and the site's connections sync each commit.
+    """
+    with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '10s'")
                 cursor.execute("SET LOCAL synchronous_commit = on")
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         yield
-
-
-@contextmanager
-def _durable_sqlite() -> Iterator[None]:
-    """Sync the write-ahead log at each commit. BEGIN IMMEDIATE is SQLite's lock: it has one writer."""
-    with connection.cursor() as cursor:
-        usual = cursor.execute("PRAGMA synchronous").fetchone()[0]
-        cursor.execute("PRAGMA synchronous=FULL")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA synchronous={usual}")

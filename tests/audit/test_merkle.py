@@ -54,7 +54,7 @@ def test_a_proof_leads_to_the_root_and_no_changed_proof_does(size):
         proof = tree.inclusion_proof(index)
         assert merkle.root_from_inclusion(hashes[index], index, size, proof) == tree.root()
         for changed in [
-            *(proof[:at] + [b"x" * 32] + proof[at + 1 :] for at in range(len(proof))),
+            *([*proof[:at], b"x" * 32, *proof[at + 1 :]] for at in range(len(proof))),
             proof[:-1],
             [*proof, b"x" * 32],
         ]:
