@@ -12,7 +12,9 @@ class Subject(models.Model):
     """A data subject. `frozen_at`: an erasure has begun, and no content is written any more."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    account = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="subject")
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="subject"
+    )
     handle = models.CharField(max_length=32, unique=True)  # what the log calls this person
     key_id = models.UUIDField()
     is_recording_allowed = models.BooleanField(default=True)  # consent to keeping new conversations
@@ -66,6 +68,7 @@ class Conversation(models.Model):
     started_at = models.DateTimeField()  # as the file says, else when it came; does not change any more
     updated_at = models.DateTimeField()
     message_count = models.PositiveIntegerField(default=0)
+    node_count = models.PositiveIntegerField(default=0)  # rows: positions are 0 … node_count - 1
     imported_at = models.DateTimeField(auto_now_add=True)
     erasing_at = models.DateTimeField(null=True)
 
@@ -85,14 +88,15 @@ class Conversation(models.Model):
 class Message(models.Model):
     """One node of a conversation's tree, in the shape of a ChatGPT export's node; position = order of import.
 
-    `parent` is the position of the node above. It stands in the clear, so that one path through a long conversation
-    can be read without opening all of it. No surrogate key: one index less on the hot table.
+    `parent` is the position of the node above. The shape of the tree stands in the clear, so that one path through a
+    long conversation can be read without opening all of it. No surrogate key: one index less on the hot table.
     """
 
     pk = models.CompositePrimaryKey("conversation_id", "position")
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     position = models.PositiveIntegerField()
     parent = models.PositiveIntegerField(null=True)
+    is_message = models.BooleanField(default=True)  # False: a node without a message, that only holds the tree together
     sealed = models.BinaryField()
 
     def __str__(self) -> str:
@@ -159,7 +163,9 @@ class Import(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["subject", "-created_at"], name="records_imports_newest"),
-            models.Index(fields=["lease_until"], name="records_imports_open", condition=Q(state__in=["waiting", "running"])),
+            models.Index(
+                fields=["lease_until"], name="records_imports_open", condition=Q(state__in=["waiting", "running"])
+            ),
         ]
 
     def __str__(self) -> str:

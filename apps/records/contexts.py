@@ -1,0 +1,46 @@
+"""The associated data of every sealed value: format, key id, model, field, row. No two values can be swapped (DESIGN §2)."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from apps.sealing.aead import associated_data
+
+FORMAT = "habeas.records.1"
+
+
+def identity(key_id: UUID, identity_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Identity", "sealed", identity_id)
+
+
+def conversation(key_id: UUID, conversation_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Conversation", "sealed", conversation_id)
+
+
+def messages(key_id: UUID, conversation_id: UUID) -> bytes:
+    """Return what is the same for all messages of a conversation; `message` adds the position."""
+    return associated_data(FORMAT, key_id, "Message", "sealed", conversation_id)
+
+
+def message(prefix: bytes, position: int) -> bytes:
+    return prefix + associated_data(position)
+
+
+def attachment(key_id: UUID, attachment_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Attachment", "sealed", attachment_id)
+
+
+def attachment_file(key_id: UUID, attachment_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Attachment", "object", attachment_id)
+
+
+def import_name(key_id: UUID, import_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Import", "sealed", import_id)
+
+
+def import_report(key_id: UUID, import_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Import", "sealed_report", import_id)
+
+
+def import_file(key_id: UUID, import_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Import", "object", import_id)

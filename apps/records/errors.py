@@ -1,0 +1,57 @@
+"""What can go wrong with a person's records. Not found and not allowed look alike from outside."""
+
+from __future__ import annotations
+
+from datetime import date
+
+
+class RecordsError(Exception):
+    """Base of this package's errors. No message holds a name, an address or content."""
+
+
+class SubjectNotFound(RecordsError):
+    """Nobody is known by this id or address."""
+
+
+class ConversationNotFound(RecordsError):
+    """This person has no such conversation; it may be another's, or erased."""
+
+
+class AttachmentNotFound(RecordsError):
+    """This person has no such file; it may be another's, erased, or not fully received."""
+
+
+class ImportNotFound(RecordsError):
+    """This person has no such import."""
+
+
+class SubjectFrozen(RecordsError):
+    """An erasure has begun: nothing more is written for this person, and what runs stops."""
+
+
+class RecordingNotAllowed(RecordsError):
+    """The person has withdrawn the consent to keeping new conversations. They can give it again."""
+
+
+class IdentityTaken(RecordsError):
+    """The address or id already belongs to another person."""
+
+
+class ConversationsHeld(RecordsError):
+    """A legal hold keeps what was to be erased; `until` is its date."""
+
+    def __init__(self, until: date) -> None:
+        super().__init__("kept by a legal hold")
+        self.until = until
+
+
+class LostClaim(RecordsError):
+    """Another worker has taken this import over: stop without writing anything more."""
+
+
+class BeingErased(RecordsError):
+    """A conversation is on its way out and comes in again: try again when it is gone."""
+
+
+class Contention(RecordsError):
+    """Others kept writing the same conversation. Nothing is lost: try again."""

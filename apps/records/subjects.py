@@ -1,0 +1,207 @@
+"""Data subjects: who they are, what they are known by, and whether anything may still be written for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from allauth.account.models import EmailAddress
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.audit.handles import new_handle
+from apps.keys import services as keys
+from apps.keys.services import KeyKind
+from apps.locations import contract
+from apps.records import contexts
+from apps.records.errors import IdentityTaken, RecordingNotAllowed, SubjectFrozen, SubjectNotFound
+from apps.records.models import Identity, Subject
+from apps.sealing import blind, content
+
+SPELLED_LOOSELY = {"email", "name"}  # upper and lower case are one; in ids they differ
+
+
+def identity_index(kind: str, value: str) -> bytes:
+    """Return the blind index under which a person is found by this value."""
+    key = keys.blind_index_key(f"identity-{kind}")
+    return blind.index(key, kind, value.strip(), exact=kind not in SPELLED_LOOSELY)
+
+
+def create_subject(account: User | None = None, *, emails: Iterable[str] = (), actor: Actor | None = None) -> Subject:
+    """Add a person: the key first, then the row, the addresses and the entry. Raises IdentityTaken."""
+    subject_id = uuid4()
+    key = keys.create_key(KeyKind.SUBJECT, owner=subject_id)
+    try:
+        with transaction.atomic():
+            subject = Subject.objects.create(id=subject_id, account=account, handle=new_handle(), key_id=key.id)
+            Identity.objects.bulk_create(
+                _sealed_identity(subject, key.key, "email", email) for email in _distinct(emails)
+            )
+            about = Actor.system() if actor is None else actor
+            audit.append(Event.SUBJECT_CREATED, about=subject.handle, actor=about, with_account=account is not None)
+    except IntegrityError:
+        keys.discard_key(key.id)
+        raise IdentityTaken from None
+    return subject
+
+
+def subject_for(account: User) -> Subject:
+    """Return the person behind a sign-in; made on the first visit, or joined to one whose address it has proven."""
+    found = Subject.objects.filter(account=account).first()
+    if found is not None:
+        return found
+    verified = set(EmailAddress.objects.filter(user=account, verified=True).values_list("email", flat=True))
+    joined = _join(account, verified)
+    if joined is not None:
+        return joined
+    emails = [email for email in _distinct([*verified, account.email]) if _owner_of_email(email) is None]
+    try:
+        return create_subject(account, emails=emails)
+    except IdentityTaken:  # another page of the same sign-in was faster
+        return Subject.objects.get(account=account)
+
+
+def find_subject(value: str | UUID) -> Subject:
+    """Return the person with this id or e-mail address; raises SubjectNotFound."""
+    subject_id = value if isinstance(value, UUID) else _as_uuid(value)
+    found = Subject.objects.filter(pk=subject_id).first() if subject_id else _owner_of_email(str(value))
+    if found is None:
+        raise SubjectNotFound
+    return found
+
+
+def find_by_identity(kind: str, value: str) -> list[Subject]:
+    """Return the people known by this value; more than one only for names and telephones."""
+    index = identity_index(kind, value)
+    return list(Subject.objects.filter(identities__kind=kind, identities__index=index).order_by("pk"))
+
+
+def add_identity(subject: Subject, kind: str, value: str, *, actor: Actor) -> Identity:
+    """Note that a person is known by this value; a repeat returns what is there. Raises IdentityTaken, SubjectFrozen."""
+    index = identity_index(kind, value)
+    key = keys.open_key(subject.key_id)
+    try:
+        with transaction.atomic():
+            lock_for_writing(subject.pk)
+            held = Identity.objects.filter(subject=subject, kind=kind, index=index).first()
+            if held is not None:
+                return held
+            identity = _sealed_identity(subject, key, kind, value)
+            identity.save(force_insert=True)
+            audit.append(Event.IDENTITY_ADDED, about=subject.handle, actor=actor, identities=1)
+    except IntegrityError:
+        raise IdentityTaken from None
+    return identity
+
+
+def remove_identity(subject: Subject, identity_id: UUID, *, actor: Actor) -> None:
+    """Forget a value; a repeat does nothing."""
+    with transaction.atomic():
+        lock_for_writing(subject.pk)
+        if Identity.objects.filter(subject=subject, pk=identity_id).delete()[0]:
+            audit.append(Event.IDENTITY_REMOVED, about=subject.handle, actor=actor, identities=1)
+
+
+def identities_of(subject: Subject) -> list[tuple[str, str]]:
+    """Open what a person is known by, as (kind, value)."""
+    rows = list(Identity.objects.filter(subject=subject).order_by("kind", "pk"))
+    if not rows:
+        return []
+    key = keys.open_key(subject.key_id)
+    return [
+        (row.kind, content.unseal_json(key, row.sealed, context=contexts.identity(subject.key_id, row.pk)))
+        for row in rows
+    ]
+
+
+def identity_of(subject: Subject, *, request_id: UUID | None = None) -> contract.Identity:
+    """Return the person as places are told of them."""
+    return contract.Identity(
+        subject_id=subject.pk,
+        account_id=subject.account_id,
+        request_id=request_id,
+        values=tuple(identities_of(subject)),
+    )
+
+
+def lock_for_writing(subject_id: UUID, *, recording: bool = False) -> Subject:
+    """Lock a person's row for the rest of the transaction and return it; everything written for them begins here.
+
+    PostgreSQL locks the row; SQLite's transactions are IMMEDIATE, so what is read here is current and stays so. Raises
+    SubjectFrozen once an erasure has begun (or the row is gone), and RecordingNotAllowed where consent is needed.
+    """
+    subject = Subject.objects.select_for_update(no_key=True).filter(pk=subject_id).first()
+    if subject is None or subject.frozen_at is not None:
+        raise SubjectFrozen
+    if recording and not subject.is_recording_allowed:
+        raise RecordingNotAllowed
+    return subject
+
+
+def check_writable(subject_id: UUID) -> None:
+    """Ask beforehand what `lock_for_writing` will ask with authority; raises the same."""
+    subject = Subject.objects.filter(pk=subject_id).only("frozen_at", "is_recording_allowed").first()
+    if subject is None or subject.frozen_at is not None:
+        raise SubjectFrozen
+    if not subject.is_recording_allowed:
+        raise RecordingNotAllowed
+
+
+def freeze_subject(subject_id: UUID, *, actor: Actor | None = None) -> datetime:
+    """Stop all writing for a person, and return since when; a repeat returns the first time. Raises SubjectNotFound.
+
+    Writers hold the same lock: when this returns, what began before has been committed, and nothing begins any more.
+    """
+    with transaction.atomic():
+        subject = Subject.objects.select_for_update(no_key=True).filter(pk=subject_id).first()
+        if subject is None:
+            raise SubjectNotFound
+        if subject.frozen_at is None:
+            subject.frozen_at = timezone.now()
+            subject.save(update_fields=["frozen_at"])
+            audit.append(Event.SUBJECT_FROZEN, about=subject.handle, actor=actor or Actor.system())
+        return subject.frozen_at
+
+
+def thaw_subject(subject_id: UUID) -> None:
+    """Let writing go on after an erasure was called off before anything was destroyed."""
+    Subject.objects.filter(pk=subject_id).update(frozen_at=None)
+
+
+def _join(account: User, verified: set[str]) -> Subject | None:
+    """Give a sign-in to the person who came by an import and whose address it has proven to own."""
+    for email in sorted(verified):
+        subject = _owner_of_email(email)
+        if subject is None:
+            continue
+        if Subject.objects.filter(pk=subject.pk, account__isnull=True).update(account=account):
+            return Subject.objects.get(pk=subject.pk)
+    return None
+
+
+def _owner_of_email(email: str) -> Subject | None:
+    index = identity_index("email", email)
+    return Subject.objects.filter(identities__kind="email", identities__index=index).first()
+
+
+def _sealed_identity(subject: Subject, key: bytes, kind: str, value: str) -> Identity:
+    value = value.strip()
+    identity = Identity(subject=subject, kind=kind, index=identity_index(kind, value))
+    identity.sealed = content.seal_json(key, value, context=contexts.identity(subject.key_id, identity.pk))
+    return identity
+
+
+def _distinct(emails: Iterable[str]) -> list[str]:
+    return list({blind.normalise(email): email.strip() for email in emails if email.strip()}.values())
+
+
+def _as_uuid(value: str) -> UUID | None:
+    try:
+        return UUID(value.strip())
+    except ValueError:
+        return None
