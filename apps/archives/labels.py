@@ -62,8 +62,7 @@ def labels(language: str) -> Labels:
             language=translation.get_language() or "en",
             roles={"user": _("You"), "assistant": _("Assistant"), "system": _("System"), "tool": _("Tool")},
             months=tuple(str(MONTHS[number]) for number in range(1, 13)),
-            # Translators: a date in words; month is its number, name its name
-            day=_("{day} {name} {year}"),
+            day="{year}年{month}月{day}日" if language.lower().startswith("zh") else "{day} {name} {year}",
             untitled=_("Conversation without a title"),
             all_conversations=_("All conversations"),
             previous_page=_("Earlier messages"),
