@@ -1,7 +1,7 @@
 """Readers for files of conversations: pure modules without models or network."""
 
 from .errors import BadConversation, ImporterError, UnreadableFile
-from .reading import FORMATS, Reading, read
+from .reading import FORMATS, Reading, read, read_text
 from .types import Node, ParsedAttachment, ParsedConversation, Skipped
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "Skipped",
     "UnreadableFile",
     "read",
+    "read_text",
 ]

@@ -18,7 +18,7 @@ from .sources import Source
 from .splitter import Span, Splitter
 
 MAX_RESYNCS = 50  # each may read a whole conversation again
-WRAPPER_KEYS = ("conversations", "data", "chats", "items", "results", "history")
+WRAPPER_KEYS = ("conversations", "data", "chats", "items", "results")
 _WRAPPER_FROM_BYTES = 4 * MIB  # smaller ones are parsed whole
 _BLANK = b" \t\r\n\x0b\x0c\x00"
 _FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]{1,64}"\s*:)')

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from .documents import WRAPPER_KEYS
-from .formats import chatgpt
+from .formats import chatgpt, claude, librechat, openai_chat, openai_objects, openwebui, sharegpt
 from .types import ParsedConversation
 
 
@@ -20,7 +20,9 @@ class Format(Protocol):
     def parse(self, value: Any) -> ParsedConversation: ...
 
 
-JSON_FORMATS = cast(Sequence[Format], (chatgpt,))  # the most telling shape first
+JSON_FORMATS = cast(  # the most telling shape first
+    Sequence[Format], (chatgpt, claude, openwebui, librechat, openai_objects, sharegpt, openai_chat)
+)
 
 
 def format_of(value: Any, formats: Sequence[Format] = JSON_FORMATS) -> Format | None:

@@ -195,11 +195,11 @@ def _parse(document: Document, place: Place, value: Any) -> ParsedConversation |
 
 def _whole_if_messages(document: Document, formats: Sequence[Format]) -> Document:
     """An array of messages, not of conversations, is one conversation: read it as one value."""
-    if document.level == 1 and not document.list_offset:
+    if document.level == 1:
         first = next(document.values(), None)
         is_loose = first and isinstance(first.value, dict) and not format_of(first.value, formats)
         if first and is_loose and format_of([first.value], formats):
-            return replace(document, level=0)
+            return replace(document, level=0, list_offset=0)
     return document
 
 

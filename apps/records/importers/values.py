@@ -19,6 +19,7 @@ _MICROSECONDS_FROM = 1e14
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")  # controls, text direction
 _ROLES = {"human": "user", "ai": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
 _ROLES |= {"chatgpt": "assistant", "claude": "assistant", "prompter": "user", "developer": "system", "function": "tool"}
+_ROLES |= {"observation": "tool", "function_call": "assistant", "bing": "assistant", "bard": "assistant"}
 
 
 def as_time(value: Any) -> datetime | None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ..building import ORIGINAL, SOURCE_KEY
 from ..errors import BadConversation
 from ..trees import latest_leaf, sound_tree
 from ..types import Node, ParsedConversation
 from ..values import as_dict, as_id, as_role, as_time, as_title, content_id
 
 NAME = "chatgpt"
-SOURCE_KEY = "habeas_source"  # in the header: the format that a conversation of Habeas' own archive first came in
 
 
 def matches(value: Any) -> bool:
@@ -55,10 +55,10 @@ def parse(value: dict[str, Any]) -> ParsedConversation:
 
 
 def _draft(node_id: str, value: Any) -> Node:
-    node = value if isinstance(value, dict) else {"habeas_original": value}
+    node = value if isinstance(value, dict) else {ORIGINAL: value}
     message = node.get("message")
     if message is not None and not isinstance(message, dict):
-        node = {**node, "message": None, "habeas_original": value}
+        node = {**node, "message": None, ORIGINAL: value}
         message = None
     if node.get("id") != node_id:
         node = {"habeas_id": node["id"], **node, "id": node_id} if "id" in node else {"id": node_id, **node}
