@@ -1,0 +1,41 @@
+"""The log keeps the place of an error, and of what it says only what is ours."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from apps.mail.errors import Undeliverable
+from config.logs import PlainFormatter, TaskFilter
+
+
+def record_of(error: BaseException, name: str = "django.request", args: object = None) -> logging.LogRecord:
+    try:
+        raise error
+    except type(error):
+        return logging.LogRecord(name, logging.ERROR, __file__, 1, "failed", args, sys.exc_info())  # type: ignore[arg-type]
+
+
+def test_the_text_of_a_foreign_exception_stays_out() -> None:
+    line = PlainFormatter().format(record_of(ValueError("Key (email)=(ada@example.org) already exists")))
+    assert "builtins.ValueError" in line
+    assert "test_logs.py" in line
+    assert "ada@example.org" not in line
+
+
+def test_the_text_of_our_own_stays_in_and_a_foreign_cause_out() -> None:
+    error = Undeliverable("letter 7")
+    error.__cause__ = OSError("ada@example.org refused")
+    line = PlainFormatter().format(record_of(error))
+    assert "apps.mail.errors.Undeliverable: letter 7" in line
+    assert "builtins.OSError" in line
+    assert "ada@example.org" not in line
+
+
+def test_what_celery_says_about_a_failed_task_names_the_type_alone() -> None:
+    record = record_of(
+        ValueError("ada@example.org"), "celery.app.trace", ({"name": "t", "exc": "ValueError('ada@example.org')"},)
+    )
+    assert TaskFilter().filter(record)
+    record.msg = "Task %(name)s raised: %(exc)s"
+    assert record.getMessage() == "Task t raised: builtins.ValueError"
