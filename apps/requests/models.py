@@ -14,6 +14,9 @@ class Kind(models.TextChoices):
     ERASURE = "erasure"
 
 
+COPIES = (Kind.ACCESS, Kind.PORTABILITY)
+
+
 class Status(models.TextChoices):
     RECEIVED = "received"
     VERIFYING = "verifying"
@@ -44,7 +47,9 @@ class PrivacyRequest(models.Model):
     handle = models.CharField(max_length=32, unique=True)  # what the log calls it
     code_hash = models.BinaryField(max_length=32)  # SHA-256 of the receipt code (≥ 128 bit, random)
     key_id = models.UUIDField(null=True)  # request key; None once its retention is over and it is destroyed
-    subject_id = models.UUIDField(null=True, db_index=True)  # no foreign key: outlives the subject's row, emptied at erasure
+    subject_id = models.UUIDField(
+        null=True, db_index=True
+    )  # no foreign key: outlives the subject's row, emptied at erasure
     email_index = models.BinaryField(max_length=32, null=True)  # for staff's exact search; emptied at erasure
     kind = models.CharField(max_length=16, choices=Kind.choices)
     regime = models.CharField(max_length=16)
@@ -58,9 +63,13 @@ class PrivacyRequest(models.Model):
     due_on = models.DateField(db_index=True)  # the earliest clock
     cooling_off_until = models.DateTimeField(null=True)
     waives_archive_first = models.BooleanField(default=False)  # erase without waiting for an open access request
-    assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     asked_at = models.DateTimeField(null=True)  # the person was asked whether the erasure may go on without their copy
-    alerted_at = models.DateTimeField(null=True)  # staff were told that a place does not answer and the deadline is near
+    alerted_at = models.DateTimeField(
+        null=True
+    )  # staff were told that a place does not answer and the deadline is near
     is_destroyed = models.BooleanField(default=False)  # the keys are gone: every later step only goes forward
     unreadable_at = models.DateTimeField(null=True)  # T0
     ended_at = models.DateTimeField(null=True)
@@ -142,7 +151,9 @@ class Step(models.Model):
     request = models.ForeignKey(PrivacyRequest, on_delete=models.CASCADE, related_name="steps")
     phase = models.CharField(max_length=8, choices=Phase.choices)
     location = models.ForeignKey(Location, on_delete=models.PROTECT, null=True, related_name="steps")
-    order = models.PositiveSmallIntegerField(default=0)  # steps of one order run side by side, after all of the lower ones
+    order = models.PositiveSmallIntegerField(
+        default=0
+    )  # steps of one order run side by side, after all of the lower ones
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)  # claims since the last committed cursor
     token = models.UUIDField(null=True)
@@ -163,7 +174,9 @@ class Step(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["request", "phase", "location"], name="requests_step_once", nulls_distinct=False)
+            models.UniqueConstraint(
+                fields=["request", "phase", "location"], name="requests_step_once", nulls_distinct=False
+            )
         ]
         indexes = [models.Index(fields=["state", "next_try_at"]), models.Index(fields=["state", "lease_until"])]
 

@@ -1,0 +1,175 @@
+"""The middle of an erasure: freeze and copy, destroy the keys, purge every place. The second look: second_look.py.
+
+Until the intent to destroy the keys is in the log everything can be taken back. From there it only goes forward: the
+intent is the tombstone (DESIGN §3), and a repeat of anything below finds it done.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apps.archives import services as archives
+from apps.archives.selectors import open_archives
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.audit.models import Entry
+from apps.keys import services as keys
+from apps.keys.intents import MOST_KEYS, named_keys
+from apps.keys.services import Destruction
+from apps.locations.contract import Scope
+from apps.locations.reasons import Reason
+from apps.locations.registry import connector_for
+from apps.records import subjects
+from apps.records.models import Subject
+from apps.records.services import held_until
+from apps.requests import claims, closing
+from apps.requests.claims import Claim, Obstacle
+from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
+from apps.requests.vault import seal_details
+from apps.requests.who import copy_of, identity_now, identity_of
+from apps.requests.workers import STOPPING
+
+ASK_ARCHIVE_AGAIN = timedelta(minutes=1)
+ASK_HOLD_AGAIN = timedelta(hours=1)
+EVERYTHING = Scope()
+ENDED_WITHOUT_WORK = (Status.REFUSED, Status.WITHDRAWN, Status.LAPSED)
+
+
+def before_prepare(request: PrivacyRequest, step: Step) -> Obstacle | None:
+    """Hold > erasure; and the person's own copy comes first, unless they have waived it (DESIGN §5)."""
+    held = hold_on(request)
+    if held is not None:
+        return held
+    if not request.waives_archive_first and open_copies(request):
+        return Obstacle(Reason.WAITS_FOR_ARCHIVE, pause=ASK_ARCHIVE_AGAIN)
+    return None
+
+
+def before_destroy(request: PrivacyRequest, step: Step) -> Obstacle | None:
+    """A hold is looked for in the transaction that claims the destruction; one that comes later comes too late."""
+    return None if step.intent_entry is not None else hold_on(request)
+
+
+def hold_on(request: PrivacyRequest) -> Obstacle | None:
+    """Return the hold that keeps the person's key: one on a single conversation does so too, for the key opens it."""
+    until = held_until(request.subject_id) if request.subject_id else None
+    return None if until is None else Obstacle(Reason.LEGAL_HOLD, until=until, pause=ASK_HOLD_AGAIN)
+
+
+def open_copies(request: PrivacyRequest) -> bool:
+    """Say whether the person still waits for a copy: it is being made, or it is there and was not yet fetched whole."""
+    if request.subject_id is None:
+        return False
+    others = PrivacyRequest.objects.filter(subject_id=request.subject_id, kind__in=COPIES).exclude(pk=request.pk)
+    others = others.exclude(status__in=ENDED_WITHOUT_WORK)
+    if others.exclude(status__in=(Status.COMPLETED, Status.PARTLY_COMPLETED)).exists():
+        return True
+    unserved = open_archives(request.subject_id).filter(served_at__isnull=True)
+    return unserved.filter(request_id__in=others.values("pk")).exists()
+
+
+def prepare(claim: Claim) -> None:
+    """Stop every writing of content, then copy what later steps need under the request key."""
+    request = claim.request
+    if request.subject_id is not None:
+        subjects.freeze_subject(request.subject_id)
+    details = claim.details
+    details["identities"] = copy_of(identity_now(request, details))
+    with transaction.atomic():
+        claims.conclude(claim)
+        PrivacyRequest.objects.filter(pk=request.pk).update(sealed=seal_details(request, details, claim.vault))
+
+
+def destroy(claim: Claim) -> None:
+    """Destroy the person's keys: the intent is signed first, then all of them go in one transaction."""
+    intent = _intent(claim)
+    if intent is None:  # nobody we know: there is no key
+        return _mark_destroyed(claim, timezone.now())
+    audit.wait_until_signed(intent)
+    result = keys.destroy_keys(named_keys(intent), intent=intent)
+    return _mark_destroyed(claim, result.destroyed_at, intent=intent, result=result)
+
+
+def _intent(claim: Claim) -> Entry | None:
+    """Return the entry that announces the destruction; write it the first time. From its commit there is no way back."""
+    if claim.step.intent_entry is not None:
+        return Entry.objects.get(pk=claim.step.intent_entry)
+    with transaction.atomic():
+        claims.lock(claim.request)
+        ids = keys_of_person(claim.request)
+        if not ids:
+            return None
+        entry = keys.intend_destruction(ids[:MOST_KEYS], about=claim.request.handle, actor=Actor.system())
+        claims.note_intent(claim, entry.pk)
+        end_other_requests(claim.request)
+    return entry
+
+
+def keys_of_person(request: PrivacyRequest) -> list[UUID]:
+    """Return the subject key first, then those of the person's archives and identity documents."""
+    if request.subject_id is None:
+        return []
+    own = Subject.objects.filter(pk=request.subject_id).values_list("key_id", flat=True)
+    documents = Evidence.objects.filter(request__subject_id=request.subject_id, destroyed_at__isnull=True)
+    return [*own, *archives.archive_key_ids(request.subject_id), *documents.values_list("key_id", flat=True)]
+
+
+def end_other_requests(request: PrivacyRequest) -> None:
+    """Let the person's other open requests lapse: after the keys are gone nobody can answer them."""
+    others = PrivacyRequest.objects.select_for_update().filter(subject_id=request.subject_id).exclude(pk=request.pk)
+    for other in others.exclude(status__in=ENDED):
+        closing.mark_ended(other, Status.LAPSED)
+        audit.append(Event.REQUEST_LAPSED, about=other.handle, actor=Actor.system())
+
+
+def _mark_destroyed(
+    claim: Claim, destroyed_at: datetime, *, intent: Entry | None = None, result: Destruction | None = None
+) -> None:
+    """Write T0: the tombstone, and the longest unit of work that may still have held the key (DESIGN §2)."""
+    unreadable_at = destroyed_at + timedelta(seconds=settings.STEP_BATCH_SECONDS)
+    with transaction.atomic():
+        claims.conclude(claim)
+        PrivacyRequest.objects.filter(pk=claim.request.pk).update(is_destroyed=True, unreadable_at=unreadable_at)
+        if intent is not None and result is not None:
+            keys.record_destruction(intent, result, actor=Actor.system())
+            gone = Evidence.objects.filter(key_id__in=named_keys(intent), destroyed_at__isnull=True)
+            gone.update(destroyed_at=destroyed_at)
+
+
+def purge(claim: Claim) -> None:
+    """Erase in one place, after the intent to do so is signed. Safe to repeat: a repeat erases 0."""
+    location = claim.step.location
+    if location is None or location.emptied_at is not None:
+        return claims.done(claim)
+    _sign_intent_to_purge(claim)
+    who = identity_of(claim.request, claim.details)
+    for progress in connector_for(location).erase(who, EVERYTHING, claim.cursor):
+        with claims.progress(claim, progress.cursor, done=progress.erased, counts=progress.counts):
+            pass
+        if STOPPING.is_set():
+            with transaction.atomic():
+                return claims.again(claim)
+    return claims.done(claim)
+
+
+def _sign_intent_to_purge(claim: Claim) -> None:
+    if claim.step.intent_entry is not None:
+        return audit.wait_until_signed(Entry.objects.get(pk=claim.step.intent_entry))
+    with transaction.atomic():
+        claims.lock(claim.request)
+        entry = audit.append(
+            Event.STEP_INTENDED,
+            about=claim.request.handle,
+            actor=Actor.system(),
+            step=claim.step.pk,
+            phase=claim.step.phase,
+            location=claim.step.location_id,
+        )
+        claims.note_intent(claim, entry.pk)
+    return audit.wait_until_signed(entry)

@@ -1,0 +1,252 @@
+"""The letters about a request. They name the reference, dates and places; never a person, a title or content."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from apps.archives.models import Archive
+from apps.mail import services as mail
+from apps.requests.labels import kind_label
+from apps.requests.models import Intake, Kind, PrivacyRequest
+from apps.requests.regimes import Ground, regime_of
+from apps.requests.vault import Vault, details_of
+
+TEMPLATE = "request_letter"
+
+
+def _day(moment: Any) -> str:
+    return date_format(timezone.localtime(moment) if isinstance(moment, datetime) else moment, "DATE_FORMAT")
+
+
+def _time(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    return f"{date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
+
+
+def _page(name: str, *values: str) -> str:
+    return f"{settings.SITE_URL}{reverse(name, args=values)}"
+
+
+def _send(request: PrivacyRequest, vault: Vault, words: Any, **values: Any) -> None:
+    """Write a letter in the person's language and time zone, under the request key; nobody to write to means none."""
+    to = details_of(request, vault).get("email")
+    if not to:
+        return
+    with translation.override(request.language), timezone.override(ZoneInfo(request.time_zone)):
+        subject, lines, doubt = words(request, **values)
+        page = _page("portal:request", request.reference)
+        if request.is_destroyed or request.subject_id is None:  # there is no account to sign in with
+            page = _page("portal:find")
+        label = _("Open request %(reference)s") % {"reference": request.reference}
+        written = {"subject": subject, "lines": lines, "doubt": doubt, "label": label, "url": page}
+    mail.queue_letter(
+        TEMPLATE, to=to, owner=request.pk, key_id=request.key_id, language=request.language, context={"words": written}
+    )
+
+
+def _complaint(request: PrivacyRequest) -> str:
+    authority = regime_of(request.regime).authority
+    values = {"authority": authority.name, "url": authority.url}
+    return _("You may complain to %(authority)s, %(url)s, free of charge.") % values
+
+
+def _received(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    values = {"reference": request.reference, "day": _day(request.received_at), "due": _day(request.due_on)}
+    lines = [
+        kind_label(request.kind),
+        _("We received it on %(day)s. A full answer is due by %(due)s.") % values,
+        _("We check that it is you, then a person or a standing rule approves it, then every place is asked."),
+    ]
+    if request.kind == Kind.ERASURE and request.cooling_off_until:
+        lines.append(
+            _("Nothing is erased before %(time)s. Until then you can withdraw with one click.")
+            % {"time": _time(request.cooling_off_until)}
+        )
+    doubt = _("You did not ask for this? Withdraw it on that page, change your password, and write to %(contact)s.")
+    return _("We received your request %(reference)s") % values, lines, doubt % {"contact": settings.PRIVACY_CONTACT}
+
+
+def _approved(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    values = {"reference": request.reference}
+    lines = [_("Every place that ever held data is asked now. You do not have to do anything.")]
+    if request.kind == Kind.ERASURE:
+        lines = [_("The erasure begins now. When it has begun, nobody can take it back.")]
+        if request.cooling_off_until and request.cooling_off_until > timezone.now():
+            begins = {"time": _time(request.cooling_off_until)}
+            lines = [_("The erasure starts by itself on %(time)s. Until then you can withdraw.") % begins]
+    return _("Your request %(reference)s is approved") % values, lines, ""
+
+
+def _refused(request: PrivacyRequest, ground: Ground, text: str) -> tuple[str, list[str], str]:
+    regime = regime_of(request.regime)
+    law = {"ground": ground.label, "law": regime.name, "article": ground.article}
+    lines = [
+        _("We do not do what you asked. The reason: %(ground)s (%(law)s, %(article)s).") % law,
+        text,
+        _complaint(request),
+        str(regime.authority.remedy),
+    ]
+    return _("Your request %(reference)s: we cannot do this") % {"reference": request.reference}, lines, ""
+
+
+def _extended(request: PrivacyRequest, text: str) -> tuple[str, list[str], str]:
+    lines = [
+        _("We need until %(due)s, because:") % {"due": _day(request.due_on)},
+        text,
+        _complaint(request),
+    ]
+    return _("Your request %(reference)s takes longer") % {"reference": request.reference}, lines, ""
+
+
+def _withdrawn(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    lines = [_("You withdrew it. We have stopped; what was collected is destroyed, and your data stays as it is.")]
+    return _("Your request %(reference)s is withdrawn") % {"reference": request.reference}, lines, ""
+
+
+def _lapsed(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    lines = [
+        _("We could not find out in time that it is you, so we have closed it. You can ask again at any time."),
+        _complaint(request),
+    ]
+    return _("Your request %(reference)s is closed") % {"reference": request.reference}, lines, ""
+
+
+def _message(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    lines = [
+        _("The privacy team has written to you. Sign in to read it: for your safety it does not stand in an e-mail.")
+    ]
+    return _("A message about your request %(reference)s") % {"reference": request.reference}, lines, ""
+
+
+def _archive_ready(request: PrivacyRequest, archive: Archive, missing: int) -> tuple[str, list[str], str]:
+    lines = [_("The copy of your data is ready. Sign in to download it.")]
+    if archive.number > 1:
+        lines = [_("The rest of the copy of your data is ready, as a download of its own. Sign in to fetch it.")]
+    if missing:
+        lines.append(_("Not every place has answered yet. What is missing follows by itself in a second download."))
+    if archive.expires_at:
+        until = {"time": _time(archive.expires_at)}
+        lines.append(
+            _("You can download it until %(time)s. After that its key is destroyed, and you would have to ask again.")
+            % until
+        )
+    doubt = _("You did not ask for this? Nobody can open the download without your sign-in. Write to %(contact)s.")
+    subject = (
+        _("Your request %(reference)s is complete")
+        if not missing
+        else _("Your request %(reference)s: a download is ready")
+    )
+    return subject % {"reference": request.reference}, lines, doubt % {"contact": settings.PRIVACY_CONTACT}
+
+
+def _receipt_ready(request: PrivacyRequest, is_final: bool) -> tuple[str, list[str], str]:
+    lines = [_("Your data is erased. The receipt says what was erased where, and can be checked without us.")]
+    if not is_final:
+        lines = [
+            _("Your key is destroyed, and what we could reach is erased. One place or more still keeps something."),
+            _("The receipt says which, why and until when. When it goes, you get a final receipt by itself."),
+        ]
+    lines.append(
+        _("Open it with the reference %(reference)s and the code that you were shown when you asked.")
+        % {"reference": request.reference}
+    )
+    return _("Your request %(reference)s: the receipt is ready") % {"reference": request.reference}, lines, ""
+
+
+def _copy_question(request: PrivacyRequest) -> tuple[str, list[str], str]:
+    lines = [
+        _("You asked for a copy and for an erasure. The erasure waits until you have downloaded the copy."),
+        _("It is due by %(due)s. Download the copy, or tell us on that page to erase without it.")
+        % {"due": _day(request.due_on)},
+    ]
+    return _("Your request %(reference)s waits for you") % {"reference": request.reference}, lines, ""
+
+
+def received(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _received)
+
+
+def approved(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _approved)
+
+
+def refused(request: PrivacyRequest, vault: Vault, *, ground: Ground, text: str) -> None:
+    """Reasons, the authority, the courts: the three things that a refusal must say (GDPR Article 12(4))."""
+    _send(request, vault, _refused, ground=ground, text=text)
+
+
+def extended(request: PrivacyRequest, vault: Vault, *, text: str) -> None:
+    _send(request, vault, _extended, text=text)
+
+
+def withdrawn(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _withdrawn)
+
+
+def lapsed(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _lapsed)
+
+
+def message_sent(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _message)
+
+
+def archive_ready(request: PrivacyRequest, vault: Vault, archive: Archive, *, missing: int) -> None:
+    _send(request, vault, _archive_ready, archive=archive, missing=missing)
+
+
+def receipt_ready(request: PrivacyRequest, vault: Vault, *, is_final: bool) -> None:
+    _send(request, vault, _receipt_ready, is_final=is_final)
+
+
+def copy_question(request: PrivacyRequest, vault: Vault) -> None:
+    _send(request, vault, _copy_question)
+
+
+def confirm_link(intake: Intake, *, to: str, token: str) -> None:
+    """The letter after filing without an account: the same whether we know the address or not."""
+    with translation.override(intake.language):
+        values = {"reference": intake.reference}
+        written = {
+            "subject": _("Confirm your request %(reference)s") % values,
+            "lines": [
+                _("Somebody, probably you, asked us about their data with this address. Confirm it to go on."),
+                _(
+                    "The link works once, for 7 days. Nothing is given to anybody on an e-mail alone: we check who asks."
+                ),
+            ],
+            "doubt": _("You did not ask for this? Then do nothing: without this message nobody can go on."),
+            "label": _("Go on with request %(reference)s") % values,
+            "url": _page("portal:confirm_intake", token),
+        }
+    mail.queue_letter(
+        TEMPLATE, to=to, owner=intake.pk, key_id=intake.key_id, language=intake.language, context={"words": written}
+    )
+
+
+def staff_alert(request: PrivacyRequest) -> None:
+    """Tell the privacy team that a place does not answer although the deadline is near."""
+    with translation.override(settings.LANGUAGE_CODE):
+        values = {"reference": request.reference, "due": _day(request.due_on)}
+        written = {
+            "subject": _("Request %(reference)s: a place does not answer") % values,
+            "lines": [_("It is due by %(due)s. The step tries again by itself; please look at the place.") % values],
+            "doubt": "",
+            "label": _("Open the requests"),
+            "url": f"{settings.SITE_URL}/admin/",
+        }
+    mail.queue_letter(
+        TEMPLATE,
+        to=settings.PRIVACY_CONTACT,
+        owner=request.pk,
+        language=settings.LANGUAGE_CODE,
+        context={"words": written},
+    )

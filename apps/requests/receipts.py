@@ -1,0 +1,175 @@
+"""The receipt of an erasure: what was done, place by place, in a body whose SHA-256 stands in the log.
+
+It is issued in three commits, so that nobody is told of a receipt that cannot be proven: body and entry; the entry's
+signature; the end of the request with the letter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone, translation
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.audit.models import Entry
+from apps.locations.reasons import Reason
+from apps.requests import claims, closing, letters
+from apps.requests.claims import Claim
+from apps.requests.models import PrivacyRequest, Receipt, Step
+from apps.requests.regimes import regime_of
+from apps.requests.schedule import count_done
+from apps.requests.vault import seal_body
+
+FORMAT = "habeas-receipt@v1"
+NO_EPOCHS = (
+    "No date can be given yet: the master key of this site is not rolled and destroyed on a schedule, so that an old copy "
+    "of the key store together with the master key could still open an old copy of the data. Both are kept apart, and the "
+    "key store's backups are kept for a short time only."
+)
+
+
+def issue_and_close(claim: Claim) -> None:
+    """Issue the receipt for what is done now, wait for its signature, then tell the person. Resumes after a crash."""
+    others = closing.other_steps(claim)
+    receipt = _begun_receipt(claim) or _issue(claim, others)
+    audit.wait_until_signed(Entry.objects.get(pk=receipt.entry_id))
+    with closing.publishing(claim, others) as is_final:
+        claim.request.refresh_from_db()
+        letters.receipt_ready(claim.request, claim.vault, is_final=is_final)
+
+
+def _begun_receipt(claim: Claim) -> Receipt | None:
+    """Return the receipt that was issued before a crash; no other step has run since (schedule.py)."""
+    return claim.request.receipts.filter(number=int(claim.cursor)).first() if claim.cursor else None
+
+
+def _issue(claim: Claim, others: Sequence[Step]) -> Receipt:
+    number = (claim.request.receipts.aggregate(highest=Max("number"))["highest"] or 0) + 1
+    number_done = count_done(others)
+    body = audit.canonical_json(receipt_body(claim.request, others, number))
+    digest = hashlib.sha256(body).digest()
+    places = [step for step in others if step.location_id is not None]
+    with claims.progress(claim, str(number)):
+        claims.lock(claim.request)
+        entry = audit.append(
+            Event.RECEIPT_ISSUED,
+            about=claim.request.handle,
+            actor=Actor.system(),
+            body_sha256=digest,
+            number=number,
+            locations=len(places),
+            blocked=sum(step.state != Step.State.DONE for step in places),
+        )
+        return Receipt.objects.create(
+            request=claim.request,
+            number=number,
+            is_final=number_done == len(others),
+            sealed_body=seal_body(claim.request, number, body, claim.vault),
+            body_sha256=digest,
+            entry_id=entry.pk,
+        )
+
+
+def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int) -> dict[str, Any]:
+    """Return what the receipt says: in English, times in UTC, and without anything that names the person."""
+    request.refresh_from_db()
+    regime = regime_of(request.regime)
+    places = [step for step in steps if step.location_id is not None]
+    with translation.override("en"):
+        return {
+            "format": FORMAT,
+            "reference": request.reference,
+            "about": request.handle,
+            "number": number,
+            "is_final": all(step.state == Step.State.DONE for step in steps),
+            "kind": request.kind,
+            "law": {
+                "regime": regime.code,
+                "name": str(regime.name),
+                "article": str(regime.right(request.kind).article),
+            },
+            "controller": {
+                "name": settings.ORGANISATION_NAME,
+                "address": settings.ORGANISATION_ADDRESS,
+                "contact": settings.PRIVACY_CONTACT,
+            },
+            "received_at": utc(request.received_at),
+            "issued_at": utc(timezone.now()),
+            "unreadable_at": utc(request.unreadable_at),
+            "irrecoverable_by": None,
+            "irrecoverable_reason": NO_EPOCHS,
+            "places": [place_result(step) for step in places],
+            "stays": _stays(request, places),
+            "told": {
+                "law": str(regime.notify_cite),
+                "places": sorted(step.location.name for step in places if _was_told(step) and step.location),
+            },
+        }
+
+
+def place_result(step: Step) -> dict[str, Any]:
+    """Return what became of one place."""
+    location = step.location
+    assert location is not None  # noqa: S101  # only steps of places come here
+    return {
+        "place": location.name,
+        "kind": location.kind,
+        "country": location.country,
+        "outcome": _outcome(step),
+        "erased": step.done_count,
+        "counts": step.counts,
+        "remaining": step.remaining,
+        "reason": step.reason or None,
+        "reason_text": str(Reason(step.reason).label) if step.reason else None,
+        "until": step.until.isoformat() if step.until else None,
+        "looked_again_at": utc(step.ended_at) if step.remaining is not None else None,
+        "horizon_days": location.horizon_days,
+    }
+
+
+def _outcome(step: Step) -> str:
+    if step.state == Step.State.DONE:
+        return "erased" if step.done_count else "nothing_held"
+    return "blocked" if step.state == Step.State.BLOCKED else "needs_person"
+
+
+def _was_told(step: Step) -> bool:
+    is_own = step.location is not None and step.location.kind in settings.OWN_LOCATIONS
+    return not is_own and step.state == Step.State.DONE
+
+
+def _stays(request: PrivacyRequest, places: Sequence[Step]) -> list[dict[str, Any]]:
+    """Return what is not gone: the record of the request itself, and whatever a place keeps."""
+    regime = regime_of(request.regime)
+    kept = closing.retained_until((request.ended_at or timezone.now()).date())
+    stays: list[dict[str, Any]] = [
+        {
+            "what": "record_of_request",
+            "text": "The record of this request: dates and outcome, no content",
+            "law": str(regime.record_cite),
+            "until": kept.isoformat(),
+        }
+    ]
+    for step in places:
+        if step.state != Step.State.DONE and step.location is not None:
+            stays.append(
+                {
+                    "what": "place",
+                    "text": f"{step.location.name}: {Reason(step.reason).label}" if step.reason else step.location.name,
+                    "count": step.remaining,
+                    "until": step.until.isoformat() if step.until else None,
+                }
+            )
+    return stays
+
+
+def utc(moment: datetime | None) -> str | None:
+    """Return a moment as receipts write it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

@@ -1,0 +1,47 @@
+"""What the rest of the site does with requests: the one door to their changes."""
+
+from apps.requests.services.changing import (
+    extend_deadline,
+    lapse_request,
+    look_at_request,
+    retry_step,
+    send_message,
+    waive_archive_first,
+    withdraw_request,
+)
+from apps.requests.services.deciding import (
+    approve_request,
+    assign_request,
+    confirm_identity,
+    needs_second_approver,
+    refuse_request,
+)
+from apps.requests.services.evidence import Document, add_evidence, describe_evidence, read_evidence
+from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
+from apps.requests.services.opening import Filing, OpenedRequest, open_request
+
+__all__ = [
+    "Document",
+    "Filing",
+    "OpenedIntake",
+    "OpenedRequest",
+    "add_evidence",
+    "approve_request",
+    "assign_request",
+    "confirm_identity",
+    "confirm_intake",
+    "describe_evidence",
+    "extend_deadline",
+    "intake_by_link",
+    "lapse_request",
+    "look_at_request",
+    "needs_second_approver",
+    "open_intake",
+    "open_request",
+    "read_evidence",
+    "refuse_request",
+    "retry_step",
+    "send_message",
+    "waive_archive_first",
+    "withdraw_request",
+]

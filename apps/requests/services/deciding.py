@@ -1,0 +1,183 @@
+"""Deciding on a request: whether it is the person, yes, no, and the plan that a yes makes."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.accounts.services import officer_handle
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.locations.models import Location
+from apps.records.models import Conversation
+from apps.requests import letters
+from apps.requests.closing import mark_ended
+from apps.requests.engine import poke
+from apps.requests.errors import (
+    EmptyText,
+    IdentityTooLow,
+    NoLocation,
+    NotApprovable,
+    SamePerson,
+    SecondApproverWanted,
+    UnknownGround,
+    WrongStatus,
+)
+from apps.requests.models import Approval, Kind, Message, PrivacyRequest, Status, Step
+from apps.requests.regimes import is_enough, regime_of
+from apps.requests.schedule import plan
+from apps.requests.vault import Vault, details_of, open_vault, seal_details, seal_message
+
+PERSON, STANDING_POLICY, COMMAND_LINE = "person", "standing_policy", "command_line"
+UNDECIDED = (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW)
+APPROVALS_WANTED = 2  # for an erasure above the threshold
+
+
+@transaction.atomic
+def confirm_identity(request: PrivacyRequest, *, level: str, methods: list[str], actor: Actor) -> None:
+    """Record how sure we are who asks, and by what; enough for this right, and the request goes to review."""
+    _lock(request, *UNDECIDED)
+    wanted = regime_of(request.regime).right(request.kind).identity
+    status = Status.IN_REVIEW if is_enough(level, wanted) else Status.VERIFYING
+    vault = open_vault(request)
+    details = details_of(request, vault) | {"identity_methods": methods}
+    PrivacyRequest.objects.filter(pk=request.pk).update(
+        identity_level=level, status=status, sealed=seal_details(request, details, vault)
+    )
+    audit.append(Event.REQUEST_VERIFIED, about=request.handle, actor=actor, identity=level)
+    request.refresh_from_db()
+
+
+@transaction.atomic
+def approve_request(request: PrivacyRequest, *, actor: Actor, officer: User | None = None, rule: str = PERSON) -> bool:
+    """Approve a reviewed request and plan one step for every place that ever held data; False: a second yes is wanted.
+
+    `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
+    counts as every approval and skips the cooling-off. Raises WrongStatus, IdentityTooLow, SamePerson,
+    SecondApproverWanted, NoLocation, NotApprovable.
+    """
+    _lock(request, Status.IN_REVIEW)
+    if rule == COMMAND_LINE and not settings.COMMAND_LINE_APPROVAL:
+        raise NotApprovable
+    if not is_enough(request.identity_level, regime_of(request.regime).right(request.kind).identity):
+        raise IdentityTooLow(request.reference)
+    is_second = request.approvals.exists()
+    if is_second and not _may_approve_second(request, officer):
+        raise SecondApproverWanted(request.reference)
+    _write_approval(request, officer, rule)
+    is_enough_yes = rule != PERSON or is_second or not needs_second_approver(request)
+    steps = _plan(request) if is_enough_yes else 0
+    _log_approval(request, actor, rule, steps, is_second=is_second)
+    if is_enough_yes:
+        _set_going(request, skip_cooling_off=rule == COMMAND_LINE)
+    return is_enough_yes
+
+
+def needs_second_approver(request: PrivacyRequest) -> bool:
+    """Say whether an erasure takes so much away that two people must agree (the operator's policy)."""
+    if request.kind != Kind.ERASURE:
+        return False
+    held = Conversation.objects.filter(subject_id=request.subject_id).count() if request.subject_id else 0
+    return held > settings.SECOND_APPROVER_ABOVE_CONVERSATIONS
+
+
+def _may_approve_second(request: PrivacyRequest, officer: User | None) -> bool:
+    if officer is None:
+        return True  # a rule
+    if request.approvals.filter(officer=officer).exists():
+        raise SamePerson(request.reference)
+    return officer.has_perm("requests.approve_erasure_second")
+
+
+def _write_approval(request: PrivacyRequest, officer: User | None, rule: str) -> None:
+    try:
+        with transaction.atomic():
+            Approval.objects.create(request=request, officer=officer, rule=rule)
+    except IntegrityError:
+        raise SamePerson(request.reference) from None
+
+
+def _plan(request: PrivacyRequest) -> int:
+    """Write the steps: nobody picks the places, and none at all is an error."""
+    locations = list(Location.objects.that_ever_held_data())
+    if not locations:
+        raise NoLocation
+    return len(Step.objects.bulk_create(plan(request, locations)))
+
+
+def _log_approval(request: PrivacyRequest, actor: Actor, rule: str, steps: int, *, is_second: bool) -> None:
+    places = request.steps.filter(location__isnull=False).count()
+    if rule == COMMAND_LINE:
+        audit.append(
+            Event.COMMAND_LINE_APPROVAL,
+            about=request.handle,
+            actor=actor,
+            steps=steps,
+            locations=places,
+            skips_cooling_off=request.kind == Kind.ERASURE and request.cooling_off_until is not None,
+        )
+        return
+    event = Event.REQUEST_SECOND_APPROVED if is_second else Event.REQUEST_APPROVED
+    audit.append(event, about=request.handle, actor=actor, rule=rule, steps=steps, locations=places)
+
+
+def _set_going(request: PrivacyRequest, *, skip_cooling_off: bool) -> None:
+    until = None if skip_cooling_off else request.cooling_off_until
+    waits = until is not None and until > timezone.now()
+    changed = PrivacyRequest.objects.filter(pk=request.pk, status=Status.IN_REVIEW).update(
+        status=Status.COOLING_OFF if waits else Status.APPROVED, cooling_off_until=until
+    )
+    if not changed:
+        raise WrongStatus(request.reference)
+    request.refresh_from_db()
+    if waits:
+        audit.append(Event.REQUEST_COOLING_OFF, about=request.handle, actor=Actor.system(), until=until)
+    letters.approved(request, open_vault(request))
+    poke(request.pk)
+
+
+@transaction.atomic
+def refuse_request(request: PrivacyRequest, *, ground: str, text: str, actor: Actor) -> None:
+    """Refuse with a ground of the regime and a reason that the person reads, in the letter and on the page."""
+    _lock(request, *UNDECIDED)
+    lawful = regime_of(request.regime).ground(ground, request.kind)
+    if lawful is None:
+        raise UnknownGround(ground)
+    if not text.strip():
+        raise EmptyText
+    vault = open_vault(request)
+    mark_ended(request, Status.REFUSED, ground=ground)
+    write_message(request, text, vault, is_from_person=False)
+    audit.append(Event.REQUEST_REFUSED, about=request.handle, actor=actor, ground=ground)
+    request.refresh_from_db()
+    letters.refused(request, vault, ground=lawful, text=text)
+
+
+@transaction.atomic
+def assign_request(request: PrivacyRequest, officer: User | None, *, actor: Actor) -> None:
+    """Give the request to an officer, or to nobody."""
+    changed = PrivacyRequest.objects.filter(pk=request.pk).exclude(
+        assigned_to=officer, assigned_to__isnull=officer is None
+    )
+    if changed.update(assigned_to=officer):
+        handle = officer_handle(officer) if officer else None
+        audit.append(Event.REQUEST_ASSIGNED, about=request.handle, actor=actor, officer=handle)
+    request.refresh_from_db()
+
+
+def write_message(request: PrivacyRequest, text: str, vault: Vault, *, is_from_person: bool) -> Message:
+    message = Message(request=request, is_from_person=is_from_person)
+    message.sealed = seal_message(message, text, vault)
+    message.save(force_insert=True)
+    return message
+
+
+def _lock(request: PrivacyRequest, *statuses: str) -> None:
+    """Lock the request's row and refresh it; raises WrongStatus unless it is in one of the states."""
+    locked = PrivacyRequest.objects.select_for_update().filter(pk=request.pk, status__in=statuses).first()
+    if locked is None:
+        raise WrongStatus(request.reference)
+    request.refresh_from_db()

@@ -1,0 +1,112 @@
+"""Documents by which a person shows who they are: each under a key of its own, which dies with the decision.
+
+EDPB 01/2022 and 11 CCR 7060(d): what was checked is recorded, the document is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from django.db import transaction
+from django.db.models import Q
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.keys import services as keys
+from apps.keys.services import KeyKind
+from apps.records import objects
+from apps.requests.errors import TooLarge, WrongStatus
+from apps.requests.models import Evidence, PrivacyRequest
+from apps.requests.services.deciding import UNDECIDED
+from apps.sealing import content
+from apps.sealing.aead import associated_data
+
+FOLDER = "evidence"
+LARGEST = 20 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a document is called and what it is."""
+
+    name: str
+    media_type: str
+
+
+def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[bytes], *, actor: Actor) -> Evidence:
+    """Take a document while the request is undecided: key, row, object, then the row says that it is there."""
+    if request.status not in UNDECIDED:
+        raise WrongStatus(request.reference)
+    row = Evidence(id=uuid4(), request=request, object_name=objects.random_name(FOLDER))
+    key = keys.create_key(KeyKind.EVIDENCE, owner=row.pk)
+    row.key_id = key.id
+    row.sealed = content.seal_json(key.key, [document.name, document.media_type], context=_context(row, "sealed"))
+    row.save(force_insert=True)
+    counted = _Counted(chunks)
+    is_taken = False
+    try:
+        objects.upload(row.object_name, counted, key_id=key.id, key=key.key, context=_context(row, "object"))
+        is_taken = True
+    finally:
+        if not is_taken:
+            row.delete()
+            objects.delete(row.object_name)
+    with transaction.atomic():
+        Evidence.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
+        audit.append(Event.EVIDENCE_RECEIVED, about=request.handle, actor=actor, documents=1)
+    row.refresh_from_db()
+    return row
+
+
+def describe_evidence(row: Evidence) -> Document:
+    """Open what a document is called; raises KeyDestroyed after the decision."""
+    name, media_type = content.unseal_json(
+        keys.open_key(row.key_id), bytes(row.sealed), context=_context(row, "sealed")
+    )
+    return Document(name, media_type)
+
+
+def read_evidence(row: Evidence) -> Iterator[bytes]:
+    """Open a document; raises KeyDestroyed after the decision."""
+    key = keys.open_key(row.key_id)
+    return objects.download(row.object_name, key_id=row.key_id, key=key, context=_context(row, "object"))
+
+
+def destroy_decided_evidence() -> int:
+    """Destroy the documents of all requests that are decided; outside transactions. A repeat goes on where it broke off."""
+    undecided = Q(request__status__in=UNDECIDED)
+    rows = Evidence.objects.exclude(undecided).filter(Q(destroyed_at__isnull=True) | ~Q(sealed=b""))
+    return sum(_destroy(row) for row in list(rows.select_related("request").order_by("created_at")[:100]))
+
+
+def _destroy(row: Evidence) -> int:
+    if row.destroyed_at is None:
+        result = keys.erase_keys([row.key_id], about=row.request.handle, actor=Actor.system())
+        with transaction.atomic():
+            if Evidence.objects.filter(pk=row.pk, destroyed_at__isnull=True).update(destroyed_at=result.destroyed_at):
+                audit.append(Event.EVIDENCE_DESTROYED, about=row.request.handle, actor=Actor.system(), documents=1)
+    objects.delete(row.object_name)
+    Evidence.objects.filter(pk=row.pk).update(sealed=b"", stored=False)
+    return 1
+
+
+def _context(row: Evidence, field: str) -> bytes:
+    return associated_data("requests", row.key_id, "Evidence", field, row.pk)
+
+
+class _Counted:
+    """Counts the chunks as they pass, and stops at what is too large."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            if self.size > LARGEST:
+                raise TooLarge
+            yield chunk

@@ -1,0 +1,71 @@
+"""Who a request is about, in every form in which some place may know the person."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from apps.locations.contract import Identity
+from apps.records import subjects
+from apps.records.models import Subject
+from apps.requests.models import PrivacyRequest
+
+Values = list[tuple[str, str]]
+
+
+def subject_of(request: PrivacyRequest) -> Subject | None:
+    if request.subject_id is None:
+        return None
+    return Subject.objects.select_related("account").filter(pk=request.subject_id).first()
+
+
+def values_of(subject: Subject) -> Values:
+    """Return what the records know of a person: (kind, value) pairs, the address of the sign-in first."""
+    values = list(subjects.identities_of(subject))
+    if subject.account is not None and ("email", subject.account.email) not in values:
+        values.insert(0, ("email", subject.account.email))
+    return values
+
+
+def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
+    """Return the person as the places are asked for them.
+
+    An erasure's come from the copy under the request key: the originals go with the subject key. Somebody we do not
+    know has the address given, and an id that no row of ours has.
+    """
+    copied = details.get("identities")
+    if copied is not None:
+        values = [(kind, value) for kind, value in copied["values"]]
+        return Identity(
+            subject_id=_uuid(copied["subject"]) or request.pk,
+            account_id=_uuid(copied["account"]),
+            request_id=request.pk,
+            values=tuple(values),
+        )
+    return identity_now(request, details)
+
+
+def identity_now(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
+    subject = subject_of(request)
+    values: Values = values_of(subject) if subject else []
+    if details.get("email") and ("email", details["email"]) not in values:
+        values.append(("email", details["email"]))
+    return Identity(
+        subject_id=subject.pk if subject else request.pk,
+        account_id=subject.account_id if subject else None,
+        request_id=request.pk,
+        values=tuple(values),
+    )
+
+
+def copy_of(identity: Identity) -> dict[str, Any]:
+    """Return the identity as it is kept under the request key."""
+    return {
+        "subject": str(identity.subject_id),
+        "account": str(identity.account_id) if identity.account_id else None,
+        "values": [list(pair) for pair in identity.values],
+    }
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return UUID(text) if text else None
