@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WIDTH = 256  # hashes in a full tile
 LARGEST_PROOF = 64 * 1024 * 1024
+LONGEST_LINE = 1024 * 1024  # of an export; an entry has at most 65,535 bytes
 EXPORT_FORMAT = "habeas-log@v1"
 
 
@@ -173,23 +174,29 @@ def check_receipt(path: Path, key: Key | None, options: argparse.Namespace) -> s
     if not gap or len(lines) < 3 or lines[0] != "c2sp.org/tlog-proof@v1" or not lines[1].startswith("extra "):
         raise Bad("it is not a proof of an entry")
     index = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[2])
+    extra = as_object(from_base64(lines[1].removeprefix("extra ")), {"entry"}, {"body"})
     if not index:
         raise Bad("it is not a proof of an entry")
-    extra = as_object(as_text(from_base64(lines[1].removeprefix("extra "))), {"entry"}, {"body"})
-    entry = as_object(extra["entry"], {"event", "about", "at", "details"}, None)
-    what = check_body(entry, extra["body"]) if "body" in extra else f"entry {index[1]} ({entry['event']})"
+    entry, what = as_bytes(extra["entry"]), "the entry"
+    if "body" in extra:
+        what = check_body(as_object(entry, {"event", "about", "at", "details"}, None), as_bytes(extra["body"]))
     checkpoint = open_checkpoint(note, key)
-    proof = [from_base64(line) for line in lines[3:]]
-    if root_of_proof(hash_leaf(extra["entry"].encode()), int(index[1]), checkpoint.size, proof) != checkpoint.root:
-        raise Bad("the entry is not in the log that the checkpoint signs")
+    check_proof(entry, int(index[1]), lines[3:], checkpoint)
     return f"{what} stands at place {index[1]} of the log {checkpoint.origin}, signed at {checkpoint.size} entries"
 
 
-def check_body(entry: dict[str, Any], body: str) -> str:
+def check_body(entry: dict[str, Any], body: bytes) -> str:
     """Check that the entry is about this very receipt."""
-    if entry["event"] != "receipt.issued" or entry["details"].get("body_sha256") != sha256(body.encode()).hexdigest():
+    held = entry["details"].get("body_sha256") if isinstance(entry["details"], dict) else None
+    if entry["event"] != "receipt.issued" or held != sha256(body).hexdigest():
         raise Bad("the receipt's text is not the one that the log holds")
     return f"the receipt of {entry['at']} about {entry['about']}"
+
+
+def check_proof(entry: bytes, index: int, proof: list[str], checkpoint: Checkpoint) -> None:
+    path = [from_base64(line) for line in proof]
+    if root_of_proof(hash_leaf(entry), index, checkpoint.size, path) != checkpoint.root:
+        raise Bad(f"entry {index} is not in the log that the checkpoint signs")
 
 
 # The log
@@ -280,31 +287,37 @@ def compare(read: Callable[[str], bytes | None], level: int, number: int, hashes
 
 def check_export(path: Path, key: Key | None, older: Checkpoint | None) -> str:
     """Check an export: all entries in their order, or a selection with a proof for each."""
-    roots = Roots()
-    with path.open("rb") as file:
-        header = as_object(as_text(file.readline()), {"format", "checkpoint", "whole"}, set())
-        if header["format"] != EXPORT_FORMAT:
+    roots, count = Roots(), 0
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise Bad(f"cannot read {path}: {error.strerror}") from None
+    with file:
+        header = as_object(file.readline(LONGEST_LINE), {"format", "checkpoint", "whole"}, set())
+        if header["format"] != EXPORT_FORMAT or type(header["whole"]) is not bool:
             raise Bad("it is neither a folder of tiles nor an export of the log")
-        checkpoint, count = open_checkpoint(header["checkpoint"], key), 0
+        checkpoint = open_checkpoint(as_bytes(header["checkpoint"]).decode(), key)
         check_growth(roots, older)
-        for count, line in enumerate(file, start=1):
-            record = as_object(as_text(line), {"index", "entry"}, {"proof"})
-            leaf = hash_leaf(record["entry"].encode())
-            if header["whole"]:
-                if record["index"] != roots.size:
-                    raise Bad(f"entry {roots.size} is missing or out of its order")
-                roots.add(leaf)
+        while line := file.readline(LONGEST_LINE):
+            record = as_object(line, {"index", "entry"}, {"proof"})
+            count += 1
+            if not header["whole"]:
+                check_proof(as_bytes(record["entry"]), *place_of(record), checkpoint)
+            elif record["index"] != roots.size:
+                raise Bad(f"entry {roots.size} is missing or out of its order")
+            else:
+                roots.add(hash_leaf(as_bytes(record["entry"])))
                 check_growth(roots, older)
-            elif (
-                root_of_proof(leaf, record["index"], checkpoint.size, [from_base64(one) for one in record["proof"]])
-                != checkpoint.root
-            ):
-                raise Bad(f"entry {record['index']} is not in the log that the checkpoint signs")
-    if not header["whole"]:
-        return (
-            f"{count} entries, each proven to stand in the log {checkpoint.origin}, signed at {checkpoint.size} entries"
-        )
-    return verdict(roots, checkpoint, older)
+    if header["whole"]:
+        return verdict(roots, checkpoint, older)
+    return f"{count} entries, each proven to stand in the log {checkpoint.origin}, signed at {checkpoint.size} entries"
+
+
+def place_of(record: dict[str, Any]) -> tuple[int, list[str]]:
+    index, proof = record["index"], record.get("proof")
+    if type(index) is not int or not isinstance(proof, list) or not all(isinstance(one, str) for one in proof):
+        raise Bad("an entry has no proof")
+    return index, proof
 
 
 def check_growth(roots: Roots, older: Checkpoint | None) -> None:
@@ -341,12 +354,20 @@ def as_text(data: bytes) -> str:
         raise Bad("it is not a text that a log writes") from None
 
 
-def as_object(text: str, wanted: set[str], optional: set[str] | None) -> dict[str, Any]:
+def as_bytes(value: Any) -> bytes:
+    """Return the bytes of a text of JSON, which may hold other things than texts, and half characters."""
+    try:
+        return str.encode(value)
+    except (TypeError, UnicodeEncodeError):
+        raise Bad("it is not a text that a log writes") from None
+
+
+def as_object(data: bytes, wanted: set[str], optional: set[str] | None) -> dict[str, Any]:
     """Read a JSON object that has these keys, and no others unless `optional` is None."""
     try:
-        value = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        raise Bad("it is not what a log writes") from None
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
     if (
         not isinstance(value, dict)
         or not wanted <= set(value)

@@ -83,9 +83,13 @@ def _check(text: str, key: notes.VerifierKey) -> Proof:
 
 def _unpack_extra(extra: bytes) -> tuple[bytes, bytes | None]:
     value = _object(extra)
-    if not {"entry"} <= set(value) <= {"entry", "body"} or not all(isinstance(one, str) for one in value.values()):
+    try:
+        texts = {name: text.encode() for name, text in value.items()}
+    except (AttributeError, UnicodeEncodeError):  # no text, or half a character
+        texts = {}
+    if not {"entry"} <= set(texts) <= {"entry", "body"}:
         raise BadProof("its extra data is not an entry")
-    return value["entry"].encode(), value["body"].encode() if "body" in value else None
+    return texts["entry"], texts.get("body")
 
 
 def _check_body(record: dict[str, Any], body: bytes) -> None:
