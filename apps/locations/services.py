@@ -43,7 +43,7 @@ def save_location(location: Location, *, config: dict[str, Any], actor: Actor) -
     with transaction.atomic():
         location.save()
         event = Event.LOCATION_ADDED if added else Event.LOCATION_CHANGED
-        audit.append(event, about="", actor=actor, location=location.pk, kind=location.kind)
+        audit.append(event, about="", actor=actor, location=location.pk)
     return location
 
 
@@ -53,7 +53,7 @@ def switch_location(location: Location, *, enabled: bool, actor: Actor) -> None:
         changed = Location.objects.filter(pk=location.pk, is_enabled=not enabled).update(is_enabled=enabled)
         if changed:
             event = Event.LOCATION_SWITCHED_ON if enabled else Event.LOCATION_SWITCHED_OFF
-            audit.append(event, about="", actor=actor, location=location.pk, kind=location.kind)
+            audit.append(event, about="", actor=actor, location=location.pk)
 
 
 def record_emptied(location: Location, *, actor: Actor) -> None:
@@ -63,7 +63,7 @@ def record_emptied(location: Location, *, actor: Actor) -> None:
             emptied_at=timezone.now()
         )
         if changed:
-            audit.append(Event.LOCATION_EMPTIED, about="", actor=actor, location=location.pk, kind=location.kind)
+            audit.append(Event.LOCATION_EMPTIED, about="", actor=actor, location=location.pk)
 
 
 def check_location(location: Location, *, actor: Actor) -> Health:
@@ -85,7 +85,6 @@ def check_location(location: Location, *, actor: Actor) -> Health:
             about="",
             actor=actor,
             location=location.pk,
-            kind=location.kind,
             reachable=health.is_reachable,
         )
     location.refresh_from_db()

@@ -77,7 +77,8 @@ def test_a_large_file_crosses_batches_in_pieces(
     files.put("users/4/large.bin", data)
     read, cursor = b"", ""
     while True:
-        entry = next(iter(files.connector.export(ada, SCOPE, cursor)), None)
+        entries = files.connector.export(ada, SCOPE, cursor)
+        entry = next(entries, None)
         if entry is None:
             break
         read += b"".join(entry.chunks) if entry.name.endswith(".bin") else b""

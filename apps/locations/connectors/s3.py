@@ -266,14 +266,13 @@ class S3Connector:
         if "Size" not in found:
             return False, None  # a delete marker cannot be locked
         which = {"Bucket": self.bucket, "Key": found["Key"], "VersionId": found["VersionId"]}
-        retention = self._optional("get_object_retention", **which).get("Retention", {})
-        hold = self._optional("get_object_legal_hold", **which).get("LegalHold", {})
-        until = retention.get("RetainUntilDate")
+        head = self._optional("head_object", **which)
+        until = head.get("ObjectLockRetainUntilDate")
         if until and until <= datetime.now(UTC):
             until = None
-        if until and retention.get("Mode") == "GOVERNANCE" and self.bypass_governance:
+        if until and head.get("ObjectLockMode") == "GOVERNANCE" and self.bypass_governance:
             until = None
-        return bool(until) or hold.get("Status") == "ON", until.date() if until else None
+        return bool(until) or head.get("ObjectLockLegalHoldStatus") == "ON", until.date() if until else None
 
     def _has_lock(self) -> bool:
         lock = self._optional("get_object_lock_configuration", Bucket=self.bucket)
