@@ -1,7 +1,8 @@
 """The one place where the environment is read. A bad or missing value is refused with the variable's name.
 
-Each variable may also be given as NAME_FILE, the path of a file that holds the value. Messages never repeat a value
-that may hold a password.
+Each variable may also be given as NAME_FILE, the path of a file that holds the value. What neither gives is looked up
+in the file `environment` of DATA_DIR, which `make run` writes, so that manage.py finds the same site without being told.
+Messages never repeat a value that may hold a password.
 """
 
 from __future__ import annotations
@@ -21,12 +22,30 @@ TRUE = {"1", "on", "true", "yes"}
 FALSE = {"0", "off", "false", "no"}
 
 
+def data_dir(default: Path) -> Path:
+    """Where a single machine keeps everything; what its `environment` says counts from here on."""
+    folder = Path(os.environ.get("DATA_DIR") or default)
+    file = folder / "environment"
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition("=")
+            _of_this_machine[name] = value
+    return folder
+
+
+_of_this_machine: dict[str, str] = {}
+
+
+def _look_up(name: str) -> str:
+    return os.environ.get(name) or _of_this_machine.get(name, "")
+
+
 def text(name: str, default: str | None = None) -> str:
     """Return the variable, or what NAME_FILE holds; without a default a missing one is refused."""
-    value = os.environ.get(name)
-    if value is not None and value != "":
+    value = _look_up(name)
+    if value:
         return value
-    path = os.environ.get(f"{name}_FILE")
+    path = _look_up(f"{name}_FILE")
     if path:
         try:
             return Path(path).read_text(encoding="utf-8").strip()

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from config import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var")))  # everything that a single machine keeps
+DATA_DIR = env.data_dir(BASE_DIR / "var")  # everything that a single machine keeps
 
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
