@@ -10,6 +10,7 @@ the organisation's page /audit/log/, or from somebody who kept it. Without a key
 Exit codes: 0 good; 1 bad, with one line on stderr; 3 it is not contradictory, but without a key nobody can judge.
 
 The formats: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-tiles, c2sp.org/tlog-proof; hashes as in RFC 6962.
+Archives: ZIP as in PKWARE APPNOTE 6.3.10, a manifest with the SHA-256 of every piece, its signature as a signed note.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import base64
 import binascii
 import json
 import re
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -33,6 +37,13 @@ WIDTH = 256  # hashes in a full tile
 LARGEST_PROOF = 64 * 1024 * 1024
 LONGEST_LINE = 1024 * 1024  # of an export; an entry has at most 65,535 bytes
 EXPORT_FORMAT = "habeas-log@v1"
+ARCHIVE_FORMAT = "habeas archive manifest v1"
+MOST_ARCHIVE = 1 << 44
+MOST_MANIFEST = 1 << 30
+BLOCK = 1024 * 1024  # of an archive in memory at once
+LIMIT_32 = 0xFFFFFFFF
+STORED, DEFLATED = 0, 8
+METHODS = {STORED: "stored", DEFLATED: "deflated"}
 
 
 class Bad(Exception):
@@ -335,6 +346,223 @@ def verdict(roots: Roots, checkpoint: Checkpoint, older: Checkpoint | None) -> s
     return f"{checkpoint.size} entries of the log {checkpoint.origin} give the signed root"
 
 
+# Archives
+
+
+class File(NamedTuple):
+    """What the headers of a file in the ZIP must say."""
+
+    name: bytes
+    method: int
+    crc32: int
+    packed_size: int
+    size: int
+
+
+def check_archive(path: Path, key: Key | None, options: argparse.Namespace) -> str:
+    """Check signature and manifest, then that the ZIP is made of these files and of not one byte more."""
+    try:
+        with path.open("rb") as file:
+            return ArchiveFile(file).check(key)
+    except OSError as error:
+        raise Bad(f"cannot read {path}: {error.strerror}") from None
+    except (struct.error, zlib.error, KeyError, IndexError, TypeError, ValueError):
+        raise Bad("it is not an archive as Habeas makes it, or it was changed") from None
+
+
+class ArchiveFile:
+    """A ZIP (PKWARE APPNOTE 6.3.10) as Habeas writes it: one way for everything, so each header can be computed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        size = file.seek(0, 2)
+        if size > MOST_ARCHIVE or size < 22:
+            raise Bad("it is not a ZIP file")
+        count, directory_size, self._start = self._read_end(size)
+        end = end_records(count, directory_size, self._start)
+        if self._start + directory_size + len(end) != size or self._read(size - len(end), len(end)) != end:
+            raise Bad("the end of the ZIP is not as it must be: it was cut, or something was added")
+        self._directory = self._read(self._start, directory_size)
+        self._entries = list(self._read_directory())
+        if len(self._entries) != count or count < 2:
+            raise Bad("the ZIP's directory does not have the number of files that it says")
+
+    def check(self, key: Key | None) -> str:
+        (name, manifest_file, start), (signature_name, signature_file, signature_start) = self._entries[-2:]
+        if (name, signature_name) != ("manifest.json", "manifest.json.sig"):
+            raise Bad("manifest.json and manifest.json.sig are not the last files")
+        text = self._stored(manifest_file, start)
+        signature = self._stored(signature_file, signature_start)
+        manifest = as_object(text, {"format", "archive", "request", "created", "missing", "files"}, None)
+        statement = f"{ARCHIVE_FORMAT}\n{manifest['archive']}\n{sha256(text).hexdigest()}\n"
+        check_note(as_text(signature), statement, key)
+        self._modified = dos_time(manifest["created"])
+        position, directory = self._check_files(manifest["files"])
+        for stored, data in ((manifest_file, text), (signature_file, signature)):
+            if stored.crc32 != zlib.crc32(data) or stored.method != STORED or stored.packed_size != stored.size:
+                raise Bad("the headers of the manifest or of its signature were changed")
+            directory += self._check_headers(stored, position, directory)
+            position += len(local_header(stored, self._modified)) + stored.packed_size
+        if position != self._start or directory != len(self._directory):
+            raise Bad("there is something between the files that does not belong there")
+        missing = "".join(f"; not in it: {place['place']}" for place in manifest["missing"])
+        what = f"archive {manifest['archive']} for request {manifest['request']}, made {manifest['created']}"
+        return f"{what}, {len(manifest['files'])} files{missing}"
+
+    def _check_files(self, listed: list[dict[str, Any]]) -> tuple[int, int]:
+        """Check every file that the manifest lists; return where the next local and central headers must be."""
+        position = directory = 0
+        names = [(entry["name"], entry["method"]) for entry in listed]
+        found = [(name, METHODS.get(file.method)) for name, file, _start in self._entries[:-2]]
+        if names != found or len({name for name, _method in names}) != len(names):
+            raise Bad("the files of the ZIP are not those of the manifest")
+        for entry, (name, file, _start) in zip(listed, self._entries, strict=False):
+            if not is_harmless(name):
+                raise Bad(f"{name!r} is not a name that an archive has")
+            if file.size != entry["size"] or file.packed_size != sum(
+                piece["packed_length"] for piece in entry["pieces"]
+            ):
+                raise Bad(f"{name} does not have the size that the manifest says")
+            directory += self._check_headers(file, position, directory)
+            position += len(local_header(file, self._modified))
+            if self._check_pieces(name, file.method, entry["pieces"], position) != (file.crc32, file.size):
+                raise Bad(f"{name} was changed")
+            position += file.packed_size
+        return position, directory
+
+    def _check_headers(self, file: File, position: int, directory: int) -> int:
+        """Compare both headers of a file with what they must be; return the size of the central one."""
+        local = local_header(file, self._modified)
+        central = central_header(file, self._modified, position)
+        if (
+            self._read(position, len(local)) != local
+            or self._directory[directory : directory + len(central)] != central
+        ):
+            raise Bad(f"the headers of {as_text(file.name)} were changed")
+        return len(central)
+
+    def _check_pieces(self, name: str, method: int, pieces: list[dict[str, Any]], position: int) -> tuple[int, int]:
+        """Check each piece, packed and unpacked; return the CRC-32 and the size of the whole."""
+        inflater = zlib.decompressobj(-15)
+        crc = size = 0
+        for piece in pieces:
+            packed_hash, plain_hash, length = sha256(), sha256(), 0
+            for packed in self._blocks(position, piece["packed_length"]):
+                packed_hash.update(packed)
+                for plain in inflate(inflater, packed) if method == DEFLATED else (packed,):
+                    plain_hash.update(plain)
+                    crc, length = zlib.crc32(plain, crc), length + len(plain)
+            position, size = position + piece["packed_length"], size + length
+            digests = packed_hash.hexdigest(), plain_hash.hexdigest(), length
+            if digests != (piece["packed_sha256"], piece["sha256"], piece["length"]):
+                raise Bad(f"{name} was changed")
+        if method == DEFLATED and (not inflater.eof or inflater.unused_data):
+            raise Bad(f"{name} was changed")
+        return crc, size
+
+    def _read_end(self, size: int) -> tuple[int, int, int]:
+        """Return number of files, size and place of the directory, as the last records say."""
+        *_head, count, directory_size, start, _comment = struct.unpack("<4sHHHHLLH", self._read(size - 22, 22))
+        if size >= 98 and self._read(size - 42, 4) == b"PK\6\7":
+            count, directory_size, start = struct.unpack("<QQQ", self._read(size - 66, 24))
+        return count, directory_size, start
+
+    def _read_directory(self) -> Iterator[tuple[str, File, int]]:
+        """Yield name, headers' values and place of each file, as the directory says; compared with the rest later."""
+        at = 0
+        while at < len(self._directory):
+            fields = struct.unpack_from("<4sHHHHHHLLLHHHHHLL", self._directory, at)
+            method, crc, packed_size, size, name_length, extra_length, offset = *fields[4:5], *fields[7:12], fields[16]
+            name = self._directory[at + 46 : at + 46 + name_length]
+            wide = at + 50 + name_length
+            values = []
+            for value in (size, packed_size, offset):
+                if value == LIMIT_32:
+                    value = int.from_bytes(self._directory[wide : wide + 8], "little")
+                    wide += 8
+                values.append(value)
+            yield as_text(name), File(name, method, crc, values[1], values[0]), values[2]
+            at += 46 + name_length + extra_length
+
+    def _stored(self, file: File, start: int) -> bytes:
+        if file.size > MOST_MANIFEST:
+            raise Bad("the manifest is too large")
+        name_length, extra_length = struct.unpack("<HH", self._read(start + 26, 4))
+        return self._read(start + 30 + name_length + extra_length, file.size)
+
+    def _blocks(self, position: int, length: int) -> Iterator[bytes]:
+        for at in range(position, position + length, BLOCK):
+            yield self._read(at, min(BLOCK, position + length - at))
+
+    def _read(self, position: int, length: int) -> bytes:
+        if position < 0:
+            raise Bad("it is not a ZIP file")
+        self._file.seek(position)
+        data = self._file.read(length)
+        if len(data) != length:
+            raise Bad("the file was cut")
+        return data
+
+
+def check_note(note: str, statement: str, key: Key | None) -> None:
+    """Check a signed note that says exactly `statement` and has exactly one signature; with a key, that one's."""
+    text, gap, rest = note.rpartition("\n\n")
+    found = re.fullmatch(r"— (\S+) (\S+)\n", rest)
+    if not gap or f"{text}\n" != statement or not found:
+        raise Bad("manifest.json.sig does not belong to this manifest: one of them was changed")
+    signature = from_base64(found[2])
+    if key and (
+        found[1] != key.name or signature[:4] != key.id or not is_signed(key, statement.encode(), signature[4:])
+    ):
+        raise Bad("the manifest is not signed by this key")
+
+
+def is_harmless(name: str) -> bool:
+    """Say whether a name is relative and plain, so that unpacking it writes nothing outside the folder."""
+    return bool(re.fullmatch(r"[\x20-\x7e]+", name)) and not re.search(r"(^|/)\.{0,2}(/|$)|[\\:*?\"<>|]", name)
+
+
+def inflate(inflater: Any, packed: bytes) -> Iterator[bytes]:
+    while packed:
+        yield inflater.decompress(packed, BLOCK)
+        packed = inflater.unconsumed_tail
+
+
+def dos_time(created: str) -> int:
+    """Return 2026-11-22T10:00:00Z in the MS-DOS form that ZIP files have."""
+    moment = datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    date = (moment.year - 1980) << 9 | moment.month << 5 | moment.day
+    return date << 16 | moment.hour << 11 | moment.minute << 5 | moment.second // 2
+
+
+def local_header(file: File, modified: int) -> bytes:
+    large = file.size >= LIMIT_32 or file.packed_size >= LIMIT_32
+    extra = struct.pack("<HHQQ", 1, 16, file.size, file.packed_size) if large else b""
+    sizes = (LIMIT_32, LIMIT_32) if large else (file.packed_size, file.size)
+    times, lengths = (modified & 0xFFFF, modified >> 16), (len(file.name), len(extra))
+    head = (b"PK\3\4", 45 if large else 20, 0x800, file.method)
+    return struct.pack("<4sHHHHHLLLHH", *head, *times, file.crc32, *sizes, *lengths) + file.name + extra
+
+
+def central_header(file: File, modified: int, offset: int) -> bytes:
+    values = (file.size, file.packed_size, offset)
+    wide = [value for value in values if value >= LIMIT_32]
+    extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    size, packed_size, place = (min(value, LIMIT_32) for value in values)
+    head = (b"PK\1\2", 3 << 8 | 45, 45 if wide else 20, 0x800, file.method, modified & 0xFFFF, modified >> 16)
+    tail = (file.crc32, packed_size, size, len(file.name), len(extra), 0, 0, 0, 0o100644 << 16, place)
+    return struct.pack("<4sHHHHHHLLLHHHHHLL", *head, *tail) + file.name + extra
+
+
+def end_records(count: int, size: int, start: int) -> bytes:
+    wide = b""
+    if count >= 0xFFFF or size >= LIMIT_32 or start >= LIMIT_32:
+        wide = struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 3 << 8 | 45, 45, 0, 0, count, count, size, start)
+        wide += struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1)
+    counts = (min(count, 0xFFFF),) * 2
+    return wide + struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, *counts, min(size, LIMIT_32), min(start, LIMIT_32), 0)
+
+
 # Files, the command line
 
 
@@ -380,6 +608,7 @@ def as_object(data: bytes, wanted: set[str], optional: set[str] | None) -> dict[
 CHECKS: dict[str, Callable[[Path, Key | None, argparse.Namespace], str]] = {
     "receipt": check_receipt,
     "log": check_log,
+    "archive": check_archive,
 }
 
 

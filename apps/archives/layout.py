@@ -98,8 +98,8 @@ def batches(members: Iterable[Member]) -> Iterator[list[Member]]:
 def pieces_of(archive: Archive, batch: list[Member]) -> dict[int, list[Piece]]:
     """Return the pieces of consecutive files, in order."""
     found: dict[int, list[Piece]] = defaultdict(list)
-    between = (batch[0].pk, batch[-1].pk)
-    for piece in Piece.objects.filter(archive=archive, member_id__range=between).order_by("member_id", "number"):
+    between = Piece.objects.filter(archive=archive, member_id__gte=batch[0].pk, member_id__lte=batch[-1].pk)
+    for piece in between.order_by("member_id", "number"):
         found[piece.member_id].append(piece)
     return found
 

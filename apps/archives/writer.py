@@ -39,6 +39,7 @@ from apps.sealing.streams import seal_stream
 
 SEGMENT_SIZE = 16 * 1024 * 1024  # packed bytes in memory before they are stored; DESIGN §6 allows up to 64 MiB
 _FEED = 1024 * 1024  # packed at once, so that a segment exceeds its size by little
+_MOST_OPEN = 32  # deflaters at work: each holds back some 128 KiB
 _ROWS = 1000
 
 _PART = r"(?![.])(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$))[A-Za-z0-9._ @+=,()-]+(?<![. ])"
@@ -152,6 +153,8 @@ class BatchWriter:
             self._end_piece(state, is_last=True)
             state.member.is_closed = True
             del self._open[state.member.name]
+        elif sum(state.hash is not None for state in self._open.values()) > _MOST_OPEN:
+            self._store()
 
     def flush(self) -> None:
         """Store what waits in memory, so that all pieces so far are known."""
@@ -180,8 +183,9 @@ class BatchWriter:
     def abort(self) -> None:
         """Delete what this batch has stored. Without it (a crash) the sweep does."""
         self._is_closed = True
-        deleted = [segment.pk for segment in self._segments if objects.try_delete(segment.object_name)]
-        Segment.objects.filter(pk__in=deleted, committed=False).delete()
+        mine = Segment.objects.filter(pk__in=[segment.pk for segment in self._segments], committed=False)
+        deleted = [segment.pk for segment in mine if objects.try_delete(segment.object_name)]
+        mine.filter(pk__in=deleted).delete()
 
     def _state_of(self, entry: Entry) -> _Open:
         name = self._name_of(entry)
