@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.utils.dateparse import parse_datetime
+
 from apps.audit import selectors as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
@@ -95,15 +97,16 @@ def standing_intent(about: str, key_ids: Iterable[UUID]) -> Entry | None:
 
 
 def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
-    """Yield every key that an uncancelled intent of the log names, with the time of the intent."""
-    cancelled = {
-        audit.details_of(entry)["intent"]
-        for entry in Entry.objects.filter(event=Event.KEYS_INTENT_CANCELLED).iterator(1000)
-    }
+    """Yield every key that an uncancelled intent of the log names, with the time of its end, or else of the intent."""
+    ends: dict[int, datetime | None] = {}
+    for entry in Entry.objects.filter(event__in=(Event.KEYS_INTENT_CANCELLED, Event.KEYS_DESTROYED)).iterator(1000):
+        details = audit.details_of(entry)
+        ends[details["intent"]] = parse_datetime(details["destroyed_at"]) if "destroyed_at" in details else None
     for intent in Entry.objects.filter(event=Event.KEYS_INTENDED).order_by("id").iterator(1000):
-        if intent.pk not in cancelled:
+        moment = ends.get(intent.pk, intent.created_at)
+        if moment is not None:
             for key_id in named_keys(intent):
-                yield key_id, intent.created_at
+                yield key_id, moment
 
 
 def _later(intent: Entry, event: Event) -> Iterable[Entry]:

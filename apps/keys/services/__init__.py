@@ -3,6 +3,7 @@
 from apps.keys.intents import cancel_intent, intend_destruction
 from apps.keys.journal import truncate_journal
 from apps.keys.kinds import KeyKind
+from apps.keys.services.backing_up import Restored, back_up_keys, damaged_keys, restore_keys
 from apps.keys.services.creating import NewKey, create_key, create_keys
 from apps.keys.services.destroying import (
     Destruction,
@@ -21,11 +22,14 @@ __all__ = [
     "Destruction",
     "KeyKind",
     "NewKey",
+    "Restored",
     "Sweep",
+    "back_up_keys",
     "blind_index_key",
     "cancel_intent",
     "create_key",
     "create_keys",
+    "damaged_keys",
     "destroy_keys",
     "discard_key",
     "erase_keys",
@@ -36,6 +40,7 @@ __all__ = [
     "open_keys",
     "purge_keys_below",
     "record_destruction",
+    "restore_keys",
     "site_key",
     "sweep_ownerless_keys",
     "truncate_journal",

@@ -76,7 +76,7 @@ def destroy_keys(key_ids: Collection[UUID], *, intent: Entry) -> Destruction:
         live = list(rows.filter(destroyed_at=None).values_list("pk", "parent_id"))
         _refuse_missing(key_ids)
         now = timezone.now()
-        _bury([key_id for key_id, _ in live], now)
+        bury([key_id for key_id, _ in live], now)
         above = {parent_id for _, parent_id in live if parent_id} - set(key_ids)
         Key.objects.filter(pk__in=above, destroyed_at=None).update(child_destroyed_at=now)
         last = Key.objects.filter(pk__in=key_ids).aggregate(last=Max("destroyed_at"))["last"]
@@ -116,9 +116,10 @@ def purge_keys_below(parent_ids: Collection[UUID]) -> int:
     return purged
 
 
-def _bury(key_ids: list[UUID], now: datetime) -> None:
-    Key.objects.filter(pk__in=key_ids).update(
-        destroyed_at=now,
+def bury(key_ids: Collection[UUID], moment: datetime) -> int:
+    """Make tombstones of live keys, and return how many were live. For callers that hold what says they must be."""
+    return Key.objects.filter(pk__in=key_ids, destroyed_at=None).update(
+        destroyed_at=moment,
         wrapped=None,
         kind="",
         name="",
