@@ -36,7 +36,8 @@ def parts_of(content: Any) -> list[Any]:
 def text_in(content: Any) -> str:
     """Text wherever a block may hold it."""
     if isinstance(content, dict):
-        return text_in(content.get("text") or content.get("value") or content.get("content") or "")
+        keys = ("text", "value", "content", "summary")
+        return text_in(next((content[key] for key in keys if content.get(key)), ""))
     if isinstance(content, list):
         return "\n".join(filter(None, map(text_in, content)))
     return as_text(content)

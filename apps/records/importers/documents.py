@@ -22,6 +22,7 @@ WRAPPER_KEYS = ("conversations", "data", "chats", "items", "results")
 _WRAPPER_FROM_BYTES = 4 * MIB  # smaller ones are parsed whole
 _BLANK = b" \t\r\n\x0b\x0c\x00"
 _FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]{1,64}"\s*:)')
+_NUMBERS = re.compile(rb"\[\s*(?:-?[\d.]+|null|true|false)\s*,")
 _WRAPPED_LIST = re.compile(rb'"(?:%s)"\s*:\s*\[' % "|".join(WRAPPER_KEYS).encode())
 
 
@@ -98,7 +99,8 @@ def json_document(source: Source, encoding: str) -> Document | None:
     """How to read this text as JSON; None if it does not look like JSON."""
     start = _head(source, encoding)
     text = start.lstrip(_BLANK)
-    if text[:1] == b"[" and text[1:].lstrip(_BLANK)[:1] in (b"{", b"[", b"]", b'"', b"n", b","):
+    is_list = text[1:].lstrip(_BLANK)[:1] in (b"{", b"[", b"]", b'"', b",") or _NUMBERS.match(text)
+    if text[:1] == b"[" and is_list:
         return Document(source, encoding, level=1)
     if text[:1] != b"{" or text[1:].lstrip(_BLANK)[:1] not in (b'"', b"}", b""):
         return None

@@ -40,12 +40,18 @@ def _without_mark(head: bytes) -> str:
     """UTF-16 without a mark has a zero in every second byte of its Latin letters; other files with zeros are no text."""
     pairs = len(head) // 2
     even, odd = head[0 : pairs * 2 : 2].count(0), head[1 : pairs * 2 : 2].count(0)
-    if odd > pairs * 0.1 and even < pairs * 0.01 + 1:
+    if odd > pairs * 0.1 and even < pairs * 0.01 + 1 and _is_readable(head, "utf-16-le"):
         return "utf-16-le"
-    if even > pairs * 0.1 and odd < pairs * 0.01 + 1:
+    if even > pairs * 0.1 and odd < pairs * 0.01 + 1 and _is_readable(head, "utf-16-be"):
         return "utf-16-be"
     is_mostly_text = head.count(0) <= len(head) * 0.01  # zeros strewn into a text
     return "utf-8" if is_mostly_text and len(head.translate(None, _NOT_IN_TEXT)) >= len(head) * 0.97 else ""
+
+
+def _is_readable(head: bytes, encoding: str) -> bool:
+    text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+    odd = sum(not (character.isprintable() or character in "\t\r\n") for character in text[:1000])
+    return odd <= len(text[:1000]) * 0.02
 
 
 def _first_words_beyond_ascii(source: Source) -> bytes:

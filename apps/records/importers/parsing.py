@@ -26,13 +26,25 @@ def parse_json(raw: bytes) -> Any:
     if raw.count(b",") > MAX_VALUES:
         raise BadConversation(_("It has more than %(limit)s values.") % {"limit": f"{MAX_VALUES:,}"})
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return parse_leniently(raw)
+        return _parse_leniently(raw)
+    return _parse_leniently(raw) if _has_repeated_nodes(value, raw) else value
 
 
-def parse_leniently(raw: bytes, *, object_pairs_hook: Any = None) -> Any:
-    """The slow way, for what orjson refuses."""
+def _has_repeated_nodes(value: Any, raw: bytes) -> bool:
+    """Whether two nodes of a ChatGPT export have one key: JSON parsers keep the last and lose the other.
+
+    Each node has `children` once; text in a string cannot look the same, its quotation marks are escaped.
+    """
+    mapping = value.get("mapping") if isinstance(value, dict) else None
+    if not isinstance(mapping, dict):
+        return False
+    return raw.count(b'"children":') + raw.count(b'"children" :') > len(mapping)
+
+
+def _parse_leniently(raw: bytes) -> Any:
+    """The slow way: what JSON forbids, and objects with a key twice."""
     text = raw.decode("utf-8", "replace")
     try:
         value = json.loads(
@@ -41,7 +53,7 @@ def parse_leniently(raw: bytes, *, object_pairs_hook: Any = None) -> Any:
             parse_constant=str,
             parse_int=_integer,
             parse_float=_decimal,
-            object_pairs_hook=object_pairs_hook,
+            object_pairs_hook=_with_every_value,
         )
     except ValueError as error:
         place = getattr(error, "pos", 0)
@@ -49,6 +61,18 @@ def parse_leniently(raw: bytes, *, object_pairs_hook: Any = None) -> Any:
     except RecursionError:
         raise BadConversation(_("It is nested too deeply.")) from None
     return without_surrogates(value)
+
+
+def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose repeated keys are numbered, so that none hides another."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        name, number = key, 1
+        while name in found and found[name] != value:
+            number += 1
+            name = f"{key}~{number}"
+        found[name] = value
+    return found
 
 
 def without_surrogates(value: Any) -> Any:

@@ -121,7 +121,8 @@ def _read_picture(source: Source, media_type: str) -> Reading:
 
 
 def _read_text(source: Source, format: str, title: str | None = None) -> Reading:
-    encoding = encoding_of(source)
+    is_binary = source.head(4).startswith(tuple(_KNOWN_BINARIES))
+    encoding = "" if is_binary else encoding_of(source)
     if not encoding:
         raise UnreadableFile(_not_text(source))
     if format not in _TEXT_FORMATS and (document := json_document(source, encoding)):

@@ -19,6 +19,9 @@ _MICROSECONDS_FROM = 1e14
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")  # controls, text direction
 _ROLES = {"human": "user", "ai": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant"}
 _ROLES |= {"chatgpt": "assistant", "claude": "assistant", "prompter": "user", "developer": "system", "function": "tool"}
+_ROLES |= dict.fromkeys(("用户", "使用者", "我", "人类", "提问者"), "user")
+_ROLES |= dict.fromkeys(("助手", "助理", "机器人", "人工智能", "模型", "ai助手"), "assistant")
+_ROLES |= {"系统": "system", "工具": "tool"}
 _ROLES |= {"observation": "tool", "function_call": "assistant", "bing": "assistant", "bard": "assistant"}
 
 

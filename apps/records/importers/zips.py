@@ -189,7 +189,7 @@ def _check_overlap(infos: list[zipfile.ZipInfo], directory_start: int) -> None:
     ordered = sorted(infos, key=lambda info: info.header_offset)
     ends = [info.header_offset + _LOCAL_SIZE + len(info.orig_filename) + info.compress_size for info in ordered]
     starts = [info.header_offset for info in ordered[1:]] + [directory_start]
-    if any(end > start for end, start in zip(ends, starts, strict=True)):
+    if any(end > start for end, start in zip(ends, starts, strict=False)):
         raise UnreadableFile(_("The ZIP file uses the same bytes for several files (a “zip bomb”). It was not opened."))
 
 
