@@ -40,7 +40,7 @@ def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[b
     """Take a document while the request is undecided: key, row, object, then the row says that it is there."""
     if request.status not in UNDECIDED:
         raise WrongStatus(request.reference)
-    row = Evidence(id=uuid4(), request=request, object_name=objects.random_name(FOLDER))
+    row = Evidence(id=uuid4(), request=request, object_name=objects.new_name(FOLDER, request.pk))
     key = keys.create_key(KeyKind.EVIDENCE, owner=row.pk)
     row.key_id = key.id
     row.sealed = content.seal_json(key.key, [document.name, document.media_type], context=_context(row, "sealed"))

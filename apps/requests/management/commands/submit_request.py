@@ -1,0 +1,172 @@
+"""submit_request --subject EMAIL --kind KIND [--regime gdpr] [--approve] [--wait [SECONDS]] [--json]: intake by staff.
+
+Exit codes: 0 filed, or with --wait ended and answered; 1 refused or failed; 3 with --wait: time, a person or a worker is
+wanting; 4 with --wait: only blocked places are left.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from apps.audit.actors import Actor
+from apps.records.errors import SubjectNotFound
+from apps.records.models import Subject
+from apps.records.subjects import find_subject
+from apps.requests import services
+from apps.requests.errors import NoLocation, RequestError
+from apps.requests.models import Kind, PrivacyRequest, Status, Step
+from apps.requests.regimes import NONE, REASONABLY_HIGH, REGIMES
+from apps.requests.schedule import next_due
+from apps.requests.services.deciding import COMMAND_LINE
+
+WAIT_SECONDS = 600
+POLL_SECONDS = 0.5
+NO_WORKER_AFTER = 30.0  # a worker looks every 2 seconds
+DONE, FAILED, WANTING, BLOCKED = 0, 1, 3, 4
+
+
+class Command(BaseCommand):
+    help = "Files a privacy request for somebody; with --approve it is carried out (sample sites and tests)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--subject", required=True, metavar="EMAIL", help="address or id of the person, or @FILE holding it"
+        )
+        parser.add_argument("--kind", required=True, choices=Kind.values)
+        parser.add_argument("--regime", default=settings.DEFAULT_REGIME, choices=sorted(REGIMES))
+        parser.add_argument("--approve", action="store_true", help="counts as every approval and skips the cooling-off")
+        parser.add_argument(
+            "--wait", nargs="?", type=float, const=WAIT_SECONDS, metavar="SECONDS", help="until it has ended"
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+
+    def handle(
+        self, *args: Any, subject: str, approve: bool, wait: float | None, as_json: bool, **options: Any
+    ) -> None:
+        if approve and not settings.COMMAND_LINE_APPROVAL:
+            raise CommandError("--approve is switched off: set COMMAND_LINE_APPROVAL=on, or approve in the admin")
+        opened = self._open(find(subject), options["kind"], options["regime"], approve)
+        request = opened.request
+        code, why = (DONE, "") if wait is None else wait_for(request, wait)
+        request.refresh_from_db()
+        self._print(request, opened.code, as_json)
+        if code:
+            self.stderr.write(why)
+            sys.exit(code)
+
+    def _open(self, person: Subject, kind: str, regime: str, approve: bool) -> services.OpenedRequest:
+        actor = Actor.command_line()
+        account = person.account
+        try:
+            opened = services.open_request(
+                person,
+                kind=kind,
+                regime=regime,
+                actor=actor,
+                language=account.language if account else settings.LANGUAGE_CODE,
+                time_zone=account.time_zone if account else "UTC",
+                identity_level=REASONABLY_HIGH if approve else NONE,
+            )
+            if approve:
+                services.approve_request(opened.request, rule=COMMAND_LINE, actor=actor)
+        except NoLocation:
+            raise CommandError("there is no place to ask: run `manage.py migrate`, which makes our own") from None
+        except RequestError as error:
+            raise CommandError(f"{type(error).__name__}: {error}") from None
+        return opened
+
+    def _print(self, request: PrivacyRequest, code: str, as_json: bool) -> None:
+        steps = list(request.steps.select_related("location").order_by("order", "pk"))
+        if as_json:
+            found = {
+                "reference": request.reference,
+                "receipt_code": code,
+                "status": request.status,
+                "due_on": request.due_on.isoformat(),
+                "steps": [described(step) for step in steps],
+            }
+            self.stdout.write(json.dumps(found))
+            return
+        self.stdout.write(f"{request.reference}  {request.status}  due by {request.due_on}")
+        self.stdout.write(f"receipt code, shown this once: {code}")
+        for step in steps:
+            place = f" {step.location.name}" if step.location else ""
+            reason = f" ({step.reason})" if step.reason else ""
+            self.stdout.write(f"  {step.phase}{place}: {step.state}{reason}, {step.done_count} done")
+
+
+def find(value: str) -> Subject:
+    """Return the person; `@FILE` keeps the address off the command line, where others see it."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"cannot read {value[1:]}: {error}") from None
+    try:
+        return find_subject(value)
+    except SubjectNotFound:
+        raise CommandError("no such person: give the address or the id of somebody who is known here") from None
+
+
+def described(step: Step) -> dict[str, Any]:
+    return {
+        "phase": step.phase,
+        "place": step.location.name if step.location else None,
+        "state": step.state,
+        "reason": step.reason or None,
+        "done": step.done_count,
+        "remaining": step.remaining,
+        "until": step.until.isoformat() if step.until else None,
+    }
+
+
+def wait_for(request: PrivacyRequest, seconds: float) -> tuple[int, str]:
+    """Wait until the request has ended or cannot go on by itself soon; return the exit code and why."""
+    ends_at = time.monotonic() + seconds
+    idle_since: float | None = None
+    while time.monotonic() < ends_at:
+        request.refresh_from_db()
+        verdict = judge(request)
+        if verdict is not None:
+            return verdict
+        if next_due(request.pk, timezone.now()) is None:
+            idle_since = None
+        elif idle_since is None:
+            idle_since = time.monotonic()
+        elif time.monotonic() - idle_since > NO_WORKER_AFTER:
+            return WANTING, f"{request.reference}: no worker takes the next step; start one (celery -A config worker)"
+        time.sleep(POLL_SECONDS)
+    return WANTING, f"{request.reference}: still {request.status} after {seconds:g} seconds; it goes on by itself"
+
+
+def judge(request: PrivacyRequest) -> tuple[int, str] | None:
+    """Return the exit code of a request that has ended or stands still, None while it goes on."""
+    if request.status == Status.COMPLETED:
+        return DONE, ""
+    if request.status in (Status.REFUSED, Status.WITHDRAWN, Status.LAPSED):
+        return FAILED, f"{request.reference}: {request.status}"
+    if request.status in (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW):
+        return WANTING, f"{request.reference}: {request.status}; a person has to decide, in the admin"
+    open_steps = [step for step in request.steps.all() if step.state != Step.State.DONE]
+    working = [step for step in open_steps if step.state in (Step.State.PENDING, Step.State.RUNNING)]
+    standing = [step for step in open_steps if step.location_id is not None or step.reason]
+    if any(step.state == Step.State.NEEDS_PERSON for step in open_steps) and not _goes_on(request, working):
+        return WANTING, f"{request.reference}: a place needs a person; see it in the admin"
+    if standing and all(step.state == Step.State.BLOCKED for step in standing) and not _goes_on(request, working):
+        return BLOCKED, f"{request.reference}: only blocked places are left; it goes on by itself"
+    return None
+
+
+def _goes_on(request: PrivacyRequest, working: list[Step]) -> bool:
+    """Say whether a step is at work or could be taken now; the others wait for those that stand still."""
+    running = any(step.state == Step.State.RUNNING for step in working)
+    return running or next_due(request.pk, timezone.now()) is not None
