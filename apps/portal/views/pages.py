@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
+
+from apps.audit import selectors as audit
+from apps.sealing.signatures import SigningKey
+
+A_YEAR = 365 * 24 * 3600
+VERIFIER = settings.BASE_DIR / "verify" / "habeas_verify.py"
 
 
 @require_GET
@@ -16,7 +24,12 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def how(request: HttpRequest) -> HttpResponse:
-    return render(request, "portal/how.html")
+    context = {
+        "cooling_off_days": settings.ERASURE_COOLING_OFF_DAYS,
+        "archive_days": settings.ARCHIVE_LIFETIME_DAYS,
+        "retention_months": settings.REQUEST_RETENTION_MONTHS,
+    }
+    return render(request, "portal/how.html", context)
 
 
 @require_GET
@@ -24,26 +37,45 @@ def accessibility(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/accessibility.html")
 
 
+@require_GET
+def verify(request: HttpRequest) -> HttpResponse:
+    """Show the public keys and their fingerprints, to be compared with what others have noted."""
+    context = {
+        "log_key": audit.public_key_text(),
+        "log_fingerprint": _fingerprint(settings.LOG_SIGNING_KEY),
+        "archive_key": audit.archive_key_text(),
+        "archive_fingerprint": _fingerprint(settings.ARCHIVE_SIGNING_KEY),
+    }
+    return render(request, "portal/verify.html", context)
+
+
+@require_GET
+def verifier(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(
+        VERIFIER.read_bytes(),
+        content_type="text/x-python; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="habeas_verify.py"'},
+    )
+
+
 @require_POST
 def language(request: HttpRequest) -> HttpResponse:
     """Remember the language, for a signed-in person in their letters as well, and show the same page again."""
     target = request.POST.get("next", "/")
-    if not url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    ):
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
         target = "/"
     response = HttpResponseRedirect(target)
     code = request.POST.get("language", "")
-    if code in dict(settings.LANGUAGES):
-        response.set_cookie(
-            settings.LANGUAGE_COOKIE_NAME,
-            code,
-            max_age=365 * 24 * 3600,
-            samesite="Lax",
-            secure=request.is_secure(),
-            httponly=True,
-        )
-        if request.user.is_authenticated:
-            request.user.language = code
-            request.user.save(update_fields=["language"])
+    if code not in dict(settings.LANGUAGES):
+        return response
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME, code, max_age=A_YEAR, samesite="Lax", secure=request.is_secure(), httponly=True
+    )
+    if request.user.is_authenticated:
+        request.user.language = code
+        request.user.save(update_fields=["language"])
     return response
+
+
+def _fingerprint(seed: str) -> str:
+    return sha256(SigningKey.from_seed(seed).public).hexdigest()

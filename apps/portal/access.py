@@ -1,0 +1,43 @@
+"""Who may open a person's pages. Not found and not allowed look alike from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+
+from apps.accounts.services import actor_of
+from apps.audit.actors import Actor
+from apps.keys.errors import KeyDestroyed
+from apps.records.errors import AttachmentNotFound, ConversationNotFound, ImportNotFound, SubjectFrozen
+from apps.records.models import Subject
+from apps.records.subjects import subject_for
+
+View = Callable[..., HttpResponse]
+
+
+def person_page(view: View) -> View:
+    """A page of the person who is signed in, given as `subject`; never kept by a cache."""
+
+    @wraps(view)
+    @login_required
+    @never_cache
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, subject_for(request.user), *args, **kwargs)  # type: ignore[arg-type]
+        except (ConversationNotFound, AttachmentNotFound, ImportNotFound):
+            raise Http404 from None
+        except (SubjectFrozen, KeyDestroyed):
+            return render(request, "portal/frozen.html", status=409)
+
+    return checked
+
+
+def person(request: HttpRequest, subject: Subject) -> Actor:
+    """The person as the log calls them."""
+    return actor_of(request, handle=subject.handle)

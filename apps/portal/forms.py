@@ -1,0 +1,275 @@
+"""Forms check shape; rules are checked by services."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from apps.locations.contract import Scope
+
+LONGEST_NOTE = 5_000
+LONGEST_PASTE = 5_000_000  # characters; larger texts come as a file
+OUTSIDE_CALIFORNIA = {"ccpa": ("US-CA",)}
+
+# Where somebody lives decides the law. Regimes stand in requests/regimes.py; this is who lives under which.
+GDPR_COUNTRIES = (
+    ("AT", _("Austria")), ("BE", _("Belgium")), ("BG", _("Bulgaria")), ("HR", _("Croatia")), ("CY", _("Cyprus")),
+    ("CZ", _("Czechia")), ("DK", _("Denmark")), ("EE", _("Estonia")), ("FI", _("Finland")), ("FR", _("France")),
+    ("DE", _("Germany")), ("GR", _("Greece")), ("HU", _("Hungary")), ("IS", _("Iceland")), ("IE", _("Ireland")),
+    ("IT", _("Italy")), ("LV", _("Latvia")), ("LI", _("Liechtenstein")), ("LT", _("Lithuania")),
+    ("LU", _("Luxembourg")), ("MT", _("Malta")), ("NL", _("Netherlands")), ("NO", _("Norway")), ("PL", _("Poland")),
+    ("PT", _("Portugal")), ("RO", _("Romania")), ("SK", _("Slovakia")), ("SI", _("Slovenia")), ("ES", _("Spain")),
+    ("SE", _("Sweden")),
+)  # fmt: skip
+CALIFORNIA = "US-CA"
+PLACES = [
+    ("", _("Choose a country")),
+    (_("European Economic Area"), list(GDPR_COUNTRIES)),
+    (_("United States"), [(CALIFORNIA, _("California")), ("US", _("Another state"))]),
+    (
+        pgettext_lazy("where somebody lives", "Elsewhere"),
+        [("CN", _("Mainland China")), ("GB", _("United Kingdom")), ("other", _("Another country"))],
+    ),
+]
+ERASE_WORDS = ("erase", "删除")
+
+
+def regime_for(place: str) -> str:
+    """Return the regime of a place; where no rule of its own is known the organisation's applies to everybody."""
+    if place == CALIFORNIA:
+        return "ccpa"
+    if place in dict(GDPR_COUNTRIES):
+        return "gdpr"
+    return settings.DEFAULT_REGIME
+
+
+class Form(forms.Form):
+    """Fields without a colon after the label, and without the browser's own messages in its own language."""
+
+    use_required_attribute = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("label_suffix", "")
+        super().__init__(*args, **kwargs)
+
+
+class DateField(forms.DateField):
+    widget = forms.DateInput(attrs={"type": "date", "class": "short"}, format="%Y-%m-%d")
+    default_error_messages = {"invalid": _("Write the date as year, month and day, such as 2026-03-01.")}
+
+
+class KindForm(Form):
+    kind = forms.ChoiceField(
+        choices=[("access", ""), ("portability", ""), ("erasure", "")],
+        error_messages={
+            "required": _("Choose what you would like to happen."),
+            "invalid_choice": _("Choose what you would like to happen."),
+        },
+    )
+
+
+class FindForm(Form):
+    """Opens status and receipt without signing in."""
+
+    reference = forms.CharField(
+        label=_("Your reference"), max_length=40, help_text=_("It starts with HB and is in every e-mail from us"),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}),
+        error_messages={"required": _("Enter your reference.")},
+    )  # fmt: skip
+    code = forms.CharField(
+        label=_("Your receipt code"), max_length=80, help_text=_("Six groups of five letters and digits. You saw it once, when you made the request"),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}),
+        error_messages={"required": _("Enter your receipt code.")},
+    )  # fmt: skip
+
+
+class DetailsForm(Form):
+    """What a request needs beside its kind. Hidden again on the confirming page, so that nothing is kept in between."""
+
+    residence = forms.ChoiceField(
+        label=_("Where do you live?"), choices=PLACES,
+        help_text=_("This decides which law applies, and so the date by which you get an answer"),
+        error_messages={"required": _("Choose where you live."), "invalid_choice": _("Choose where you live.")},
+        widget=forms.Select(attrs={"autocomplete": "country"}),
+    )  # fmt: skip
+    note = forms.CharField(
+        label=_("Anything that helps us"), required=False, max_length=LONGEST_NOTE, strip=True,
+        help_text=_("Leave out passwords and health details. A person in the privacy team reads this."),
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )  # fmt: skip
+
+    @property
+    def regime(self) -> str:
+        return regime_for(self.cleaned_data["residence"])
+
+    def scope(self, language: str) -> Scope:
+        return Scope(language=language)
+
+
+class CopyDetailsForm(DetailsForm):
+    """Access and portability: of which time, and in which forms."""
+
+    ALL, DATES = "all", "dates"
+    FORMATS = (
+        ("html", _("Pages to read in your browser (always included)")),
+        ("json", _("One file for other programs and services (always included)")),
+        ("txt", _("Plain text, one file for each conversation")),
+        ("csv", _("A table for spreadsheets")),
+    )
+
+    span = forms.ChoiceField(
+        label=_("Which conversations?"), initial=ALL, widget=forms.RadioSelect,
+        choices=((ALL, _("All of them, and everything else about me")), (DATES, _("Only from a certain time"))),
+    )  # fmt: skip
+    since = DateField(label=_("First day"), required=False)
+    until = DateField(label=_("Last day"), required=False)
+    formats = forms.MultipleChoiceField(
+        label=_("In which forms?"), required=False, choices=FORMATS[2:], widget=forms.CheckboxSelectMultiple,
+        help_text=_("The download always has pages to read in your browser and one file for other programs. You can have more:"),
+    )  # fmt: skip
+    field_order = ("residence", "span", "since", "until", "formats", "note")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        since, until = data.get("since"), data.get("until")
+        if data.get("span") == self.DATES and not (since or until) and not (self.errors.keys() & {"since", "until"}):
+            self.add_error("since", _("Give a first day or a last day, or choose all conversations."))
+        if since and until and until < since:
+            self.add_error(
+                "until", _("The last day must be on or after the first day, %(day)s.") % {"day": date_format(since)}
+            )
+        return data
+
+    def _date(self, name: str) -> date | None:
+        return self.cleaned_data.get(name) if self.cleaned_data["span"] == self.DATES else None
+
+    def scope(self, language: str) -> Scope:
+        formats = ("html", "json", *self.cleaned_data["formats"])
+        return Scope(since=self._date("since"), until=self._date("until"), formats=formats, language=language)
+
+
+class ErasureDetailsForm(DetailsForm):
+    """An erasure is of everything; single conversations are deleted on their own page."""
+
+    waive = forms.BooleanField(
+        label=_("Do not wait until I have fetched a copy that I asked for"), required=False,
+        help_text=_("Without this, an erasure begins only when your copy has been downloaded or has expired."),
+    )  # fmt: skip
+    field_order = ("residence", "waive", "note")
+
+
+DETAILS = {"access": CopyDetailsForm, "portability": CopyDetailsForm, "erasure": ErasureDetailsForm}
+
+
+class EraseWordForm(Form):
+    """One deliberate act before what nobody can bring back: the word, in either language."""
+
+    word = forms.CharField(
+        label=_("Type the word “erase”"), max_length=40,
+        widget=forms.TextInput(attrs={"class": "short", "autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"}),
+        error_messages={"required": _("Type the word “erase”.")},
+    )  # fmt: skip
+
+    def clean_word(self) -> str:
+        word = self.cleaned_data["word"].strip().casefold()
+        if word not in ERASE_WORDS:
+            raise forms.ValidationError(_("Type the word “erase”."))
+        return word
+
+
+class IntakeForm(Form):
+    """A request without an account. Nothing here says whether anybody is known."""
+
+    kind = forms.ChoiceField(
+        label=_("What would you like to happen?"), initial="access", widget=forms.RadioSelect,
+        choices=(
+            ("access", _("See everything and get a copy")),
+            ("portability", _("Take my conversations to another service")),
+            ("erasure", _("Have my data erased")),
+        ),
+        error_messages={"required": _("Choose what you would like to happen."), "invalid_choice": _("Choose what you would like to happen.")},
+    )  # fmt: skip
+    email = forms.EmailField(
+        label=_("Your e-mail address"), max_length=254, help_text=_("The one that you used with us. We send a link to it."),
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "spellcheck": "false"}),
+        error_messages={"required": _("Enter your e-mail address."), "invalid": _("Enter an e-mail address such as name@example.org.")},
+    )  # fmt: skip
+    name = forms.CharField(
+        label=_("Your name"), required=False, max_length=200, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    residence = DetailsForm.base_fields["residence"]
+    points = forms.CharField(
+        label=_("Two or three details that only you and we know"), required=False, max_length=2_000,
+        help_text=_("For example when you first used the service, the date and subject of a conversation, or your customer number. They show that it is you."),
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )  # fmt: skip
+    note = DetailsForm.base_fields["note"]
+
+    @property
+    def regime(self) -> str:
+        return regime_for(self.cleaned_data["residence"])
+
+
+class MessageForm(Form):
+    text = forms.CharField(
+        label=_("Write to the privacy team"), max_length=LONGEST_NOTE, help_text=_("A person reads it. The answer appears here, and you get an e-mail."),
+        widget=forms.Textarea(attrs={"rows": 4}), error_messages={"required": _("Write your message first.")},
+    )  # fmt: skip
+
+
+class ImportForm(Form):
+    """One of the two: a file, or text pasted in."""
+
+    file = forms.FileField(
+        label=_("A file"), required=False,
+        help_text=_("The ZIP or JSON from ChatGPT, Claude, Open WebUI, LibreChat or OpenAI; JSONL, ShareGPT, CSV or text; an archive that you got here; a screenshot."),
+        error_messages={"empty": _("This file is empty. Choose another one.")},
+    )  # fmt: skip
+    text = forms.CharField(
+        label=_("Or paste text"), required=False, max_length=LONGEST_PASTE, strip=False,
+        help_text=_("A conversation as you copied it from a page, or the content of a file."),
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
+        error_messages={"max_length": _("This text is too long to paste. Save it in a file and choose that.")},
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.errors and not data.get("file") and not (data.get("text") or "").strip():
+            self.add_error("file", _("Choose a file, or paste text."))
+        return data
+
+
+class SearchForm(Form):
+    words = forms.CharField(
+        label=_("Words in a title or message"), max_length=200, widget=forms.TextInput(attrs={"type": "search"}),
+        error_messages={"required": _("Write the words to look for.")},
+    )  # fmt: skip
+    cursor = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+
+
+def time_zones() -> list[tuple[str, str]]:
+    """Every zone by region and city; names without a region are historical doubles."""
+    names = sorted(
+        name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix/", "right/"))
+    )
+    return [("UTC", "UTC"), *((name, name.replace("_", " ")) for name in names)]
+
+
+class ChoicesForm(Form):
+    """What a person decides about their conversations. Nothing is ticked for them."""
+
+    recording = forms.BooleanField(required=False)
+    training = forms.BooleanField(required=False)
+    sharing = forms.BooleanField(required=False)
+    retention = forms.TypedChoiceField(
+        label=_("Erase conversations by themselves after"), required=False, coerce=int, empty_value=None,
+        choices=(("", _("The organisation's rule")), (730, _("2 years")), (365, _("1 year")), (90, _("90 days")), (30, _("30 days"))),
+    )  # fmt: skip
+    time_zone = forms.ChoiceField(label=_("Show times in the zone of"), choices=time_zones)

@@ -1,0 +1,95 @@
+"""Filters of the templates: words for codes, distances in days, and the Markdown of messages."""
+
+from __future__ import annotations
+
+import textwrap
+from datetime import date, datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
+
+from apps.portal import prose as markdown
+from apps.requests.labels import kind_label, status_label
+from apps.requests.models import Status
+
+register = template.Library()
+
+SOURCES = {
+    "chatgpt": "ChatGPT",
+    "claude": "Claude",
+    "openwebui": "Open WebUI",
+    "librechat": "LibreChat",
+    "openai": "OpenAI",
+    "openai_jsonl": "OpenAI JSONL",
+    "sharegpt": "ShareGPT",
+    "habeas": "Habeas",
+    "csv": "CSV",
+}
+BADGES = {
+    Status.RUNNING: "running",
+    Status.COMPLETED: "done",
+    Status.PARTLY_COMPLETED: "blocked",
+}
+
+
+@register.filter
+def prose(text: str) -> SafeString:
+    return markdown.render(text)
+
+
+@register.filter
+def plain(text: str) -> SafeString:
+    return markdown.plain(text)
+
+
+@register.filter
+def distance(day: date | datetime) -> str:
+    """Say how far a day is: in 30 days, today, 2 days ago."""
+    if isinstance(day, datetime):
+        day = timezone.localtime(day).date()
+    days = (day - timezone.localdate()).days
+    if days == 0:
+        return _("today")
+    if days > 0:
+        return ngettext("in %(days)s day", "in %(days)s days", days) % {"days": days}
+    return ngettext("%(days)s day ago", "%(days)s days ago", -days) % {"days": -days}
+
+
+@register.filter
+def groups(text: str) -> str:
+    """Write a long hash in groups of four, to be compared by eye."""
+    return " ".join(textwrap.wrap(text, 4))
+
+
+@register.filter
+def kind_name(kind: str) -> str:
+    return kind_label(kind)
+
+
+@register.filter
+def source_name(code: str) -> str:
+    words = {"txt": _("Text"), "paste": _("Pasted text"), "screenshot": _("Screenshot")}
+    return SOURCES.get(code) or words.get(code, code)
+
+
+@register.filter
+def status_badge(row: Any) -> SafeString:
+    return format_html('<span class="badge {}">{}</span>', BADGES.get(row.status, ""), status_label(row.status))
+
+
+@register.filter
+def role_name(role: str) -> str:
+    """Say in which role somebody looked (C-579/21: roles, not names)."""
+    names = {
+        "officer": _("Privacy team"),
+        "approver": _("Second approver"),
+        "auditor": _("Auditor"),
+        "administrator": _("Administrator"),
+        "person": pgettext("who wrote it", "You"),
+    }
+    return names.get(role, _("Habeas itself"))
