@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from django.utils.translation import gettext as _
 from .encodings import open_as_utf8
 from .errors import BadConversation
 from .limits import CHUNK_BYTES, HEAD_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH, MIB
-from .parsing import parse_json
+from .parsing import parse_if_whole, parse_json
 from .sources import Source
 from .splitter import Span, Splitter
 
@@ -70,7 +69,13 @@ class Document:
 
     def _split_values(self, read: Callable[[int], bytes]) -> Iterator[Value]:
         _read_exactly(read, self.list_offset, keep=False)
-        splitter = Splitter(read, level=self.level, offset=self.list_offset, stop_at_close=bool(self.list_offset))
+        splitter = Splitter(
+            read,
+            level=self.level,
+            offset=self.list_offset,
+            stop_at_close=bool(self.list_offset),
+            parse=parse_if_whole,
+        )
         separator: re.Pattern[bytes] | None = None
         resyncs = 0
         for span in splitter:
@@ -92,7 +97,7 @@ class Document:
             if line is None:
                 yield Value(offset, 0, problem=_problem("large"))
             elif line.strip(_BLANK):
-                yield _value(Span(offset, len(line), line, _problem_of_line(line)))
+                yield _value(Span(offset, len(line), line))
 
 
 def json_document(source: Source, encoding: str) -> Document | None:
@@ -131,10 +136,16 @@ def lines(read: Callable[[int], bytes]) -> Iterator[tuple[int, bytes | None]]:
 def _value(span: Span) -> Value:
     if span.problem:
         return Value(span.offset, span.length, problem=_problem(span.problem))
+    if span.value is not None:
+        return Value(span.offset, span.length, value=span.value)
     try:
         return Value(span.offset, span.length, value=parse_json(span.raw))
     except BadConversation as error:
         return Value(span.offset, span.length, problem=str(error))
+
+
+def too_deep() -> str:
+    return _problem("deep")
 
 
 def _problem(name: str) -> str:
@@ -144,13 +155,6 @@ def _problem(name: str) -> str:
         "cut off": _("The file ends in the middle of it, or a bracket or quotation mark is missing."),
         "junk": _("This is not a conversation, only loose text or numbers."),
     }.get(name, name)
-
-
-def _problem_of_line(line: bytes) -> str:
-    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:
-        return ""
-    spans = list(Splitter(BytesIO(line).read, level=0))
-    return "deep" if any(span.problem == "deep" for span in spans) else ""
 
 
 def _separator(raw: bytes) -> re.Pattern[bytes] | None:

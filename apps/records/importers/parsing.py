@@ -32,6 +32,17 @@ def parse_json(raw: bytes) -> Any:
     return _parse_leniently(raw) if _has_repeated_nodes(value, raw) else value
 
 
+def parse_if_whole(raw: bytes) -> dict[str, Any] | None:
+    """The object that these bytes are; None if they are anything else, or need a closer look."""
+    if raw.count(b",") > MAX_VALUES:
+        return None
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) and not _has_repeated_nodes(value, raw) else None
+
+
 def _has_repeated_nodes(value: Any, raw: bytes) -> bool:
     """Whether two nodes of a ChatGPT export have one key: JSON parsers keep the last and lose the other.
 

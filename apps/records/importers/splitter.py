@@ -2,6 +2,9 @@
 
 Only brackets are looked at one by one; text and strings between them are passed over by one regular expression with
 possessive repeats, which neither backtracks nor keeps state. What a span contains is for a JSON parser to judge.
+
+Faster still: conversations of one file begin alike, so the next beginning is searched for, and if what lies before it
+parses as one value, it is one; a JSON value has only one end.
 """
 
 from __future__ import annotations
@@ -9,25 +12,33 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from .limits import CHUNK_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH
+from .limits import CHUNK_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH, MIB
 
 _PASS_OVER = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 _IN_STRING = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _OPENING = b"{["
+_BEGINNING = re.compile(rb'\}\s{0,32},\s{0,32}\{\s{0,32}"[^"\\]{1,64}"\s{0,4}:')
+_MAX_GUESS_BYTES = 4 * MIB
+_MAX_WRONG_GUESSES = 10  # then this file's conversations do not begin alike
 _SEPARATOR_BYTES = 256  # one may lie across two reads
 _BETWEEN = b" \t\r\n,\x00"
 
 
 @dataclass(slots=True)
 class Span:
-    """One value of the file. `raw` is empty when `problem` says why it was not kept: large, deep, cut off, junk."""
+    """One value of the file. `raw` is empty when `problem` says why it was not kept: large, deep, cut off, junk.
+
+    `value` is there if the value had to be parsed to find its end.
+    """
 
     offset: int
     length: int
     raw: bytes
     problem: str = ""
+    value: dict[str, Any] | None = None
 
 
 class Splitter:
@@ -41,11 +52,16 @@ class Splitter:
         offset: int = 0,
         stop_at_close: bool = False,
         max_bytes: int = MAX_CONVERSATION_BYTES,
+        parse: Callable[[bytes], dict[str, Any] | None] | None = None,
     ) -> None:
+        """`parse` gives the object that some bytes are, or None if they are not exactly one; without it no guesses."""
         self._read = read
         self._level = level
         self._stop_at_close = stop_at_close
         self._max_bytes = max_bytes
+        self._parse = parse
+        self._beginning = b""  # of a conversation, with the end of the one before it
+        self._wrong_guesses = 0
         self._buffer = bytearray()
         self._base = offset  # offset in the file of the buffer's first byte
         self._position = 0
@@ -72,7 +88,7 @@ class Splitter:
                 is_inside = True
                 self._position += 1
             else:
-                yield self._span()
+                yield self._guessed_span() or self._span()
 
     def last_bytes(self) -> bytes:
         """The beginning of the last span, as far as it is still held."""
@@ -136,6 +152,28 @@ class Splitter:
         match = _PASS_OVER.match(self._buffer, position)
         return match.end() if match else position
 
+    def _guessed_span(self) -> Span | None:
+        """The value up to where the next conversation seems to begin, if that is a whole value."""
+        start = searched = self._position
+        if not self._beginning or self._parse is None or self._wrong_guesses > _MAX_WRONG_GUESSES:
+            return None
+        while (end := self._buffer.find(self._beginning, searched)) < 0:
+            searched = max(start, len(self._buffer) - len(self._beginning))
+            if len(self._buffer) - start > _MAX_GUESS_BYTES or not self._fill():
+                return None
+        raw = bytes(self._buffer[start : end + 1])
+        value = self._parse(raw)
+        if value is None:
+            self._wrong_guesses += 1
+            return None
+        self._wrong_guesses = 0
+        self._last_start, self._position = start, end + 1
+        return Span(self._base + start, len(raw), raw, value=value)
+
+    def _learn_beginning(self) -> None:
+        match = _BEGINNING.match(self._buffer, self._position - 1)
+        self._beginning = match[0] if match and self._level == 1 else b""
+
     def _span(self) -> Span:
         """Read from an opening bracket to the one that closes it."""
         self._last_start = start = self._position
@@ -167,6 +205,8 @@ class Splitter:
             if depth == 0:
                 break
         self._position = position
+        if self._parse and not self._beginning:
+            self._learn_beginning()
         raw = b"" if problem else bytes(self._buffer[start:position])
         return Span(offset, dropped + position - start, raw, problem)
 

@@ -16,14 +16,16 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext as _
 
-from .documents import Document, Value
+from .documents import Document, Value, too_deep
 from .errors import BadConversation, UnreadableFile
-from .limits import MAX_CONVERSATIONS, MAX_MERGE_BYTES, MAX_SKIPPED
+from .limits import MAX_CONVERSATIONS, MAX_DEPTH, MAX_MERGE_BYTES, MAX_SKIPPED
 from .merging import merge
 from .parsing import parse_json
 from .recognise import JSON_FORMATS, Format, format_of, unwrap
 from .types import ParsedConversation, Skipped
 from .values import as_dict, as_title
+
+_DEPTH_OF_ORJSON = 254  # it writes no more levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,13 @@ class Survey:
             contents.found.append(Skipped(what, why))
 
     def _place(self, contents: Contents, number: int, value: Value, index: int, item: Any, found: Format) -> None:
+        try:
+            content = _content_hash(item)
+        except TypeError:  # orjson's word for too many levels
+            self._skip(contents, _what(contents.document, number, item), too_deep())
+            return
         contents.recognised += 1
         key = _hash(f"{found.NAME}\0{found.identify(item)}".encode())
-        content = _hash(orjson.dumps(item))
         if self._seen.get(key) == content:
             self.copies += 1
             return
@@ -214,6 +220,14 @@ def _what(document: Document, number: int, value: Any) -> str:
 
 def _unknown() -> str:
     return _("It does not look like a conversation in any known format.")
+
+
+def _content_hash(item: Any) -> int:
+    """Raises TypeError if the item nests more than MAX_DEPTH levels, and so could not be stored."""
+    wrapped = item
+    for _level in range(_DEPTH_OF_ORJSON - MAX_DEPTH):
+        wrapped = [wrapped]
+    return _hash(orjson.dumps(wrapped))
 
 
 def _hash(value: bytes) -> int:
