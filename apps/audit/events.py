@@ -47,6 +47,8 @@ class Event(models.TextChoices):
     IDENTITY_ADDED = "identity.added", _("Identity added")
     IDENTITY_REMOVED = "identity.removed", _("Identity removed")
     CONVERSATIONS_IMPORTED = "conversations.imported", _("Conversations imported")
+    IMPORT_RECEIVED = "import.received", _("File received for import")
+    IMPORT_FINISHED = "import.finished", _("Import finished")
     IMPORT_FAILED = "import.failed", _("Import failed")
     CONVERSATIONS_DELETED = "conversations.deleted", _("Conversations deleted")
     RETENTION_CHANGED = "retention.changed", _("Retention changed")
@@ -173,7 +175,9 @@ KEY_KINDS = Choice(
     ("subject", "conversation", "request", "evidence", "archive", "blind_index", "suppression", "site", "import")
 )
 KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless"))
-IMPORT_FAILURES = Choice(("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "storage_full"))
+IMPORT_FAILURES = Choice(
+    ("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "not_allowed", "storage_full")
+)
 ROLES = Choice(("compliance", "approvers", "auditors", "administrators"))
 PURPOSES = Choice(tuple(Purpose.values))
 
@@ -237,6 +241,8 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.IDENTITY_REMOVED: {"identities": Whole()},
     Event.CONVERSATIONS_IMPORTED: _COUNTS
     | {"import_id": Id(), "format": FORMATS, "already_held": Whole(), "skipped": Whole()},
+    Event.IMPORT_RECEIVED: {"import_id": Id(), "size": Whole()},
+    Event.IMPORT_FINISHED: _COUNTS | {"import_id": Id(), "already_held": Whole(), "skipped": Whole()},
     Event.IMPORT_FAILED: {"import_id": Id(), "reason": IMPORT_FAILURES},
     Event.CONVERSATIONS_DELETED: _COUNTS,
     Event.RETENTION_CHANGED: {"days": Whole()},
