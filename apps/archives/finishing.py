@@ -66,7 +66,7 @@ def finish_archive(
         last_known = _summarise(summary, left_out)
         _explain(writer, summary, disclosure, left_out)
         writer.flush()
-        digest = _prove(writer, summary, left_out, last_known)
+        digest = _prove(writer, summary, left_out)
         writer.close()
         _commit(archive, writer, left_out, last_known, digest, len(missing))
     archive.refresh_from_db()
@@ -92,7 +92,7 @@ def _explain(writer: BatchWriter, summary: Summary, disclosure: dict[str, Any], 
     writer.write(_OwnEntry("README.txt", "text/plain; charset=utf-8", (text,), ""))
 
 
-def _prove(writer: BatchWriter, summary: Summary, left_out: set[UUID], last_known: int) -> str:
+def _prove(writer: BatchWriter, summary: Summary, left_out: set[UUID]) -> str:
     """Write manifest and signature; return the manifest's SHA-256."""
     archive, digest = summary.archive, sha256()
     files = chain(_with_pieces(archive, _kept(archive, left_out)), _of_batch(writer))
@@ -132,6 +132,15 @@ def _commit(
     """Fix rows and layout in one transaction, so that nothing is visible before; what takes long comes first."""
     marks, count, end = layout.measure(chain(_kept(archive, left_out), writer.members))
     with transaction.atomic():
+        finished = Archive.objects.filter(pk=archive.pk, state=Archive.State.BUILDING, size__isnull=True).update(
+            size=layout.total_size(count, end),
+            central_start=end.offset,
+            member_count=count,
+            manifest_sha256=digest,
+            missing_count=missing,
+        )
+        if not finished:
+            raise StaleBatch("somebody else finished the archive")
         Member.objects.filter(archive=archive, step_id__in=left_out).update(is_listed=False)
         writer.commit()
         own = {member.pk for member in writer.members}
@@ -142,15 +151,6 @@ def _commit(
             Mark(archive=archive, number=number, member=member, offset=at.offset, central_offset=at.central_offset)
             for number, (member, at) in enumerate(marks)
         )
-        finished = Archive.objects.filter(pk=archive.pk, state=Archive.State.BUILDING, size__isnull=True).update(
-            size=layout.total_size(count, end),
-            central_start=end.offset,
-            member_count=count,
-            manifest_sha256=digest,
-            missing_count=missing,
-        )
-        if not finished:
-            raise StaleBatch("somebody else finished the archive")
 
 
 def _kept(archive: Archive, left_out: set[UUID]) -> Iterator[Member]:

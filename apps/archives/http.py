@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -44,7 +44,9 @@ def archive_response(
     if request.method == "HEAD":
         return HttpResponse(status=status, content_type=_MEDIA_TYPE, headers=headers)
     chunks = _noted(archive, start, stop, actor or Actor.system())
-    return stream(chunks, content_type=_MEDIA_TYPE, status=status, headers=headers)
+    response = stream(chunks, content_type=_MEDIA_TYPE, status=status, headers=headers)
+    response._resource_closers.append(chunks.close)  # type: ignore[attr-defined]  # when the client leaves, in the request's own thread
+    return response
 
 
 def entity_tag(archive: Archive) -> str:
@@ -73,7 +75,7 @@ def requested_range(request: HttpRequest, size: int, tag: str) -> tuple[int, int
     return (start, stop) if start < stop else ()
 
 
-def _noted(archive: Archive, start: int, stop: int, actor: Actor) -> Iterator[bytes]:
+def _noted(archive: Archive, start: int, stop: int, actor: Actor) -> Generator[bytes, None, None]:
     """Pass the bytes on; at the end, also when the client leaves, note how many were taken."""
     sent = start
     try:

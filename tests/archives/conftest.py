@@ -32,7 +32,7 @@ def _folder(settings: Any, tmp_path: Any) -> None:
 
 
 @pytest.fixture
-def archive(db: None) -> Archive:
+def archive(request: pytest.FixtureRequest) -> Archive:
     return new_archive(ADA)
 
 
