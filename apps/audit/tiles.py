@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from apps.audit import merkle
 from apps.audit.errors import LogDiverged
 from apps.audit.models import Leaf, Tile
 
 ENTRIES = "entries"
+_NAME = re.compile(r"((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 
 def path_of(level: int | str, index: int, width: int = merkle.TILE_WIDTH) -> str:
@@ -16,6 +19,16 @@ def path_of(level: int | str, index: int, width: int = merkle.TILE_WIDTH) -> str
     groups = [digits[i : i + 3] for i in range(0, len(digits), 3)]
     name = "/".join([f"x{group}" for group in groups[:-1]] + groups[-1:])
     return f"tile/{level}/{name}" + ("" if width == merkle.TILE_WIDTH else f".p/{width}")
+
+
+def parse_path(level: int | str, name: str) -> tuple[int, int] | None:
+    """Return index and width of the tile with this name, in the one spelling that `path_of` gives; else None."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    index = int(match[1].replace("/", "").replace("x", ""))
+    width = int(match[2]) if match[2] else merkle.TILE_WIDTH
+    return (index, width) if path_of(level, index, width) == f"tile/{level}/{name}" else None
 
 
 def read_hashes(level: int, index: int, width: int) -> list[bytes]:

@@ -1,0 +1,55 @@
+"""The log as other people's tools read it (C2SP tlog-tiles), and the page with its key. Entry tiles are the auditors'."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from apps.audit import merkle, selectors, tiles
+from apps.audit.access import auditors_only
+
+OCTETS = "application/octet-stream"
+FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # a tile never changes
+MOST_LEVELS = 63
+
+
+@require_safe
+def log(request: HttpRequest) -> HttpResponse:
+    """The key that receipts and the log are verified with, for everybody."""
+    values = {"key": selectors.public_key_text(), "archive_key": selectors.archive_key_text()}
+    return render(request, "audit/log.html", values | {"checkpoint": selectors.latest_checkpoint()})
+
+
+@require_safe
+def checkpoint(request: HttpRequest) -> HttpResponse:
+    newest = selectors.latest_checkpoint()
+    if newest is None:
+        raise Http404
+    headers = {"Cache-Control": "public, max-age=2"}
+    return HttpResponse(newest.note, content_type="text/plain; charset=utf-8", headers=headers)
+
+
+@require_safe
+def hash_tile(request: HttpRequest, level: int, name: str) -> HttpResponse:
+    index, width = _place(level, name, level)
+    data = b"".join(tiles.read_hashes(level, index, width))
+    return HttpResponse(data, content_type=OCTETS, headers=FOR_EVER)
+
+
+@require_safe
+@auditors_only
+def entry_tile(request: HttpRequest, name: str) -> HttpResponse:
+    index, width = _place(tiles.ENTRIES, name, 0)
+    return HttpResponse(tiles.entry_bundle(index, width), content_type=OCTETS)
+
+
+def _place(prefix: int | str, name: str, level: int) -> tuple[int, int]:
+    """Return index and width of a tile that the newest checkpoint covers; anything else does not exist."""
+    newest, place = selectors.latest_checkpoint(), tiles.parse_path(prefix, name)
+    if newest is None or place is None or level > MOST_LEVELS:
+        raise Http404
+    index, width = place
+    if not 0 < width <= merkle.tile_width(newest.size, level, index):
+        raise Http404
+    return place
