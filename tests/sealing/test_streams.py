@@ -19,7 +19,18 @@ from tests.sealing.strategies import changed_bytes
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 CHUNK, SEALED_CHUNK, HEADER = streams.CHUNK_SIZE, streams.SEALED_CHUNK_SIZE, streams.HEADER_SIZE
-EDGES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5, streams.PIECE_SIZE, 70 * CHUNK + 3]
+EDGES = [
+    0,
+    1,
+    CHUNK - 1,
+    CHUNK,
+    CHUNK + 1,
+    2 * CHUNK,
+    3 * CHUNK + 5,
+    streams.PIECE_SIZE,
+    streams.PIECE_SIZE + 5,
+    70 * CHUNK + 3,
+]
 
 
 def content(size: int) -> bytes:
