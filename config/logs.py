@@ -11,14 +11,18 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+from django.template import TemplateDoesNotExist
+
 OWN = ("apps.", "config.")
+ABOUT_CODE = (ImportError, AttributeError, NameError, TemplateDoesNotExist, ImproperlyConfigured)  # they name no data
 FORMAT = "{asctime} {levelname} {name} {message}"
 
 
 def describe(error: BaseException) -> str:
-    """The type, and the message where it is ours."""
+    """The type, and the message where it is ours or about code."""
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return f"{name}: {error}" if name.startswith(OWN) else name
+    return f"{name}: {error}" if name.startswith(OWN) or isinstance(error, ABOUT_CODE) else name
 
 
 class PlainFormatter(logging.Formatter):

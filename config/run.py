@@ -89,7 +89,7 @@ def children(port: int, folder: Path) -> list[Child]:
     logs = folder / "log"
     logs.mkdir(exist_ok=True)
     uvicorn = ["-m", "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
-    celery = ["-m", "celery", "--app", "config"]
+    celery = ["-m", "celery", "--quiet", "--app", "config"]
     commands = {
         "web": [
             *uvicorn,
@@ -163,7 +163,7 @@ def _wait_until_ready(port: int, web: Child, stopping: list[int]) -> bool:
 
 def _stop_all(family: list[Child], stopping: list[int]) -> None:
     """Schedule first, so that nothing new begins; a second Ctrl-C stops the wait."""
-    say("\nStopping …")
+    say("\nStopping: what is under way finishes its piece, a few seconds. Ctrl-C again stops at once.")
     asked = len(stopping)
     for child in reversed(family):
         child.ask_to_stop()
@@ -224,6 +224,7 @@ def main() -> int:
     port: int = parser.parse_args().port
     if not port_is_free(port):
         sys.exit(f"Port {port} is taken. Take another one: make run PORT={port + 1}")
+    os.umask(0o077)  # databases, logs and letters are the owner's alone
     folder = installing.data_dir()
     installing.write_environment(folder, port)
     if not installing.set_up(say):

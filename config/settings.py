@@ -56,7 +56,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.static.StaticFilesMiddleware",
     "apps.portal.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -240,6 +240,10 @@ SECURE_REFERRER_POLICY = "same-origin"  # with "no-referrer" browsers send "Orig
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_PROXY", False) else None
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = [  # what does not fit into memory goes into a file without a name: no kill leaves one behind
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "apps.records.uploads.UnlinkedUploadHandler",
+]
 
 CACHES = env.cache("CACHE_URL", "locmem://")
 
@@ -297,6 +301,9 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"handlers": [], "propagate": True},
+        "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
+        "celery.app.trace": {"level": "WARNING"},
+        "kombu.connection": {"level": "ERROR"},
         "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
     },
 }

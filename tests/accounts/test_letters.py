@@ -11,8 +11,6 @@ from django.utils import translation
 
 from apps.accounts.letters import LETTERS, words_of
 
-pytestmark = pytest.mark.urls("tests.accounts.urls")
-
 NOT_REACHABLE = {
     "account/email/email_confirm",  # only with ACCOUNT_CHANGE_EMAIL
     "account/email/password_reset_code",  # only with codes in place of links

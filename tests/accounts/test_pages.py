@@ -11,7 +11,7 @@ from django.test import Client
 from apps.accounts.models import User
 from tests.accounts.conftest import PASSWORD, is_signed_in, sign_in
 
-pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
 FOR_EVERYBODY = ["login/", "signup/", "password/reset/", "password/reset/done/", "password/reset/key/done/", "inactive/",
                  "confirm-email/", "confirm-email/wrong/", "password/reset/key/abc-def/"]  # fmt: skip

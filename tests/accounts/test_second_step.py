@@ -18,7 +18,7 @@ from apps.accounts import services
 from apps.accounts.models import User
 from tests.accounts.conftest import is_signed_in, sign_in
 
-pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 CODE_PAGE = "/accounts/login/code/confirm/"
 
 

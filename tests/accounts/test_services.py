@@ -22,7 +22,7 @@ from apps.audit.actors import Role
 from apps.mail.models import Letter
 from tests.accounts.conftest import PASSWORD, make_person, sign_in
 
-pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
 
 def request_of(user: Any) -> Any:

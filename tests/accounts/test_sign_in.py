@@ -13,7 +13,7 @@ from apps.accounts.models import User
 from apps.mail.models import Letter
 from tests.accounts.conftest import PASSWORD, is_signed_in, link_in, sign_in
 
-pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.urls("tests.accounts.urls")]
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 NEW = {"email": "Ada@Example.org", "password1": PASSWORD, "password2": PASSWORD}
 
 
