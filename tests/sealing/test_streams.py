@@ -120,6 +120,18 @@ def test_chunks_cannot_be_moved(name, change):
         unsealed(good[:HEADER] + b"".join(change(chunks_of(good))))
 
 
+@given(order=st.permutations(range(5)))
+def test_only_the_order_in_which_they_were_sealed_opens(order):
+    good = sealed(content(4 * CHUNK + 10))
+    parts = chunks_of(good)
+    moved = good[:HEADER] + b"".join(parts[place] for place in order)
+    if order == sorted(order):
+        assert unsealed(moved) == content(4 * CHUNK + 10)
+    else:
+        with pytest.raises(DecryptionError):
+            unsealed(moved)
+
+
 def test_chunks_and_headers_of_two_streams_cannot_be_mixed():
     one, two = sealed(content(CHUNK + 1)), sealed(content(CHUNK + 1))
     assert unsealed(one) == unsealed(two)
