@@ -161,8 +161,8 @@ def _files(summary: Summary) -> list[dict[str, str]]:
         place = summary.places.get(name.rstrip("/"), "")
         text = texts.get(name) or (f"{place}: {counted}" if place else counted)
         lines.append({"href": name, "text": text})
-    check = _("Size and SHA-256 of each file, signed. How to check it stands in README.txt")
-    lines.append({"href": MANIFEST, "text": check})
+    lines.append({"href": MANIFEST, "text": _("Size and SHA-256 of each file, signed")})
+    lines.append({"href": "README.txt", "text": _("How to check that nothing was changed")})
     return lines
 
 
@@ -174,9 +174,25 @@ def disclosure_page(archive: Archive, disclosure: dict[str, Any]) -> bytes:
     """
     with translation.override(archive.language):
         title = str(disclosure.get("title") or _("About your data"))
-        context = {"title": title, "intro": disclosure.get("intro", ""), "sections": disclosure.get("sections", [])}
+        empty: dict[str, Any] = {
+            "heading": "",
+            "paragraphs": [],
+            "facts": [],
+            "items": [],
+            "table": None,
+        }  # a dict has its own `items`
+        sections = [empty | section for section in disclosure.get("sections", [])]
+        for section in sections:
+            section["table"] = _labelled(section["table"]) if section["table"] else None
+        context = {"title": title, "intro": disclosure.get("intro", ""), "sections": sections}
         body = render_to_string("archives/disclosure.html", context)
     return encode(head(title, archive.language) + body + FOOT)
+
+
+def _labelled(table: dict[str, Any]) -> dict[str, Any]:
+    """Give each cell the name of its column: on a narrow screen the cells stand below each other."""
+    columns = list(table["columns"])
+    return {"columns": columns, "rows": [list(zip(columns, row, strict=False)) for row in table["rows"]]}
 
 
 def readme(summary: Summary, key: str) -> bytes:

@@ -25,6 +25,7 @@ class Labels:
     previous_page: str
     next_page: str
     page_of: str
+    from_to: str
     messages: str
     times: str
     thinking: str
@@ -47,6 +48,11 @@ class Labels:
         moment = moment.astimezone(UTC)
         return self.day.format(year=moment.year, month=moment.month, name=self.months[moment.month - 1], day=moment.day)
 
+    def period(self, moments: Iterable[datetime | None]) -> str:
+        """Write from when to when, or the one day that it was."""
+        days = list(dict.fromkeys(self.date(moment) for moment in moments if moment is not None))
+        return self.from_to.format(*days) if len(days) == 2 else "".join(days)
+
     def time(self, moment: datetime) -> str:
         """Write date and time, UTC: 18 November 2026, 08:41."""
         moment = moment.astimezone(UTC)
@@ -68,6 +74,7 @@ def labels(language: str) -> Labels:
             previous_page=_("Earlier messages"),
             next_page=_("Further messages"),
             page_of=_("Page {} of {}"),
+            from_to=_("{} to {}"),
             messages=_("{} messages"),
             times=_("Times are UTC."),
             thinking=_("Thinking"),

@@ -55,7 +55,11 @@ def render_turn(turn: Turn, conversation: int, page: int, words: Labels) -> str:
 
 def _opening(info: ConversationInfo, page: int, words: Labels) -> str:
     title = info.title.strip() or words.untitled
-    facts = [_period(info, words), words.messages.format(f"{info.message_count:,}"), escape(info.source)]
+    facts = [
+        words.period((info.started_at, info.updated_at)),
+        words.messages.format(f"{info.message_count:,}"),
+        escape(info.source),
+    ]
     if info.page_count > 1:
         facts.append(words.page_of.format(page, info.page_count))
     return (
@@ -63,11 +67,6 @@ def _opening(info: ConversationInfo, page: int, words: Labels) -> str:
         f'<h1 dir="auto">{escape(title)}</h1>\n<p class="quiet">{words.sentence(facts)}{words.times}</p>\n'
         "</header>\n<main>\n"
     )
-
-
-def _period(info: ConversationInfo, words: Labels) -> str:
-    days = [words.date(moment) for moment in (info.started_at, info.updated_at) if moment is not None]
-    return " – ".join(dict.fromkeys(days))
 
 
 def _closing(info: ConversationInfo, page: int, words: Labels) -> str:

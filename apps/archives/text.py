@@ -19,8 +19,11 @@ def render_text(info: ConversationInfo, turns: Iterable[Turn], *, first: bool, l
 
 
 def _head(info: ConversationInfo, words: Labels) -> str:
-    days = [words.date(moment) for moment in (info.started_at, info.updated_at) if moment is not None]
-    facts = [" – ".join(dict.fromkeys(days)), words.messages.format(f"{info.message_count:,}"), info.source]
+    facts = [
+        words.period((info.started_at, info.updated_at)),
+        words.messages.format(f"{info.message_count:,}"),
+        info.source,
+    ]
     title = " ".join(info.title.split()) or words.untitled
     return f"\ufeff# {title}\n\n{words.sentence(facts)}{words.times}\n"
 

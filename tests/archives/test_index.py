@@ -8,6 +8,7 @@ import pytest
 
 from apps.archives import contents, services
 from apps.archives.entries import Slice, closing_entries, slice_entries
+from apps.archives.index import disclosure_page
 from apps.archives.models import Archive
 from apps.archives.rendering import ConversationInfo, Part, Turn
 from apps.locations.contract import Entry
@@ -95,3 +96,14 @@ def test_places_are_listed_under_their_names(archive: Archive) -> None:
     index = unzip(content_of(archive))["index.html"]
     assert b"The shared drive: 2 files, 2 bytes" in index
     assert "places/files-1/" in hrefs(index)
+
+
+def test_a_section_shows_what_it_has_and_nothing_else(archive: Archive) -> None:
+    table = {"columns": ["Place", "Why"], "rows": [["Conversations", "To show <them>"]]}
+    sections = [{"heading": "A", "facts": [["Name", "Larkspur"]]}, {"heading": "B", "items": ["one"], "table": table}]
+    page = disclosure_page(archive, {"sections": sections}).decode()
+    words = " ".join("".join(parsed(page.partition("<body>")[2]).words).split())
+    assert (
+        words == "Contents of this archive About your data A NameLarkspur B one PlaceWhy ConversationsTo show <them>"
+    )
+    assert '<td data-label="Why">' in page
