@@ -6,9 +6,11 @@ import tempfile
 from pathlib import Path
 
 _folder = Path(tempfile.mkdtemp(prefix="habeas-test-"))
+(_folder / "static").mkdir()
 os.environ.update(
     {
         "DATA_DIR": str(_folder),
+        "STATIC_ROOT": str(_folder / "static"),
         "SECRET_KEY": "only-for-tests-" + "x" * 40,
         "LOG_SIGNING_KEY": base64.b64encode(b"L" * 32).decode(),
         "ARCHIVE_SIGNING_KEY": base64.b64encode(b"A" * 32).decode(),

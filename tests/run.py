@@ -1,0 +1,47 @@
+"""`make test`: every test that this machine can run, on SQLite; then what talks to databases again, on PostgreSQL.
+
+At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.services import postgres_programs, running_postgres
+
+ROOT = Path(__file__).resolve().parent.parent
+# What asks the database more than a plain question: locks, triggers, constraints, transactions, raw SQL.
+ON_POSTGRES = ("accounts", "archives", "audit", "contracts", "keys", "locations", "mail", "records", "requests")
+
+
+def run_tests(*arguments: str, **environment: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "2", "--dist", "loadscope", "-p", "no:cacheprovider"]
+    return subprocess.run([*command, *arguments], cwd=ROOT, env=os.environ | environment, check=False).returncode
+
+
+def say(text: str) -> None:
+    print(f"\n=== {text}", flush=True)
+
+
+def main() -> int:
+    say("SQLite")
+    failed = run_tests()
+    if postgres_programs() is None:
+        say("PostgreSQL is not installed: the second pass was skipped (Debian, Ubuntu: apt install postgresql)")
+        return failed or int(os.environ.get("TEST_SERVICES") == "required")
+    say("PostgreSQL")
+    with running_postgres() as server:
+        folders = [f"tests/{name}" for name in ON_POSTGRES if (ROOT / "tests" / name).exists()]
+        again = run_tests(
+            *folders, "-m", "not services and not browser",
+            DATABASE_URL=server.url("records"), KEYS_DATABASE_URL=server.url("keys"),
+        )  # fmt: skip
+    say("All passed" if not (failed or again) else "Some failed: see above")
+    return failed or again
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Throw-away servers on loopback: PostgreSQL and Redis. (Ceph's S3 gateway is in ceph.py.)
+
+A test asks for the fixture `postgres` or `redis` and carries the mark `services`. Where a server is not installed the
+test is skipped with the reason; TEST_SERVICES=required turns that into a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+READY_WITHIN = 60
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server with trust for everybody on loopback; nothing of it survives."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create(self, *databases: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            for name in databases:
+                connection.execute(f'CREATE DATABASE "{name}"'.encode())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_programs() -> Path | None:
+    """The folder of initdb and postgres: on the PATH, or where Debian keeps each version."""
+    on_path = shutil.which("initdb")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
+    if on_path:
+        return Path(on_path).resolve().parent
+    return found[-1].parent if found else None
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL in a folder of its own; it refuses to run as root, so then as the user postgres."""
+    programs = postgres_programs()
+    if programs is None:
+        raise FileNotFoundError("initdb")
+    folder = Path(tempfile.mkdtemp(prefix="habeas-postgres-", dir="/tmp"))
+    account: dict = {}
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    data, port = folder / "data", free_port()
+    quick = [f"-c{name}=off" for name in ("fsync", "synchronous_commit", "full_page_writes")]
+    try:
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+            check=True, capture_output=True, cwd=folder, timeout=120, **account,
+        )  # fmt: skip
+        with (folder.parent / f"{folder.name}.log").open("wb") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, *quick],
+                cwd=folder, stdout=log, stderr=log, start_new_session=True, **account,
+            )  # fmt: skip
+        try:
+            _wait_for(port)
+            _wait_until_it_lets_in(Postgres(port))
+            yield Postgres(port)
+        finally:
+            server.send_signal(signal.SIGINT)  # fast shutdown
+            server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path) -> Iterator[str]:
+    """Start Redis and yield its address."""
+    port, program = free_port(), shutil.which("redis-server") or "redis-server"
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+def _wait_until_it_lets_in(server: Postgres) -> None:
+    """It listens a moment before it lets anybody in."""
+    deadline = time.monotonic() + READY_WITHIN
+    while True:
+        try:
+            psycopg.connect(server.url("postgres")).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def not_here(what: str) -> None:
+    """Skip, or fail where services are required."""
+    (pytest.fail if os.environ.get("TEST_SERVICES") == "required" else pytest.skip)(f"not installed: {what}")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    if postgres_programs() is None:
+        not_here("PostgreSQL")
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if shutil.which("redis-server") is None:
+        not_here("Redis")
+    with running_redis(tmp_path_factory.mktemp("redis")) as address:
+        yield address
