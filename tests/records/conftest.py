@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-
 from apps.audit.actors import Actor, Role
 from apps.records.importers.types import Node, ParsedAttachment, ParsedConversation
 from apps.records.models import Subject

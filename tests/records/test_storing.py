@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.records import selectors
-from apps.records.models import Conversation, Message, Subject
+from apps.records.models import Subject
 from apps.records.services import store_conversations
 from tests.records.conftest import by, conversation
 

@@ -19,14 +19,17 @@ from apps.records.selectors.reading import (
     page_of,
     read_conversation,
 )
+from apps.records.selectors.searching import Hit, SearchPage, search
 
 __all__ = [
     "ConversationSummary",
     "HeldSummary",
+    "Hit",
     "ImportView",
     "OpenFile",
     "Page",
     "Reading",
+    "SearchPage",
     "Turn",
     "conversations_page",
     "count_conversations",
@@ -36,4 +39,5 @@ __all__ = [
     "open_attachment",
     "page_of",
     "read_conversation",
+    "search",
 ]

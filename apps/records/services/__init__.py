@@ -12,6 +12,7 @@ from apps.records.services.deleting import (
     retention_days,
     run_retention,
 )
+from apps.records.services.erasing import erase_subject_rows, look_for_rest, subject_keys
 from apps.records.services.holds import (
     free_conversations,
     held_conversations,
@@ -19,6 +20,14 @@ from apps.records.services.holds import (
     lift_hold,
     place_hold,
     standing_holds,
+)
+from apps.records.services.imports import (
+    due_imports,
+    fail_unreceived,
+    import_path,
+    import_text,
+    run_import,
+    start_import,
 )
 from apps.records.services.storing import store_conversations
 from apps.records.subjects import (
@@ -38,6 +47,9 @@ __all__ = [
     "create_subject",
     "delete_all_conversations",
     "delete_conversations",
+    "due_imports",
+    "erase_subject_rows",
+    "fail_unreceived",
     "find_subject",
     "finish_deletions",
     "free_conversations",
@@ -45,19 +57,25 @@ __all__ = [
     "held_conversations",
     "held_until",
     "identity_of",
+    "import_path",
+    "import_text",
     "lift_hold",
+    "look_for_rest",
     "mark_all_conversations",
     "mark_conversations",
     "place_hold",
     "remove_identity",
     "retention_days",
+    "run_import",
     "run_retention",
     "set_opt_outs",
     "set_recording",
     "set_retention",
     "standing_holds",
+    "start_import",
     "store_conversations",
     "subject_for",
+    "subject_keys",
     "sweep_attachments",
     "thaw_subject",
 ]

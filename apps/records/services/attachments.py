@@ -19,7 +19,6 @@ from apps.records.models import Attachment, Conversation
 from apps.records.subjects import lock_for_writing
 from apps.sealing import content
 
-FOLDER = "attachments"
 LEFT_BEHIND_AFTER = timedelta(hours=24)  # longer than any upload runs
 
 
@@ -51,7 +50,9 @@ def sweep_attachments() -> int:
 
 
 def _store(subject_id: UUID, plan: Plan, parsed: ParsedAttachment) -> None:
-    row = Attachment(id=uuid4(), conversation_id=plan.conversation_id, object_name=objects.random_name(FOLDER))
+    row = Attachment(
+        id=uuid4(), conversation_id=plan.conversation_id, object_name=objects.new_name(objects.ATTACHMENTS, subject_id)
+    )
     described = {"name": parsed.name, "media_type": parsed.media_type, "pointer": parsed.pointer}
     row.sealed = content.seal_json(plan.box, described, context=contexts.attachment(plan.key_id, row.pk))
     with transaction.atomic():

@@ -51,13 +51,15 @@ def store_conversations(
     source: str = "",
     import_id: UUID | None = None,
     on_commit: OnCommit | None = None,
+    report: ImportReport | None = None,
 ) -> ImportReport:
     """Store what a reader yields and return the counts; a repeat adds only what is new.
 
-    `source` is the format, for conversations that do not say it themselves. Raises SubjectFrozen or RecordingNotAllowed,
+    `source` is the format, for conversations that do not say it themselves; `report` goes on with what an earlier run
+    has counted. Raises SubjectFrozen or RecordingNotAllowed,
     then what was committed before stays. Call it outside transactions.
     """
-    store = _Store(subject, actor, source, import_id, on_commit)
+    store = _Store(subject, actor, source, import_id, on_commit, report or ImportReport(format=source))
     for item in parsed:
         store.take(item)
     store.finish()
@@ -66,11 +68,17 @@ def store_conversations(
 
 class _Store:
     def __init__(
-        self, subject: Subject, actor: Actor, source: str, import_id: UUID | None, on_commit: OnCommit | None
+        self,
+        subject: Subject,
+        actor: Actor,
+        source: str,
+        import_id: UUID | None,
+        on_commit: OnCommit | None,
+        report: ImportReport,
     ) -> None:
         self.subject, self.actor, self.source, self.import_id = subject, actor, source, import_id
         self.on_commit = on_commit
-        self.report = ImportReport(format=source)
+        self.report = report
         self.batch: dict[bytes, Draft] = {}
         self.rows = self.bytes = 0  # of the batch
         self.waiting = Commit()  # counted, not yet committed: what needed no write

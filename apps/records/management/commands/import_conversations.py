@@ -1,0 +1,73 @@
+"""Import a file of conversations for one person, from the command line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.accounts.models import User
+from apps.audit.actors import Actor
+from apps.locations.errors import LocationError
+from apps.records import importers, services
+from apps.records.errors import RecordingNotAllowed, RecordsError, SubjectFrozen, SubjectNotFound
+from apps.records.models import Subject
+from apps.records.reports import ImportReport
+from apps.records.subjects import create_subject, find_subject, subject_for
+
+ALL_HELD, NOTHING_READ, SOME_SKIPPED = 0, 1, 4
+
+
+class Command(BaseCommand):
+    help = (
+        "Imports conversations from a file (ChatGPT, Claude, Open WebUI, LibreChat, OpenAI, text, CSV, pictures, an "
+        "archive of this site) for one person, and prints one JSON object. Exit status: 0 all held, 4 some skipped, "
+        "1 nothing could be read. Importing twice adds nothing twice."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", type=Path)
+        parser.add_argument(
+            "--subject", required=True, help="e-mail address or id of the person, or @FILE that holds it"
+        )
+        parser.add_argument("--format", default="auto", choices=importers.FORMATS)
+
+    def handle(self, *args: Any, path: Path, subject: str, format: str, **options: Any) -> None:
+        person = self._person(subject)
+        report = ImportReport(format=format)
+        try:
+            report = services.import_path(person, path, actor=Actor.command_line(), format=format)
+            problem = "" if report.read else "No conversation could be read. See the reasons under “skipped”."
+        except importers.UnreadableFile as error:
+            report.skip(path.name, error.why)
+            problem = error.why
+        except SubjectFrozen:
+            raise CommandError("An erasure of this person's data has begun: nothing more is stored.") from None
+        except RecordingNotAllowed:
+            raise CommandError("This person has withdrawn the consent to keeping new conversations.") from None
+        except (LocationError, RecordsError) as error:
+            raise CommandError(f"The import stopped: {error}. Run it again: what is stored stays.") from None
+        self.stdout.write(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        if problem:
+            self.stderr.write(problem)
+            raise SystemExit(NOTHING_READ)
+        if report.skipped_count:
+            raise SystemExit(SOME_SKIPPED)
+
+    def _person(self, value: str) -> Subject:
+        """Find the person; an address that nobody has yet becomes a new one, an id must be known."""
+        if value.startswith("@"):
+            try:
+                value = Path(value[1:]).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise CommandError(f"Cannot read the file given to --subject: {error}") from None
+        try:
+            return find_subject(value)
+        except SubjectNotFound:
+            if "@" not in value:
+                raise CommandError("Nobody is known by this id. Give an e-mail address to add a person.") from None
+        account = User.objects.filter(email__iexact=value.strip()).first()
+        return subject_for(account) if account else create_subject(emails=[value], actor=Actor.command_line())
