@@ -157,6 +157,8 @@ CELERY_BEAT_SCHEDULE = {
     "send-letters": {"task": "apps.mail.tasks.send_due_letters", "schedule": 30.0},
     "sequence": {"task": "apps.audit.tasks.sequence_entries", "schedule": 5.0},
     "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
+    "imports": {"task": "apps.records.tasks.resume_imports", "schedule": 30.0},
+    "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
     "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},
 }

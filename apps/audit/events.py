@@ -161,13 +161,13 @@ FORMATS = Choice(
         "openwebui",
         "librechat",
         "openai",
-        "openai_jsonl",
+        "openai-chat",
         "sharegpt",
         "habeas",
         "txt",
         "csv",
         "paste",
-        "screenshot",
+        "images",
         "unknown",
     )
 )
