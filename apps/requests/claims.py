@@ -256,14 +256,14 @@ def reopen(
     reason: str,
     *,
     until: date | None = None,
-    pause: timedelta | None = None,
+    next_try_at: datetime | None = None,
 ) -> None:
     """Set a step that was done going again, or aside: the second look, which holds the request alone, found something."""
     now = timezone.now()
     with transaction.atomic():
         lock(claim.request)
         changed = Step.objects.filter(pk=step.pk, state=Step.State.DONE).update(
-            state=state, reason=reason, until=until, next_try_at=now + pause if pause else None, ended_at=None,
+            state=state, reason=reason, until=until, next_try_at=next_try_at, ended_at=None,
             blocked_since=None if state == Step.State.PENDING else now, sealed_cursor=None,
         )  # fmt: skip
         if changed and state != Step.State.PENDING:

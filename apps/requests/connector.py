@@ -49,24 +49,14 @@ class AccountConnector:
             yield Item(name=str(letter.pk), kind="letter", modified=letter.created_at)
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
-        """Yield account.json, requests.json, letters.json and looks.json (dates, roles and purposes: C-579/21)."""
-        if cursor == DONE:
-            return
-        account = _account(who)
-        if account:
-            yield _file("account.json", account_inventory(account.pk), "1", count=1)
-        requests = [_described(request) for request in requests_of(who).order_by("received_at")]
-        yield _file("requests.json", requests, "2", count=len(requests))
-        letters = Letter.objects.filter(owner__in=_owners(who)).order_by("created_at")
-        listed = [
-            {"letter": letter.template, "written": letter.created_at, "sent": letter.sent_at} for letter in letters
-        ]
-        yield _file("letters.json", listed, "3", count=len(listed))
-        looks = [
-            {"when": look.at, "what": look.event, "role": look.role, "purpose": look.purpose}
-            for look in looks_at(*_handles(who))
-        ]
-        yield _file("looks.json", looks, DONE, count=len(looks))
+        """Yield account.json, letters.json, looks.json, requests.json (dates, roles and purposes: C-579/21)."""
+        files = {"account": _account_file, "letters": _letters_file, "looks": _looks_file, "requests": _requests_file}
+        for name, rows_of in files.items():
+            if name <= cursor:  # the names are in the order of the alphabet, and so is the cursor
+                continue
+            rows = rows_of(who)
+            content = orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+            yield Entry(f"{name}.json", "application/json", (content,), name, count=len(rows))
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
         """Take sign-in, letters and links to the person, in one go; a repeat erases what is left."""
@@ -104,6 +94,25 @@ def _handles(who: Identity) -> list[str]:
     return [*own, *requests_of(who).values_list("handle", flat=True)]
 
 
+def _account_file(who: Identity) -> list[dict[str, Any]]:
+    account = _account(who)
+    return [account_inventory(account.pk)] if account else []
+
+
+def _requests_file(who: Identity) -> list[dict[str, Any]]:
+    return [_described(request) for request in requests_of(who).order_by("received_at")]
+
+
+def _letters_file(who: Identity) -> list[dict[str, Any]]:
+    letters = Letter.objects.filter(owner__in=_owners(who)).order_by("created_at")
+    return [{"letter": letter.template, "written": letter.created_at, "sent": letter.sent_at} for letter in letters]
+
+
+def _looks_file(who: Identity) -> list[dict[str, Any]]:
+    looks = looks_at(*_handles(who))
+    return [{"when": look.at, "what": look.event, "role": look.role, "purpose": look.purpose} for look in looks]
+
+
 def _described(request: PrivacyRequest) -> dict[str, Any]:
     described: dict[str, Any] = {
         "reference": request.reference,
@@ -124,8 +133,3 @@ def _described(request: PrivacyRequest) -> dict[str, Any]:
         for message in request.messages.order_by("sent_at")
     ]
     return described | {"note": details.get("note", ""), "scope": details.get("scope"), "messages": messages}
-
-
-def _file(name: str, value: Any, cursor: str, *, count: int) -> Entry:
-    content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
-    return Entry(name, "application/json", (content,), cursor, count=count)

@@ -77,8 +77,7 @@ def run_claim(claim: Claim) -> None:
         _give_way(claim, Reason.NOT_SIGNED)
     except Blocked as error:
         until = second_look.as_date(error.until)
-        try_at = timezone.now() + second_look.pause_until(until)
-        _conclude(partial(claims.block, claim, error.reason, until=until, next_try_at=try_at))
+        _conclude(partial(claims.block, claim, error.reason, until=until, next_try_at=second_look.try_at(until)))
     except Refused:
         _conclude(partial(claims.need_person, claim, Reason.REFUSED))
     finally:

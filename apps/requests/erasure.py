@@ -27,7 +27,8 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.records import subjects
 from apps.records.models import Subject
-from apps.records.services import held_until
+from apps.records.services import standing_holds
+from apps.records.services.erasing import subject_keys
 from apps.requests import claims, closing
 from apps.requests.claims import Claim, Obstacle
 from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
@@ -57,8 +58,11 @@ def before_destroy(request: PrivacyRequest, step: Step) -> Obstacle | None:
 
 
 def hold_on(request: PrivacyRequest) -> Obstacle | None:
-    """Return the hold that keeps the person's key: one on a single conversation does so too, for the key opens it."""
-    until = held_until(request.subject_id) if request.subject_id else None
+    """Return the hold that keeps everything of the person. One on a single conversation keeps that one alone."""
+    if request.subject_id is None:
+        return None
+    holds = standing_holds(request.subject_id).filter(conversation__isnull=True)
+    until = holds.order_by("-until").values_list("until", flat=True).first()
     return None if until is None else Obstacle(Reason.LEGAL_HOLD, until=until, pause=ASK_HOLD_AGAIN)
 
 
@@ -93,7 +97,12 @@ def destroy(claim: Claim) -> None:
         return _mark_destroyed(claim, timezone.now())
     audit.wait_until_signed(intent)
     result = keys.destroy_keys(named_keys(intent), intent=intent)
-    return _mark_destroyed(claim, result.destroyed_at, intent=intent, result=result)
+    destroyed_at = result.destroyed_at
+    rest = set(keys_of_person(claim.request)) - named_keys(intent)
+    if rest:  # more than one intent may name: where a hold keeps the subject key, every other key goes by itself
+        more = keys.erase_keys(list(rest), about=claim.request.handle, actor=Actor.system())
+        destroyed_at = max(destroyed_at, more.destroyed_at)
+    return _mark_destroyed(claim, destroyed_at, intent=intent, result=result)
 
 
 def _intent(claim: Claim) -> Entry | None:
@@ -112,12 +121,16 @@ def _intent(claim: Claim) -> Entry | None:
 
 
 def keys_of_person(request: PrivacyRequest) -> list[UUID]:
-    """Return the subject key first, then those of the person's archives and identity documents."""
-    if request.subject_id is None:
+    """Return the subject key first (or, under a hold, all that it need not open), then archives and documents."""
+    subject = Subject.objects.filter(pk=request.subject_id).first() if request.subject_id else None
+    if subject is None:
         return []
-    own = Subject.objects.filter(pk=request.subject_id).values_list("key_id", flat=True)
-    documents = Evidence.objects.filter(request__subject_id=request.subject_id, destroyed_at__isnull=True)
-    return [*own, *archives.archive_key_ids(request.subject_id), *documents.values_list("key_id", flat=True)]
+    documents = Evidence.objects.filter(request__subject_id=subject.pk, destroyed_at__isnull=True)
+    return [
+        *subject_keys(subject),
+        *archives.archive_key_ids(subject.pk),
+        *documents.values_list("key_id", flat=True),
+    ]
 
 
 def end_other_requests(request: PrivacyRequest) -> None:

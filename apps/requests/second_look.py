@@ -23,6 +23,7 @@ from apps.requests.models import Step
 from apps.requests.who import identity_of
 
 LOOK_AGAIN = timedelta(hours=24)  # where a place keeps something and does not say until when
+SOONEST = timedelta(hours=1)
 MOST_LOOKS = 3  # so often is a place asked to erase what was found
 LETS_GO_LATER = (Reason.LEGAL_HOLD, Reason.OBJECT_LOCK, Reason.RETENTION_POLICY)
 
@@ -50,11 +51,12 @@ def _look_at(claim: Claim, step: Step, who: Identity) -> bool:
     try:
         return _judge(claim, step, connector_for(step.location).remaining(who, EVERYTHING))
     except Unavailable:
-        claims.reopen(claim, step, Step.State.BLOCKED, Reason.UNREACHABLE, pause=claims.SHORTEST_PAUSE)
+        soon = timezone.now() + claims.SHORTEST_PAUSE
+        claims.reopen(claim, step, Step.State.BLOCKED, Reason.UNREACHABLE, next_try_at=soon)
         return False
     except Blocked as error:
         until = as_date(error.until)
-        claims.reopen(claim, step, Step.State.BLOCKED, error.reason, until=until, pause=pause_until(until))
+        claims.reopen(claim, step, Step.State.BLOCKED, error.reason, until=until, next_try_at=try_at(until))
     except Refused:
         claims.reopen(claim, step, Step.State.NEEDS_PERSON, Reason.REFUSED)
     return True
@@ -66,7 +68,7 @@ def _judge(claim: Claim, step: Step, left: Remaining) -> bool:
         return True
     reason = left.reason or Reason.STILL_THERE
     if left.until is not None or reason in LETS_GO_LATER:
-        claims.reopen(claim, step, Step.State.BLOCKED, reason, until=left.until, pause=pause_until(left.until))
+        claims.reopen(claim, step, Step.State.BLOCKED, reason, until=left.until, next_try_at=try_at(left.until))
         return True
     if _count_look(claim, step) < MOST_LOOKS:
         claims.reopen(claim, step, Step.State.PENDING, "")
@@ -91,8 +93,9 @@ def as_date(until: object) -> date | None:
     return until if isinstance(until, date) else None
 
 
-def pause_until(until: date | None) -> timedelta:
-    """Return how long to leave a place alone that names a day; daily where it names none."""
+def try_at(until: date | None) -> datetime:
+    """Return when to turn to a place again: on the day that it names, or daily where it names none."""
+    now = timezone.now()
     if until is None:
-        return LOOK_AGAIN
-    return max(datetime.combine(until, time.min, UTC) - timezone.now(), timedelta(hours=1))
+        return now + LOOK_AGAIN
+    return max(datetime.combine(until, time.min, UTC), now + SOONEST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from apps.locations.contract import Identity
 from apps.records import subjects
@@ -37,7 +37,7 @@ def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
     if copied is not None:
         values = [(kind, value) for kind, value in copied["values"]]
         return Identity(
-            subject_id=_uuid(copied["subject"]) or request.pk,
+            subject_id=_uuid(copied["subject"]) or nobody(request),
             account_id=_uuid(copied["account"]),
             request_id=request.pk,
             values=tuple(values),
@@ -51,7 +51,7 @@ def identity_now(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
     if details.get("email") and ("email", details["email"]) not in values:
         values.append(("email", details["email"]))
     return Identity(
-        subject_id=subject.pk if subject else request.pk,
+        subject_id=subject.pk if subject else nobody(request),
         account_id=subject.account_id if subject else None,
         request_id=request.pk,
         values=tuple(values),
@@ -69,3 +69,8 @@ def copy_of(identity: Identity) -> dict[str, Any]:
 
 def _uuid(text: str | None) -> UUID | None:
     return UUID(text) if text else None
+
+
+def nobody(request: PrivacyRequest) -> UUID:
+    """Return an id that no row of ours has, always the same for a request."""
+    return uuid5(request.pk, "nobody we know")

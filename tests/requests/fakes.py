@@ -1,0 +1,129 @@
+"""A place with switches. Data and switches lie in a folder, so that they outlive a killed process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.errors import Blocked, Refused, StorageFull, Unavailable
+
+
+class FakeConnector:
+    """Holds files <folder>/data/<e-mail>/<number>; <folder>/switches.json says how it misbehaves.
+
+    unavailable, refused, storage_full: every call raises. unavailable_after: n → export breaks off after n items. leaves: n → so many
+    erasures in a row leave one item behind. kills: n → the process is killed after the n-th erased item. slow: seconds
+    an item. blocked_until: ISO date → nothing can be erased before. keeps_until: one item stays, and is said to.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.folder = Path(config["folder"])
+
+    # what tests use
+
+    def put(self, email: str, count: int) -> None:
+        folder = self.folder / "data" / email
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (folder / f"{number:05}").write_text(f"item {number} of {email}")
+
+    def items_of(self, email: str) -> list[Path]:
+        folder = self.folder / "data" / email
+        return sorted(folder.iterdir()) if folder.exists() else []
+
+    def switch(self, **values: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "switches.json").write_text(json.dumps(self.switches | values))
+
+    @property
+    def switches(self) -> dict[str, Any]:
+        path = self.folder / "switches.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    # the contract
+
+    def check(self) -> Health:
+        return Health(is_reachable=not self.switches.get("unavailable"), message="a fake")
+
+    def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
+        self._answer()
+        until = self.switches.get("blocked_until")
+        return [Obstacle("object_lock", until=date.fromisoformat(until))] if until else []
+
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        self._answer()
+        for path in self._items(who):
+            yield Item(name=path.name, kind="item")
+
+    def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
+        self._answer()
+        most = self.switches.get("unavailable_after")
+        for number, path in enumerate(self._items(who)):
+            if path.name <= cursor:
+                continue
+            if most is not None and number >= most:
+                raise Unavailable("it has stopped answering")
+            self._dawdle()
+            yield Entry(f"{path.name}.txt", "text/plain", (path.read_bytes(),), path.name)
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        self._answer()
+        until = self.switches.get("blocked_until")
+        if until:
+            raise Blocked("object_lock", date.fromisoformat(until))
+        items = self._items(who)
+        if items and (self.switches.get("leaves", 0) or self.switches.get("keeps_until")):
+            self.switch(leaves=max(self.switches.get("leaves", 0) - 1, 0))
+            items = items[:-1]
+        for path in items:
+            self._dawdle()
+            path.unlink()
+            self._perhaps_die()
+            yield Progress(erased=1, cursor=path.name, counts={"items": 1})
+
+    def remaining(self, who: Identity, scope: Scope) -> Remaining:
+        self._answer()
+        until = self.switches.get("keeps_until")
+        left = len(self._items(who))
+        if left and until:
+            return Remaining(left, "retention_policy", date.fromisoformat(until))
+        return Remaining(left)
+
+    def _items(self, who: Identity) -> list[Path]:
+        return [path for email in who.of_kind("email") for path in self.items_of(email)]
+
+    def _answer(self) -> None:
+        switches = self.switches
+        if switches.get("unavailable"):
+            raise Unavailable("it does not answer")
+        if switches.get("refused"):
+            raise Refused("wrong password")
+        if switches.get("storage_full"):
+            raise StorageFull("no room")
+        if switches.get("broken"):
+            raise ZeroDivisionError
+
+    def _dawdle(self) -> None:
+        time.sleep(self.switches.get("slow", 0))
+
+    def _perhaps_die(self) -> None:
+        left = self.switches.get("kills")
+        if left is None:
+            return
+        self.switch(kills=left - 1 if left > 1 else None)
+        if left <= 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EmptyPlace(FakeConnector):
+    """A place of our own that holds nothing."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__({"folder": "/nonexistent"})
