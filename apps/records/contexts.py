@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID
 
 from apps.sealing.aead import associated_data
@@ -23,7 +24,13 @@ def messages(key_id: UUID, conversation_id: UUID) -> bytes:
 
 
 def message(prefix: bytes, position: int) -> bytes:
-    return prefix + associated_data(position)
+    return prefix + _place(position)
+
+
+@lru_cache(maxsize=4096)
+def _place(position: int) -> bytes:
+    """Most conversations have the same few positions."""
+    return associated_data(position)
 
 
 def attachment(key_id: UUID, attachment_id: UUID) -> bytes:

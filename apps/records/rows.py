@@ -38,7 +38,7 @@ def insert_messages(rows: Sequence[Row]) -> None:
                 for row in rows:
                     copy.write_row(row)
         else:
-            known: dict[UUID, Any] = {row[0]: _in_database(row[0]) for row in rows}
+            known: dict[UUID, Any] = {one: _in_database(one) for one in {row[0] for row in rows}}
             cursor.executemany(_INSERT, [(known[row[0]], *row[1:]) for row in rows])
 
 
