@@ -28,12 +28,13 @@ from .sources import Source
 
 END_RECORD = b"PK\x05\x06"
 LOCAL_HEADER = b"PK\x03\x04"
+_END_RECORD_64, _LOCATOR_64 = b"PK\x06\x06", b"PK\x06\x07"
 _CENTRAL_HEADER = b"PK\x01\x02"
 _CENTRAL_SIZE, _LOCAL_SIZE, _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 46, 30, 22, 20, 56
 _MAX_COMMENT = 65_535
 _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_UNKNOWN_16, _UNKNOWN_32 = 0xFFFF, 0xFFFFFFFF
+_UNKNOWN = 0xFFFFFFFF  # the ZIP64 fields say it
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -87,7 +88,7 @@ def open_zip(path: Path) -> list[Entry]:
         for central, info in zip(table, infos, strict=True):
             _check_local_header(file, central, info)
     _check_overlap(infos, archive.start_dir)
-    return [_entry(archive, number, info) for number, info in enumerate(infos) if not info.is_dir()]
+    return [_entry(archive, number, info) for number, info in enumerate(infos) if not info.filename.endswith("/")]
 
 
 def _entry(archive: zipfile.ZipFile, number: int, info: zipfile.ZipInfo) -> Entry:
@@ -136,11 +137,11 @@ def _end_record(file: IO[bytes], size: int) -> tuple[int, int, int]:
     at = tail.rfind(END_RECORD)
     if at < 0 or at + _END_SIZE > len(tail):
         raise UnreadableFile(_("The ZIP file is cut off. Download it again, wait until it is complete, and retry."))
-    count, length, offset = struct.unpack_from("<HLL", tail, at + 10)
+    count, length = struct.unpack_from("<HL", tail, at + 10)
     end = size - tail_size + at
-    if count == _UNKNOWN_16 or length == _UNKNOWN_32 or offset == _UNKNOWN_32:
-        record = at - _LOCATOR_SIZE - _END64_SIZE
-        if record < 0 or tail[record : record + 4] != b"PK\x06\x06":
+    locator, record = at - _LOCATOR_SIZE, at - _LOCATOR_SIZE - _END64_SIZE
+    if record >= 0 and tail[locator : locator + 4] == _LOCATOR_64:
+        if tail[record : record + 4] != _END_RECORD_64:
             raise _damaged()
         count, length = struct.unpack_from("<QQ", tail, record + 32)
         end = size - tail_size + record
@@ -164,6 +165,8 @@ def _check_sizes(infos: list[zipfile.ZipInfo]) -> None:
 
 def _check_local_header(file: IO[bytes], central: _Central, info: zipfile.ZipInfo) -> None:
     """Both headers of an entry must agree, or two programs would see two different files."""
+    if info.header_offset < 0:
+        raise _damaged()
     file.seek(info.header_offset)
     header = file.read(_LOCAL_SIZE)
     if len(header) < _LOCAL_SIZE or not header.startswith(LOCAL_HEADER):
@@ -176,7 +179,7 @@ def _check_local_header(file: IO[bytes], central: _Central, info: zipfile.ZipInf
         raise UnreadableFile(_("The ZIP file is packed in an unusual way. Pack it again with an ordinary program."))
     is_same = method == central.method and file.read(name_length) == central.name
     for local, declared in ((crc, info.CRC), (packed, info.compress_size), (unpacked, info.file_size)):
-        is_left_open = local == _UNKNOWN_32 or (local == 0 and flags & _SIZES_FOLLOW)
+        is_left_open = local == _UNKNOWN or (local == 0 and flags & _SIZES_FOLLOW)
         is_same = is_same and (local == declared or bool(is_left_open))
     if not is_same:
         raise UnreadableFile(

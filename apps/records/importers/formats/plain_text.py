@@ -16,6 +16,7 @@ from ..values import as_time, as_title, content_id
 
 NAME = "txt"
 _TITLE_LENGTH = 60
+_MAX_MARK_CHARACTERS = 120
 _MAX_MESSAGE_CHARACTERS = MAX_CONVERSATION_BYTES // 16
 
 _CLEAR = {
@@ -102,8 +103,16 @@ def _speakers(words: dict[str, str]) -> Speakers:
     return Speakers(re.compile(f"(?:{pattern}{end}{heading})", re.IGNORECASE), tuple(words) * 2)
 
 
+def _match(speakers: Speakers, line: str) -> re.Match[str] | None:
+    """The mark of a speaker at the beginning of a line. Most lines have none, and are not worth the long pattern."""
+    start = line[:_MAX_MARK_CHARACTERS]
+    if ":" in start or "：" in start or start.lstrip()[:1] in ("#", "*", "_", "[", "【", ">"):
+        return speakers.pattern.match(line)
+    return None
+
+
 def _role(speakers: Speakers, line: str) -> str:
-    match = speakers.pattern.match(line)
+    match = _match(speakers, line)
     return _who(speakers, match) if match else ""
 
 
@@ -119,7 +128,7 @@ def _spoken(lines: Iterable[str], speakers: Speakers, has_fences: bool) -> Itera
     for line in lines:
         if has_fences and _FENCE.match(line):
             is_in_fence = not is_in_fence
-        match = None if is_in_fence else speakers.pattern.match(line)
+        match = None if is_in_fence else _match(speakers, line)
         if match or size > _MAX_MESSAGE_CHARACTERS:
             yield from _message(role, created_at, held)
             held, size = [], 0
