@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from time import time
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -17,8 +18,15 @@ from apps.keys.errors import KeyDestroyed
 from apps.records.errors import AttachmentNotFound, ConversationNotFound, ImportNotFound, SubjectFrozen
 from apps.records.models import Subject
 from apps.records.subjects import subject_for
+from apps.requests import selectors
+from apps.requests.models import Intake, PrivacyRequest
+from apps.requests.references import tidy_reference
 
-View = Callable[..., HttpResponse]
+View = Callable[..., Any]
+
+OPENED = "opened requests"  # in the session: reference → until when, as seconds
+OPEN_SECONDS = 30 * 60
+MOST_OPEN = 10
 
 
 def person_page(view: View) -> View:
@@ -41,3 +49,20 @@ def person_page(view: View) -> View:
 def person(request: HttpRequest, subject: Subject) -> Actor:
     """The person as the log calls them."""
     return actor_of(request, handle=subject.handle)
+
+
+def open_by_code(request: HttpRequest, reference: str, code: str) -> PrivacyRequest | Intake | None:
+    """Open status and receipt of a request in this browser for half an hour; None unless reference and code fit."""
+    found = selectors.by_reference_and_code(reference, code)
+    if found is not None:
+        opened = {**request.session.get(OPENED, {}), found.reference: time() + OPEN_SECONDS}
+        request.session[OPENED] = dict(list(opened.items())[-MOST_OPEN:])
+    return found
+
+
+def opened_by_code(request: HttpRequest, reference: str) -> PrivacyRequest | Intake | None:
+    """Return the request if its code was given in this browser a short while ago."""
+    reference = tidy_reference(reference)
+    if request.session.get(OPENED, {}).get(reference, 0) < time():
+        return None
+    return selectors.by_reference(reference) or Intake.objects.filter(reference=reference).first()

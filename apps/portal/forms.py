@@ -16,7 +16,6 @@ from apps.locations.contract import Scope
 
 LONGEST_NOTE = 5_000
 LONGEST_PASTE = 5_000_000  # characters; larger texts come as a file
-OUTSIDE_CALIFORNIA = {"ccpa": ("US-CA",)}
 
 # Where somebody lives decides the law. Regimes stand in requests/regimes.py; this is who lives under which.
 GDPR_COUNTRIES = (
@@ -205,16 +204,27 @@ class IntakeForm(Form):
         label=_("Your name"), required=False, max_length=200, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
     residence = DetailsForm.base_fields["residence"]
-    points = forms.CharField(
-        label=_("Two or three details that only you and we know"), required=False, max_length=2_000,
-        help_text=_("For example when you first used the service, the date and subject of a conversation, or your customer number. They show that it is you."),
-        widget=forms.Textarea(attrs={"rows": 4}),
+    first_use = forms.CharField(
+        label=_("When did you first use the service?"), required=False, max_length=300,
+        help_text=_("About is enough, such as spring 2025. What you give here shows that it is you."),
+    )  # fmt: skip
+    conversation = forms.CharField(
+        label=_("What was one of your conversations about, and when?"), required=False, max_length=1_000,
+    )  # fmt: skip
+    other = forms.CharField(
+        label=_("Something else that only you and we know"), required=False, max_length=1_000,
+        help_text=_("For example a customer number, or another address that you used. Leave out passwords."),
     )  # fmt: skip
     note = DetailsForm.base_fields["note"]
 
     @property
     def regime(self) -> str:
         return regime_for(self.cleaned_data["residence"])
+
+    def data_points(self) -> dict[str, str]:
+        """Return what the person said of themselves, for staff to compare (11 CCR 7062)."""
+        names = ("first_use", "conversation", "other")
+        return {name: self.cleaned_data[name] for name in names if self.cleaned_data[name]}
 
 
 class MessageForm(Form):
@@ -266,8 +276,8 @@ class ChoicesForm(Form):
     """What a person decides about their conversations. Nothing is ticked for them."""
 
     recording = forms.BooleanField(required=False)
-    training = forms.BooleanField(required=False)
-    sharing = forms.BooleanField(required=False)
+    no_training = forms.BooleanField(required=False)
+    no_sharing = forms.BooleanField(required=False)
     retention = forms.TypedChoiceField(
         label=_("Erase conversations by themselves after"), required=False, coerce=int, empty_value=None,
         choices=(("", _("The organisation's rule")), (730, _("2 years")), (365, _("1 year")), (90, _("90 days")), (30, _("30 days"))),

@@ -46,9 +46,11 @@ def show_branch(branch: Branch) -> ShownBranch:
     words = ngettext("%(count)s message", "%(count)s messages", branch.length) % {"count": branch.length}
     if branch.splits_after:
         return ShownBranch(
-            branch.leaf, _("After message %(number)s, %(words)s") % {"number": branch.splits_after, "words": words}
+            branch.leaf,
+            _("Splits off after message %(number)s, %(words)s in all")
+            % {"number": branch.splits_after, "words": words},
         )
-    return ShownBranch(branch.leaf, _("From the beginning, %(words)s") % {"words": words})
+    return ShownBranch(branch.leaf, _("Splits off at the beginning, %(words)s in all") % {"words": words})
 
 
 def who_says(role: str) -> str:

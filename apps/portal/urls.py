@@ -1,9 +1,8 @@
 """Addresses of the person's pages (DESIGN §10)."""
 
-from django.contrib.auth.decorators import login_required
 from django.urls import path
 
-from apps.portal.views import conversations, pages, reading
+from apps.portal.views import conversations, filing, imports, intake, pages, privacy, reading, receipts, requests
 
 app_name = "portal"
 
@@ -14,23 +13,31 @@ urlpatterns = [
     path("accessibility/", pages.accessibility, name="accessibility"),
     path("verify/", pages.verify, name="verify"),
     path("verify/habeas_verify.py", pages.verifier, name="verifier"),
-    path("privacy/", login_required(pages.home), name="privacy"),
+    path("privacy/", privacy.privacy, name="privacy"),
+    path("privacy/choices/", privacy.choices, name="choices"),
     path("conversations/", conversations.conversations, name="conversations"),
     path("conversations/search/", conversations.search, name="search"),
-    path("conversations/import/", login_required(pages.home), name="import"),
+    path("conversations/import/", imports.import_page, name="import"),
+    path("conversations/import/<uuid:pk>/", imports.import_progress, name="import_progress"),
     path("conversations/erase/", conversations.delete_conversations, name="delete_conversations"),
     path("conversations/erase-all/", conversations.delete_all, name="delete_all"),
     path("conversations/<uuid:pk>/", reading.conversation, name="conversation"),
     path("conversations/<uuid:pk>/erase/", conversations.delete_conversation, name="delete_conversation"),
     path("conversations/<uuid:pk>/files/<uuid:attachment>/", reading.attachment, name="attachment"),
     path("conversations/<uuid:pk>/images/<uuid:attachment>/", reading.image, name="image"),
-    path("requests/", login_required(pages.home), name="requests"),
-    path("requests/new/", login_required(pages.home), name="new_request"),
-    path("requests/new/details/", login_required(pages.home), name="request_details"),
-    path("requests/find/", pages.home, name="find"),
-    path("requests/without-account/", pages.home, name="intake"),
-    path("requests/confirm/<str:token>/", pages.home, name="confirm_intake"),
-    path("requests/<str:reference>/", login_required(pages.home), name="request"),
-    path("requests/<str:reference>/receipt/", login_required(pages.home), name="receipt"),
-    path("requests/<str:reference>/download/", login_required(pages.home), name="download"),
+    path("requests/", requests.requests, name="requests"),
+    path("requests/new/", filing.new_request, name="new_request"),
+    path("requests/new/details/", filing.request_details, name="request_details"),
+    path("requests/find/", intake.find, name="find"),
+    path("requests/without-account/", intake.intake, name="intake"),
+    path("requests/confirm/<str:token>/", intake.confirm_intake, name="confirm_intake"),
+    path("requests/<str:reference>/", requests.show_request, name="request"),
+    path("requests/<str:reference>/messages/", requests.send_message, name="send_message"),
+    path("requests/<str:reference>/withdraw/", requests.withdraw, name="withdraw"),
+    path("requests/<str:reference>/do-not-wait/", requests.do_not_wait, name="do_not_wait"),
+    path("requests/<str:reference>/download/", requests.download, name="download"),
+    path("requests/<str:reference>/download/<int:number>/", requests.download, name="download"),
+    path("requests/<str:reference>/receipt/", receipts.receipt, name="receipt"),
+    path("requests/<str:reference>/receipt/<int:number>/", receipts.receipt, name="receipt"),
+    path("requests/<str:reference>/receipt/<int:number>/proof/", receipts.proof, name="proof"),
 ]

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import render
-from django.utils.http import content_disposition_header
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header, urlencode
 from django.views.decorators.http import require_GET
 
 from apps.portal.access import person_page
@@ -27,6 +27,11 @@ ALONE = "sandbox; default-src 'none'; frame-ancestors 'none'"
 @require_GET
 @person_page
 def conversation(request: HttpRequest, subject: Subject, pk: UUID) -> HttpResponse:
+    position = _number(request, "at")
+    if position is not None:  # from a search to the place
+        branch, page = selectors.page_of(subject, pk, position)
+        query = {"page": page} if branch is None else {"branch": branch, "page": page}
+        return redirect(f"{request.path}?{urlencode(query)}#m{position}")
     branch, page = _number(request, "branch"), _number(request, "page") or 1
     reading = selectors.read_conversation(subject, pk, branch=branch, page=page)
     context = {

@@ -1,0 +1,238 @@
+"""A request as its person sees it: what has happened, what happens next, what the law says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_noop as _noop
+from django.utils.translation import ngettext
+
+from apps.audit.events import Event
+from apps.locations.labels import label
+from apps.locations.reasons import Reason
+from apps.portal.counting import count_words
+from apps.requests import selectors
+from apps.requests.clocks import DayType, Period
+from apps.requests.models import Kind, PrivacyRequest, Status, Step
+from apps.requests.regimes import Regime, regime_of
+from apps.requests.selectors import Happening, PlaceProgress
+
+BADGES = {
+    Step.State.RUNNING: "running",
+    Step.State.DONE: "done",
+    Step.State.BLOCKED: "blocked",
+    Step.State.NEEDS_PERSON: "person",
+}
+TOLD = {
+    Event.REQUEST_OPENED: _lazy("We received your request"),
+    Event.REQUEST_VERIFYING: _lazy("We check that it is you"),
+    Event.REQUEST_VERIFIED: _lazy("We know that it is you"),
+    Event.REQUEST_APPROVED: _lazy("Approved"),
+    Event.REQUEST_SECOND_APPROVED: _lazy("Approved by a second person"),
+    Event.COMMAND_LINE_APPROVAL: _lazy("Approved by the operator"),
+    Event.REQUEST_COOLING_OFF: _lazy("Time to change your mind"),
+    Event.REQUEST_EXTENDED: _lazy("We need longer"),
+    Event.COPY_WAIVED: _lazy("The erasure does not wait for your copy"),
+    Event.REQUEST_RUNNING: _lazy("Work began"),
+    Event.ARCHIVE_PUBLISHED: _lazy("Your download was ready"),
+    Event.ARCHIVE_DELIVERED: _lazy("Fetched by the privacy team, to be delivered"),
+    Event.ARCHIVE_EXPIRED: _lazy("The download expired, and its key was destroyed"),
+    Event.KEYS_DESTROYED: _lazy("Your keys were destroyed: unreadable"),
+    Event.RECEIPT_ISSUED: _lazy("Receipt issued"),
+    Event.REQUEST_PARTLY_COMPLETED: _lazy("Done as far as it goes for now"),
+    Event.REQUEST_COMPLETED: _lazy("Complete"),
+    Event.REQUEST_REFUSED: _lazy("Refused"),
+    Event.REQUEST_WITHDRAWN: _lazy("You withdrew"),
+    Event.REQUEST_LAPSED: _lazy("Closed: we could not find out that it is you"),
+    Event.EVIDENCE_RECEIVED: _lazy("We received a document from you"),
+    Event.EVIDENCE_DESTROYED: _lazy("The document was destroyed"),
+}
+CITES = (
+    _noop("Article 12(3)"),
+    _noop("11 CCR § 7021(a)"),
+    _noop("11 CCR § 7021(b)"),
+)  # of regimes.py, to be translated
+RULES = {
+    "standing_policy": _lazy("by the standing rule for people who are signed in"),
+    "person": _lazy("by the privacy team"),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the line: "past", "now" or "" for what is to come."""
+
+    state: str
+    title: str
+    at: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    name: str
+    badge: str
+    words: str
+    note: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Deadline:
+    words: str  # "1 month"
+    cite: str
+    is_extended: bool
+
+
+def points_of(request: PrivacyRequest, places: list[Place]) -> list[Point]:
+    """Return the line of a request: what the log says has happened, then what is to come."""
+    past = [point for one in selectors.timeline(request) if (point := _past(request, one))]
+    coming = _coming(request, places)
+    if not coming or past[-1:] == []:
+        return past
+    return [*past, Point("now", *coming[0]), *(Point("", *one) for one in coming[1:])]
+
+
+def places_of(request: PrivacyRequest) -> list[Place]:
+    return [_place(request, one) for one in selectors.progress(request)]
+
+
+def deadline_of(request: PrivacyRequest) -> Deadline:
+    """Say which period the shown date comes from: the earliest clock that still runs, else the answer's."""
+    regime = regime_of(request.regime)
+    clocks = sorted(request.clocks.all(), key=lambda clock: (clock.met_at is not None, clock.due_on))
+    clock = next((one for one in clocks if one.due_on == request.due_on), clocks[0] if clocks else None)
+    is_extended = clock is not None and clock.extended_on is not None
+    period = regime.extended if is_extended and regime.extended else regime.respond
+    if clock is not None and clock.duty == "acknowledge" and regime.acknowledge:
+        period = regime.acknowledge
+    return Deadline(period_words(period), cite_of(regime, period), is_extended)
+
+
+def cite_of(regime: Regime, period: Period) -> str:
+    return f"{regime.name}, {_(period.cite)}" if regime.code == "gdpr" else _(period.cite)
+
+
+def period_words(period: Period) -> str:
+    """Say a legal period: 1 month, 45 days, 10 business days."""
+    number = {"number": period.amount}
+    if period.unit is DayType.MONTH:
+        return ngettext("%(number)s month", "%(number)s months", period.amount) % number
+    if period.unit is DayType.BUSINESS_DAY:
+        return ngettext("%(number)s business day", "%(number)s business days", period.amount) % number
+    return ngettext("%(number)s day", "%(number)s days", period.amount) % number
+
+
+def waits_for_archive(request: PrivacyRequest) -> bool:
+    """Say whether an erasure stands still until the person has fetched their copy."""
+    waiting = request.steps.filter(phase=Step.Phase.PREPARE, state=Step.State.BLOCKED, reason=Reason.WAITS_FOR_ARCHIVE)
+    return request.kind == Kind.ERASURE and not request.is_destroyed and waiting.exists()
+
+
+def _past(request: PrivacyRequest, one: Happening) -> Point | None:
+    """Put an event of the log into words; None for what is not of the person's line."""
+    if one.event not in TOLD:
+        return None
+    if one.event == Event.KEYS_DESTROYED and (request.kind != Kind.ERASURE or one.details.get("reason") != "erased"):
+        return None
+    if one.event == Event.REQUEST_COOLING_OFF and request.status == Status.COOLING_OFF:
+        return None  # it is what stands there as "now"
+    note = str(RULES.get(one.details.get("rule", ""), ""))
+    if one.event == Event.REQUEST_EXTENDED:
+        note = _("until %(day)s") % {"day": formats.date_format(request.due_on)}
+    return Point("past", str(TOLD[Event(one.event)]), one.at, note)
+
+
+def _coming(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, datetime | None, str]]:
+    status, is_erasure = request.status, request.kind == Kind.ERASURE
+    count = len(places)
+    if status in (Status.RECEIVED, Status.VERIFYING):
+        first = [(_("We check that it is you"), None, _("A person compares what you gave with what we hold"))]
+        return [*first, (_("Decision"), None, ""), *_work_to_come(is_erasure)]
+    if status == Status.IN_REVIEW:
+        wanted = _("A second person looks at it") if request.approvals.exists() else _("The privacy team looks at it")
+        return [(wanted, None, ""), *_work_to_come(is_erasure)]
+    if status == Status.COOLING_OFF:
+        until = request.cooling_off_until
+        note = _("Until %(when)s") % {"when": _when(until)} if until else ""
+        return [(_("Time to change your mind"), None, note), *_work_to_come(is_erasure)]
+    if status in (Status.APPROVED, Status.RUNNING):
+        return _running(request, places)
+    if status == Status.PARTLY_COMPLETED:
+        missing = sum(place.badge != "done" for place in places)
+        words = ngettext("%(number)s place is missing", "%(number)s places are missing", missing) % {"number": missing}
+        return [(words, None, _("%(done)s of %(all)s places done") % {"done": count - missing, "all": count})]
+    return []
+
+
+def _running(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, datetime | None, str]]:
+    done = _("%(done)s of %(all)s places done") % {
+        "done": sum(place.badge == "done" for place in places),
+        "all": len(places),
+    }
+    if request.kind != Kind.ERASURE:
+        return [(_("We are collecting"), None, done), (_("Complete"), None, _("You get an e-mail"))]
+    if waits_for_archive(request):
+        return [(_("Waits until you have your copy"), None, ""), *_work_to_come(True)]
+    if request.is_destroyed:
+        return [(_("The encrypted rest is removed, place by place"), None, done), *_work_to_come(True)[1:]]
+    return [(_("Keys are being destroyed"), None, ""), *_work_to_come(True)[1:]]
+
+
+def _work_to_come(is_erasure: bool) -> list[tuple[str, datetime | None, str]]:
+    if not is_erasure:
+        return [(_("We collect from every place"), None, ""), (_("You can download it"), None, _("You get an e-mail"))]
+    return [
+        (_("Keys destroyed: unreadable"), None, _("From that moment nobody can open your data")),
+        (_("Erased in every place, and looked at again"), None, ""),
+        (_("You get a receipt"), None, _("With a proof that you can check yourself")),
+    ]
+
+
+def _place(request: PrivacyRequest, one: PlaceProgress) -> Place:
+    step = one.step
+    name = label(step.location) if step.location else one.place
+    if request.status in (Status.WITHDRAWN, Status.REFUSED) and one.state != Step.State.DONE:
+        return Place(name, "", _("Stopped"), "")
+    return Place(name, BADGES.get(Step.State(one.state), ""), _words(one), _note(one), one.done, step.found or 0)
+
+
+def _words(one: PlaceProgress) -> str:
+    if one.state == Step.State.BLOCKED and one.until:
+        return _("Blocked until %(day)s") % {"day": formats.date_format(one.until)}
+    words = {
+        Step.State.PENDING: _("Waiting"),
+        Step.State.RUNNING: _("Running"),
+        Step.State.DONE: _("Done"),
+        Step.State.BLOCKED: _("Not yet"),
+        Step.State.NEEDS_PERSON: _("A person looks at it"),
+    }
+    return words[Step.State(one.state)]
+
+
+def _note(one: PlaceProgress) -> str:
+    """Say what was done in a place, what stands in the way, and when we try again."""
+    parts = [count_words(one.counts) or (count_words({"items": one.done}) if one.done else "")]
+    if one.state == Step.State.DONE and not parts[0]:
+        parts = [_("Nothing was held here")]
+    if one.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and one.reason_text:
+        parts.append(str(one.reason_text))
+    if one.state == Step.State.BLOCKED and one.next_try_at and not one.until:
+        parts.append(
+            _("We try again by ourselves at %(when)s. You do not have to do anything")
+            % {"when": _when(one.next_try_at)}
+        )
+    return _(". ").join(part for part in parts if part)
+
+
+def _when(moment: datetime) -> str:
+    return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
+def now() -> datetime:
+    return timezone.now()
