@@ -23,7 +23,7 @@ PRIVACY_CONTACT = env.address("PRIVACY_CONTACT", "dpo@larkspur.example")
 ORGANISATION_ADDRESS = env.text("ORGANISATION_ADDRESS", "Larkspur, Sample Street 1, 10115 Berlin, Germany")
 SUPERVISORY_AUTHORITY_URL = env.text("SUPERVISORY_AUTHORITY_URL", "https://www.bfdi.bund.de/")
 
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", SITE_HOST)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", f"{SITE_HOST},127.0.0.1,localhost")  # loopback: health checks
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 _https = SITE_URL.startswith("https://")
 

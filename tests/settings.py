@@ -1,11 +1,14 @@
 """The site's settings for tests: an installation of its own in a temporary folder, nothing shared between processes."""
 
+import atexit
 import base64
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 _folder = Path(tempfile.mkdtemp(prefix="habeas-test-"))
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 (_folder / "static").mkdir()
 os.environ.update(
     {

@@ -58,6 +58,10 @@ class AccountAdapter(DefaultAccountAdapter):
         user.language = translation.get_language() or settings.LANGUAGE_CODE
         return super().save_user(request, user, form, commit=commit)
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count by the account alone: allauth's own key changes with the Host header, which the guesser chooses."""
+        return str(credentials.get("email", "")).lower()
+
     def is_login_by_code_required(self, login: Login) -> bool:
         """A code by e-mail is the second step of those who chose it, and of staff who have no stronger one."""
         user = login.user

@@ -71,9 +71,9 @@ def send_account_letter(letter: str, *, to: str, user: User | None, language: st
     mail.queue_letter("account", to=to, owner=user.pk if user else None, language=language, context={"words": words})
 
 
-def set_email_code(user_id: UUID | None, on: bool) -> None:
+def set_email_code(user: User, on: bool) -> None:
     """Switch the code by e-mail, a second step at each sign-in, on or off."""
-    User.objects.filter(pk=user_id).update(email_code=on)
+    User.objects.filter(pk=user.pk).update(email_code=on)
 
 
 def account_inventory(user_id: UUID) -> dict[str, Any]:

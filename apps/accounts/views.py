@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from allauth.account.adapter import get_adapter
 from allauth.mfa.totp.views import activate_totp as activate_totp_page
 from allauth.usersessions.internal.flows.sessions import end_sessions
@@ -14,6 +16,7 @@ from django.views.decorators.http import require_POST
 from apps.accounts import services
 from apps.accounts.access import fresh_authentication_required
 from apps.accounts.forms import EmailCodeForm
+from apps.accounts.models import User
 
 PICTURE_INSIDE = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
@@ -32,7 +35,7 @@ def email_code(request: HttpRequest) -> HttpResponse:
     """Switch the code by e-mail on or off."""
     form = EmailCodeForm(request.POST)
     if form.is_valid():
-        services.set_email_code(request.user.pk, form.cleaned_data["on"])
+        services.set_email_code(cast(User, request.user), form.cleaned_data["on"])
         letter = "email_code_on" if form.cleaned_data["on"] else "email_code_off"
         get_adapter().send_notification_mail(letter, request.user)
     return redirect("mfa_index")
