@@ -5,6 +5,7 @@ PORT ?= 8000
 PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 LOCK = .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links
+MANAGE = DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py
 export PYTHONUNBUFFERED = 1
 
 .PHONY: run test check bench lock messages
@@ -19,9 +20,9 @@ test: .venv/installed-dev
 check: .venv/installed-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py makemigrations --check --dry-run
-	.venv/bin/pytest -q tests/test_architecture.py tests/config
+	.venv/bin/mypy manage.py config apps verify bench tests
+	$(MANAGE) makemigrations --check --dry-run
+	.venv/bin/pytest -q tests/test_architecture.py tests/config/test_checks.py
 
 bench: .venv/installed-dev
 	.venv/bin/python -m bench
@@ -32,7 +33,8 @@ lock: .venv/bin/python
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 
 messages: .venv/installed-dev
-	.venv/bin/python -m config.messages
+	$(MANAGE) makemessages --locale zh_Hans --no-wrap --add-location file --ignore tests --ignore bench --ignore var --ignore staticfiles
+	$(MANAGE) compilemessages --locale zh_Hans --ignore .venv
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Habeas needs Python 3.11 or newer; %s is %s. Name another one: make run PYTHON=python3.11" % (sys.executable, sys.version.split()[0]))'
