@@ -21,6 +21,7 @@ WORDS = {
     "objects": ngettext_lazy("%(shown)s object", "%(shown)s objects", "number"),
     "versions": ngettext_lazy("%(shown)s version", "%(shown)s versions", "number"),
     "uploads": ngettext_lazy("%(shown)s unfinished upload", "%(shown)s unfinished uploads", "number"),
+    "records": ngettext_lazy("%(shown)s record", "%(shown)s records", "number"),
     "rows": ngettext_lazy("%(shown)s row", "%(shown)s rows", "number"),
     "accounts": ngettext_lazy("%(shown)s account", "%(shown)s accounts", "number"),
     "sessions": ngettext_lazy("%(shown)s session", "%(shown)s sessions", "number"),

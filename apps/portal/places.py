@@ -29,6 +29,7 @@ from apps.records.services import retention_days
 from apps.records.subjects import identity_of
 
 SECONDS = 2.0  # for one place: a page says "at least" rather than keep the person waiting
+DAYS_OF_A_YEAR = 365
 OWN_PURPOSES = {
     "records": _lazy("So that you can go back to them. Your consent"),
     "archives": _lazy("You asked for them"),
@@ -74,6 +75,10 @@ def own_retention(subject: Subject, kind: str) -> str:
         days = retention_days(subject.retention_days)
         if not days:
             return _("Until you erase them")
+        if days % DAYS_OF_A_YEAR == 0:
+            years = days // DAYS_OF_A_YEAR
+            words = ngettext("%(years)s year after the last message", "%(years)s years after the last message", years)
+            return words % {"years": years}
         words = ngettext("%(days)s day after the last message", "%(days)s days after the last message", days)
         return words % {"days": intcomma(days)}
     if kind == "archives":

@@ -56,6 +56,7 @@ CITES = (
     _noop("11 CCR § 7021(a)"),
     _noop("11 CCR § 7021(b)"),
 )  # of regimes.py, to be translated
+UNITS = {"records": "conversations", "archives": "archives", "account": "records", "files": "files", "s3": "objects"}
 RULES = {
     "standing_policy": _lazy("by the standing rule for people who are signed in"),
     "person": _lazy("by the privacy team"),
@@ -99,7 +100,7 @@ def points_of(request: PrivacyRequest, places: list[Place]) -> list[Point]:
 
 
 def places_of(request: PrivacyRequest) -> list[Place]:
-    return [_place(request, one) for one in selectors.progress(request)]
+    return [_place(request, one) for one in sorted(selectors.progress(request), key=_own_first)]
 
 
 def deadline_of(request: PrivacyRequest) -> Deadline:
@@ -156,11 +157,9 @@ def _coming(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, dat
         return [*first, (_("Decision"), None, ""), *_work_to_come(is_erasure)]
     if status == Status.IN_REVIEW:
         wanted = _("A second person looks at it") if request.approvals.exists() else _("The privacy team looks at it")
-        return [(wanted, None, ""), *_work_to_come(is_erasure)]
+        return [(wanted, None, ""), *_time_to_think(request), *_work_to_come(is_erasure)]
     if status == Status.COOLING_OFF:
-        until = request.cooling_off_until
-        note = _("Until %(when)s") % {"when": _when(until)} if until else ""
-        return [(_("Time to change your mind"), None, note), *_work_to_come(is_erasure)]
+        return [*_time_to_think(request), *_work_to_come(is_erasure)]
     if status in (Status.APPROVED, Status.RUNNING):
         return _running(request, places)
     if status == Status.PARTLY_COMPLETED:
@@ -168,6 +167,13 @@ def _coming(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, dat
         words = ngettext("%(number)s place is missing", "%(number)s places are missing", missing) % {"number": missing}
         return [(words, None, _("%(done)s of %(all)s places done") % {"done": count - missing, "all": count})]
     return []
+
+
+def _time_to_think(request: PrivacyRequest) -> list[tuple[str, datetime | None, str]]:
+    until = request.cooling_off_until
+    if until is None or until <= timezone.now():
+        return []
+    return [(_("Time to change your mind"), None, _("Until %(when)s") % {"when": _when(until)})]
 
 
 def _running(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, datetime | None, str]]:
@@ -202,6 +208,11 @@ def _place(request: PrivacyRequest, one: PlaceProgress) -> Place:
     return Place(name, BADGES.get(Step.State(one.state), ""), _words(one), _note(one), one.done, step.found or 0)
 
 
+def _own_first(one: PlaceProgress) -> tuple[int, str]:
+    kinds = list(UNITS)
+    return (kinds.index(one.kind) if one.kind in kinds else len(kinds), one.place)
+
+
 def _words(one: PlaceProgress) -> str:
     if one.state == Step.State.BLOCKED and one.until:
         return _("Blocked until %(day)s") % {"day": formats.date_format(one.until)}
@@ -217,7 +228,7 @@ def _words(one: PlaceProgress) -> str:
 
 def _note(one: PlaceProgress) -> str:
     """Say what was done in a place, what stands in the way, and when we try again."""
-    parts = [count_words(one.counts) or (count_words({"items": one.done}) if one.done else "")]
+    parts = [count_words(one.counts) or count_words({UNITS.get(one.kind, "items"): one.done})]
     if one.state == Step.State.DONE and not parts[0]:
         parts = [_("Nothing was held here")]
     if one.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and one.reason_text:

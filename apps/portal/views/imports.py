@@ -55,7 +55,10 @@ def import_progress(request: HttpRequest, subject: Subject, pk: UUID) -> HttpRes
 
 def _uploaded(form: ImportForm) -> UploadedFile:
     file: UploadedFile | None = form.cleaned_data["file"]
-    return file or SimpleUploadedFile("", form.cleaned_data["text"].encode("utf-8", "surrogatepass"), "text/plain")
+    if file is not None:
+        return file
+    text = form.cleaned_data["text"].encode("utf-8", "replace")
+    return SimpleUploadedFile(_("Pasted text") + ".txt", text, "text/plain")
 
 
 def _failure(reason: str) -> str:

@@ -12,13 +12,11 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from apps.locations.contract import Scope
 from apps.portal.access import open_by_code
 from apps.portal.forms import FindForm, IntakeForm
 from apps.records.subjects import subject_for
 from apps.requests import selectors, services
 from apps.requests.errors import LinkUsedOrExpired
-from apps.requests.services import Filing
 
 
 @never_cache
@@ -47,15 +45,16 @@ def intake(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, "portal/intake.html", {"form": form})
     data = form.cleaned_data
-    filing = Filing(
-        data["kind"],
-        form.regime,
-        Scope(language=_language()),
-        data["note"],
+    opened = services.open_intake(
+        kind=data["kind"],
+        regime=form.regime,
+        email=data["email"],
+        name=data["name"],
+        data_points=form.data_points(),
+        note=data["note"],
         language=_language(),
         time_zone=timezone.get_current_timezone_name(),
     )
-    opened = services.open_intake(filing, email=data["email"], name=data["name"], data_points=form.data_points())
     return render(request, "portal/filed.html", {"is_intake": True, "reference": opened.reference, "code": opened.code})
 
 

@@ -40,7 +40,7 @@ def choices(request: HttpRequest, subject: Subject) -> HttpResponse:
     services.set_recording(subject, chosen["recording"], actor=actor)
     services.set_opt_outs(subject, training=chosen["no_training"], sharing=chosen["no_sharing"], actor=actor)
     services.set_retention(subject, chosen["retention"], actor=actor)
-    User.objects.filter(pk=request.user.pk).update(time_zone=chosen["time_zone"])
+    User.objects.filter(subject=subject).update(time_zone=chosen["time_zone"])
     messages.success(request, _("Your choices are saved. They take effect at once."))
     return redirect("portal:privacy")
 

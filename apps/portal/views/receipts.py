@@ -117,7 +117,7 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": _(own) if own else row["place"],
         "country": row["country"],
-        "erased": count_words(row["counts"]) or (count_words({"items": row["erased"]}) if row["erased"] else ""),
+        "erased": count_words(row["counts"]) or count_words({"items": row["erased"]}),
         "remaining": row["remaining"],
         "badge": BADGES[row["outcome"]],
         "words": words[row["outcome"]],
