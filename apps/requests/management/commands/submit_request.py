@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from apps.audit.actors import Actor
+from apps.locations.reasons import Reason
 from apps.records.errors import SubjectNotFound
 from apps.records.models import Subject
 from apps.records.subjects import find_subject
@@ -156,17 +157,22 @@ def judge(request: PrivacyRequest) -> tuple[int, str] | None:
         return FAILED, f"{request.reference}: {request.status}"
     if request.status in (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW):
         return WANTING, f"{request.reference}: {request.status}; a person has to decide, in the admin"
-    open_steps = [step for step in request.steps.all() if step.state != Step.State.DONE]
-    working = [step for step in open_steps if step.state in (Step.State.PENDING, Step.State.RUNNING)]
-    standing = [step for step in open_steps if step.location_id is not None or step.reason]
-    if any(step.state == Step.State.NEEDS_PERSON for step in open_steps) and not _goes_on(request, working):
+    if request.status == Status.COOLING_OFF:
+        return WANTING, f"{request.reference}: waits until {request.cooling_off_until:%Y-%m-%d %H:%M} UTC"
+    return judge_steps(request, list(request.steps.exclude(state=Step.State.DONE)))
+
+
+def judge_steps(request: PrivacyRequest, steps: list[Step]) -> tuple[int, str] | None:
+    """Return the exit code when nothing goes on by itself soon: the steps that are pending wait for the others."""
+    now = timezone.now()
+    failed = any(step.state == Step.State.PENDING and step.next_try_at and step.next_try_at > now for step in steps)
+    running = any(step.state == Step.State.RUNNING for step in steps)
+    if failed or running or next_due(request.pk, now) is not None:
+        return None
+    if any(step.state == Step.State.NEEDS_PERSON for step in steps):
         return WANTING, f"{request.reference}: a place needs a person; see it in the admin"
-    if standing and all(step.state == Step.State.BLOCKED for step in standing) and not _goes_on(request, working):
+    if any(step.reason == Reason.WAITS_FOR_ARCHIVE for step in steps):
+        return WANTING, f"{request.reference}: waits until the person has fetched their copy, or waives it"
+    if any(step.state == Step.State.BLOCKED for step in steps):
         return BLOCKED, f"{request.reference}: only blocked places are left; it goes on by itself"
     return None
-
-
-def _goes_on(request: PrivacyRequest, working: list[Step]) -> bool:
-    """Say whether a step is at work or could be taken now; the others wait for those that stand still."""
-    running = any(step.state == Step.State.RUNNING for step in working)
-    return running or next_due(request.pk, timezone.now()) is not None
