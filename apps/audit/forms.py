@@ -53,10 +53,10 @@ class DayField(forms.DateField):
 class FilterForm(forms.Form):
     """What to show. `about` also takes the number of an entry (`entry_number`)."""
 
-    about = forms.CharField(label=_("Handle or entry number"), required=False, max_length=40)
+    about = forms.CharField(label=_("Handle or entry"), required=False, max_length=40)
     event = forms.ChoiceField(label=_("Event"), required=False)
     role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("All roles")), *Role.choices])
-    actor = HandleField(label=_("Actor’s handle"), required=False, max_length=40)
+    actor = HandleField(label=_("Actor"), required=False, max_length=40)
     since = DayField(label=_("From"), required=False)
     until = DayField(label=_("To"), required=False)
 

@@ -44,7 +44,7 @@ def verify_everything(kept_checkpoint: str | None = None) -> Report:
     if kept_checkpoint is not None:
         _check_kept(kept_checkpoint, checkpoint)
     published = _published_size(checkpoint)
-    log, roots = _Log(checkpoint.size), _Roots(dict(Checkpoint.objects.values_list("size", "root")))
+    log, roots = _Log(checkpoint.size), _Roots()
     for number in range(log.tile_count):
         for hashed in log.check_tile(number):
             roots.add(hashed)
@@ -104,14 +104,14 @@ class _Log:
 class _Roots:
     """The roots of a growing log, compared with every checkpoint that was ever signed."""
 
-    def __init__(self, signed: dict[int, bytes]) -> None:
-        self._signed = signed
+    def __init__(self) -> None:
+        self._signed = {size: bytes(root) for size, root in Checkpoint.objects.values_list("size", "root").iterator()}
         self._tree = merkle.GrowingTree()
 
     def add(self, hashed: bytes) -> None:
         self._tree.add(hashed)
         size = self._tree.size
-        if size in self._signed and self._tree.root() != bytes(self._signed[size]):
+        if size in self._signed and self._tree.root() != self._signed[size]:
             raise LogDamaged(f"the first {size} entries do not give the root that was signed then")
 
 
