@@ -43,7 +43,7 @@ class Assets:
 
     def attach(self, conversation: ParsedConversation) -> None:
         """Give a conversation the files that its messages mention."""
-        for about in as_list(conversation.header.get(ATTACHMENTS_KEY)):
+        for about in as_list(conversation.header.pop(ATTACHMENTS_KEY, None)):
             known = as_dict(about)
             for entry in self._by_name.get(as_text(known.get("path")), []):
                 self._add(conversation, entry, as_text(known.get("pointer")), as_text(known.get("name")))

@@ -70,7 +70,7 @@ class Bundle:
                 assets.attach(outcome)
             yield outcome
         yield from self.damaged
-        if self.survey.total:
+        if self.survey.total and not self.is_own_archive:  # there every file is listed with its conversation
             loose = [entry for entry in self.media if entry.number not in assets.mentioned]
             yield from images.read_entries(loose, assets, title=_("Files that no conversation mentions"))
             yield from self._not_read(self.others + [entry for entry, _encoding in self.texts])
@@ -103,7 +103,7 @@ class Bundle:
 
     def _not_read(self, entries: Sequence[Entry]) -> Iterator[Skipped]:
         for entry in entries:
-            if _base(entry.name) in _BESIDE or self.is_own_archive:
+            if _base(entry.name) in _BESIDE:
                 continue
             is_zip = entry.head(4) == LOCAL_HEADER
             why = _("A ZIP file inside the ZIP file is not opened. Upload it on its own.") if is_zip else ""

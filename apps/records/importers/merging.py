@@ -23,7 +23,9 @@ def merge(parts: list[ParsedConversation]) -> ParsedConversation:
                 known.setdefault(node.id, node)
     nodes = sound_tree(nodes)
     header = dict(newest.header)
-    if header.get("current_node") not in known:
+    header |= header.pop(REPAIRED, {})  # the node that it ends with may be in another part
+    current = header.get("current_node")
+    if not isinstance(current, str) or current not in known:
         header["current_node"] = latest_leaf(nodes)
     return ParsedConversation(
         external_id=newest.external_id,

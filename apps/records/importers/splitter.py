@@ -176,27 +176,27 @@ class Splitter:
 
     def _span(self) -> Span:
         """Read from an opening bracket to the one that closes it."""
-        self._last_start = start = self._position
-        offset, position, depth, dropped = self._base + start, start, 0, 0
+        self._last_start = self._position
+        offset, position, depth = self._base + self._position, self._position, 0
         problem = ""
         while True:
             position = self._pass_over(position)
-            if position - start > self._max_bytes:
+            if self._is_large(position):
+                if self._beginning:  # a bracket or quotation mark may be missing: `resync` finds the next conversation
+                    self._position = position
+                    return Span(offset, self._base + position - offset, b"", "large")
+                position = self._drop(position)
                 problem = "large"
-                dropped += position - start
-                self._position = position
-                self._forget()
-                start = position = 0
             if position == len(self._buffer):
                 if self._fill():
                     continue
-                return self._cut_off(offset, dropped + position - start, problem)
+                return self._cut_off(offset, problem)
             byte = self._buffer[position]
             if byte == _QUOTE:
-                end = self._string_end(position, start)
-                if end < 0:
-                    return self._cut_off(offset, dropped + len(self._buffer) - start, problem)
-                position = end
+                position, is_large = self._behind_string(position)
+                if position < 0:
+                    return self._cut_off(offset, problem)
+                problem = "large" if is_large else problem
                 continue
             position += 1
             depth += 1 if byte in _OPENING else -1
@@ -207,20 +207,34 @@ class Splitter:
         self._position = position
         if self._parse and not self._beginning:
             self._learn_beginning()
-        raw = b"" if problem else bytes(self._buffer[start:position])
-        return Span(offset, dropped + position - start, raw, problem)
+        raw = b"" if problem else bytes(self._buffer[self._last_start : position])
+        return Span(offset, self._base + position - offset, raw, problem)
 
-    def _cut_off(self, offset: int, length: int, problem: str) -> Span:
+    def _is_large(self, position: int) -> bool:
+        return position - self._last_start > self._max_bytes
+
+    def _drop(self, position: int) -> int:
+        """Forget the beginning of a span that is too large to be kept."""
+        self._position = position
+        self._forget()
+        return 0
+
+    def _cut_off(self, offset: int, problem: str) -> Span:
         self._position = len(self._buffer)
-        return Span(offset, length, b"", problem or "cut off")
+        return Span(offset, self._base + len(self._buffer) - offset, b"", problem or "cut off")
 
-    def _string_end(self, position: int, start: int) -> int:
-        """Behind the closing quote of a string that goes beyond the buffer; -1 if the file ends first."""
+    def _behind_string(self, position: int) -> tuple[int, bool]:
+        """Behind the closing quote of a string that goes beyond the buffer, -1 if the file ends first; was it large?"""
         position += 1
+        is_large = False
         while True:
             match = _IN_STRING.match(self._buffer, position)
             position = match.end() if match else position
             if position < len(self._buffer) and self._buffer[position] == _QUOTE:
-                return position + 1
-            if position - start > 2 * self._max_bytes or not self._fill():
-                return -1
+                return position + 1, is_large
+            if self._is_large(position) and not self._beginning:
+                position, is_large = self._drop(position), True
+            elif self._is_large(position) and len(self._buffer) - self._last_start > 2 * self._max_bytes:
+                return len(self._buffer), True
+            if not self._fill():
+                return -1, is_large

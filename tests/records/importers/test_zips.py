@@ -158,7 +158,9 @@ def test_two_entries_of_one_name_are_both_read(upload: Any) -> None:
     assert {found.external_id for found in conversations(upload(data))} == {"tea", "other"}
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd.png", "/etc/x.png", "C:\\x\\y.png", "a\u202egnp.exe", "a\u0000.png"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd.png", "/etc/x.png", "C:\\x\\y.png", "a\u202egnp.exe", "a\u0000.png"]
+)
 def test_names_are_for_showing_and_never_paths(upload: Any, name: str) -> None:
     picture = b"\x89PNG\r\n\x1a\n"
     (conversation,) = conversations(upload(zip_of({name: picture})))

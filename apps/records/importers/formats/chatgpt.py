@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from ..building import ORIGINAL, SOURCE_KEY
 from ..errors import BadConversation
-from ..trees import latest_leaf, sound_tree
+from ..trees import REPAIRED, latest_leaf, sound_tree
 from ..types import Node, ParsedConversation
 from ..values import as_dict, as_id, as_role, as_time, as_title, content_id
 
@@ -27,7 +27,7 @@ def matches(value: Any) -> bool:
 
 def identify(value: dict[str, Any]) -> str:
     """The conversation's own id; files of 2023 have `id` only."""
-    return as_id(value.get("conversation_id")) or as_id(value.get("id")) or content_id(value.get("mapping"))
+    return as_id(value.get("conversation_id")) or as_id(value.get("id")) or content_id(value)
 
 
 def parse(value: dict[str, Any]) -> ParsedConversation:
@@ -38,10 +38,15 @@ def parse(value: dict[str, Any]) -> ParsedConversation:
     nodes = sound_tree(_draft(node_id, node) for node_id, node in mapping.items())
     external_id = identify(value)
     header = {key: item for key, item in value.items() if key != "mapping"}
+    if header.get(SOURCE_KEY) == NAME:  # said by Habeas' own archive; so that reading it again changes nothing
+        del header[SOURCE_KEY]
     if not (as_id(header.get("conversation_id")) or as_id(header.get("id"))):
         header["conversation_id"] = external_id
-    if not isinstance(header.get("current_node"), str) or header["current_node"] not in mapping:
+    current = header.get("current_node")
+    if not isinstance(current, str) or current not in mapping:
         header["current_node"] = latest_leaf(nodes)
+        if current is not None:
+            header[REPAIRED] = {"current_node": current}
     started_at = as_time(value.get("create_time")) or _first_time(nodes)
     return ParsedConversation(
         external_id=external_id,

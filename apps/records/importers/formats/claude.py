@@ -24,7 +24,7 @@ def matches(value: Any) -> bool:
 
 
 def identify(value: dict[str, Any]) -> str:
-    return as_id(value.get("uuid")) or content_id(value.get("chat_messages"))
+    return as_id(value.get("uuid")) or content_id(value)
 
 
 def parse(value: dict[str, Any]) -> ParsedConversation:

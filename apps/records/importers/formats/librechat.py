@@ -26,7 +26,7 @@ def matches(value: Any) -> bool:
 
 
 def identify(value: dict[str, Any]) -> str:
-    return as_id(value.get("conversationId")) or content_id(value.get("messages") or value.get("messagesTree"))
+    return as_id(value.get("conversationId")) or content_id(value)
 
 
 def parse(value: dict[str, Any]) -> ParsedConversation:

@@ -17,7 +17,7 @@ def matches(value: Any) -> bool:
 
 
 def identify(value: dict[str, Any]) -> str:
-    return as_id(value.get("id")) or as_id(_chat(value).get("id")) or content_id(_messages(_chat(value)))
+    return as_id(value.get("id")) or as_id(_chat(value).get("id")) or content_id(value)
 
 
 def parse(value: dict[str, Any]) -> ParsedConversation:
