@@ -25,7 +25,9 @@ ENGLISH = (
     "the lease ends in march and the landlord keeps the deposit because of the wall which was painted before we moved "
     "in so ask him for an itemised list with receipts and set a date until which he has to answer your letter politely"
 ).split()
-CHINESE = "房东说押金不退因为墙上有一个钉子洞但是搬进来的时候就已经这样了请帮我写一封信语气客气一些附上照片和合同第九条的内容"
+CHINESE = (
+    "房东说押金不退因为墙上有一个钉子洞但是搬进来的时候就已经这样了请帮我写一封信语气客气一些附上照片和合同第九条的内容"
+)
 
 
 def set_up(database: str) -> None:

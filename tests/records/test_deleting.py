@@ -189,7 +189,9 @@ def test_uploads_that_never_ended_are_swept(ada: Subject, storage: Path) -> None
     assert objects.names_of(objects.ATTACHMENTS, ada.pk) == [] and not Attachment.objects.exists()
 
 
-def test_more_conversations_than_one_intent_may_name(ada: Subject, ben: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_conversations_than_one_intent_may_name(
+    ada: Subject, ben: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(deleting, "BATCH", 3)
     services.store_conversations(ada, [conversation(f"c{n}", "text") for n in range(8)], actor=by(ada))
     services.store_conversations(ben, [conversation("c", "text")], actor=by(ben))
