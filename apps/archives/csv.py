@@ -17,41 +17,27 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # the full-width ones count as formu
 
 def header_row(language: str) -> bytes:
     """Return the first line, with the mark by which spreadsheets know UTF-8."""
-    return encode("\ufeff" + _row(labels(language).csv_columns))
+    return encode("\ufeff" + ",".join([cell(name) for name in labels(language).csv_columns]) + "\r\n")
 
 
 def message_rows(info: ConversationInfo, turns: Iterable[Turn]) -> Iterator[bytes]:
     """Yield a line for each message."""
+    title = cell(info.title)
     for turn in turns:
         text = "\n".join([part.text for part in turn.parts if part.text])
         files = " ".join([part.href for part in turn.parts if part.href and part.kind != "link"])
-        when = (
-            turn.created_at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
-            if turn.created_at
-            else ""
-        )
+        when = turn.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if turn.created_at else ""
         follows = turn.number - 1 if turn.follows is None else turn.follows
-        cells = (
-            str(info.number),
-            info.title,
-            str(turn.number),
-            str(follows or ""),
-            turn.role,
-            turn.author,
-            when,
-            text,
-            files,
-        )
-        yield encode(_row(cells))
+        who = f"{cell(turn.role)},{cell(turn.author)}"
+        yield encode(f"{info.number},{title},{turn.number},{follows or ''},{who},{when},{cell(text)},{cell(files)}\r\n")
 
 
 def cell(value: str) -> str:
     """Quote a cell, harmless for spreadsheets."""
-    value = value.replace("\0", "")
+    if not value:
+        return ""
+    if "\0" in value:
+        value = value.replace("\0", "")
     if value.startswith(_FORMULA):
         value = "'" + value
     return '"' + value.replace('"', '""') + '"'
-
-
-def _row(cells: Iterable[str]) -> str:
-    return ",".join([cell(value) for value in cells]) + "\r\n"

@@ -136,7 +136,7 @@ def _line(info: ConversationInfo, words: Any) -> dict[str, str]:
     facts.append(ngettext("{n} message", "{n} messages", info.message_count).format(n=f"{info.message_count:,}"))
     if info.file_count:
         facts.append(ngettext("{n} file", "{n} files", info.file_count).format(n=f"{info.file_count:,}"))
-    comma = "，" if words.language.startswith("zh") else ", "
+    comma = "，" if words.is_chinese else ", "
     return {
         "href": page_name(info.number),
         "title": info.title.encode("utf-8", "replace").decode().strip() or words.untitled,

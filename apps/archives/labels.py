@@ -17,9 +17,9 @@ class Labels:
     """Every text that a conversation's page, TXT or CSV file needs. `{}` stands for what is filled in."""
 
     language: str
+    is_chinese: bool
     roles: dict[str, str]
     months: tuple[str, ...]
-    day: str  # how a date is written, from year, month, name and day
     untitled: str
     all_conversations: str
     previous_page: str
@@ -41,12 +41,14 @@ class Labels:
     def sentence(self, facts: Iterable[str]) -> str:
         """Join what is not empty, with the punctuation of the language."""
         known = [fact for fact in facts if fact]
-        return "，".join(known) + "。" if self.language.startswith("zh") else ", ".join(known) + ". "
+        return "，".join(known) + "。" if self.is_chinese else ", ".join(known) + ". "
 
     def date(self, moment: datetime) -> str:
         """Write the date in words, UTC."""
         moment = moment.astimezone(UTC)
-        return self.day.format(year=moment.year, month=moment.month, name=self.months[moment.month - 1], day=moment.day)
+        if self.is_chinese:
+            return f"{moment.year}年{moment.month}月{moment.day}日"
+        return f"{moment.day} {self.months[moment.month - 1]} {moment.year}"
 
     def period(self, moments: Iterable[datetime | None]) -> str:
         """Write from when to when, or the one day that it was."""
@@ -56,8 +58,7 @@ class Labels:
     def time(self, moment: datetime) -> str:
         """Write date and time, UTC: 18 November 2026, 08:41."""
         moment = moment.astimezone(UTC)
-        separator = " " if self.language.startswith("zh") else ", "
-        return f"{self.date(moment)}{separator}{moment.hour:02}:{moment.minute:02}"
+        return f"{self.date(moment)}{' ' if self.is_chinese else ', '}{moment.hour:02}:{moment.minute:02}"
 
 
 @lru_cache(maxsize=16)
@@ -66,9 +67,9 @@ def labels(language: str) -> Labels:
     with translation.override(language):
         return Labels(
             language=translation.get_language() or "en",
+            is_chinese=language.lower().startswith("zh"),
             roles={"user": _("You"), "assistant": _("Assistant"), "system": _("System"), "tool": _("Tool")},
             months=tuple(str(MONTHS[number]) for number in range(1, 13)),
-            day="{year}年{month}月{day}日" if language.lower().startswith("zh") else "{day} {name} {year}",
             untitled=_("Conversation without a title"),
             all_conversations=_("All conversations"),
             previous_page=_("Earlier messages"),

@@ -41,7 +41,7 @@ def render_page(info: ConversationInfo, turns: Iterable[Turn], *, page: int = 1,
 
 def render_turn(turn: Turn, conversation: int, page: int, words: Labels) -> str:
     """Return one message as an <article>, after a heading when another version of the conversation begins with it."""
-    who = escape(words.roles.get(turn.role) or turn.role)
+    who = words.roles.get(turn.role) or escape(turn.role)
     author = f' <span class="quiet">{escape(turn.author)}</span>' if turn.author else ""
     when = ""
     if turn.created_at is not None:

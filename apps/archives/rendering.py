@@ -1,5 +1,7 @@
 """What is rendered into an archive, as plain values: the packages that hold data turn theirs into these.
 
+Parts and turns are not frozen only because frozen ones take three times as long to make, and there are many.
+
 Everything here is untrusted text from a conversation. `pages`, `text` and `csv` escape every field.
 """
 
@@ -22,7 +24,7 @@ ATTACHMENTS_FOLDER = "attachments"
 _HREF = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """A piece of one message.
 
@@ -41,7 +43,7 @@ class Part:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """One message, in the order in which it is shown.
 

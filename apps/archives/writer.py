@@ -19,7 +19,7 @@ import hashlib
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -39,6 +39,7 @@ from apps.sealing.streams import seal_stream
 
 SEGMENT_SIZE = 16 * 1024 * 1024  # packed bytes in memory before they are stored; DESIGN §6 allows up to 64 MiB
 _FEED = 1024 * 1024  # packed at once, so that a segment exceeds its size by little
+_GATHER = 64 * 1024
 _MOST_OPEN = 32  # deflaters at work: each holds back some 128 KiB
 _ROWS = 1000
 
@@ -98,6 +99,27 @@ class _Open:
         return run
 
 
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small chunks and cut large ones: each call of deflater and hash costs as much as some hundred bytes."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        if len(chunk) > _FEED:
+            if waiting:
+                yield b"".join(waiting)
+                waiting, size = [], 0
+            for start in range(0, len(chunk), _FEED):
+                yield chunk[start : start + _FEED]
+            continue
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= _GATHER:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if size:
+        yield b"".join(waiting)
+
+
 class BatchWriter:
     """One batch of one step. Not for use by several threads."""
 
@@ -143,12 +165,11 @@ class BatchWriter:
     def write(self, entry: Entry) -> None:
         """Write a whole file or the next piece of one; raises StorageFull, Unavailable, BadEntry, or what the chunks raise."""
         state = self._state_of(entry)
-        for chunk in entry.chunks:
-            for start in range(0, len(chunk), _FEED):
-                self._waiting += state.feed(chunk[start : start + _FEED] if len(chunk) > _FEED else chunk)
-                if self._waiting >= SEGMENT_SIZE:
-                    self._store()
+        for chunk in _gathered(entry.chunks):
+            self._waiting += state.feed(chunk)
             self.bytes_written += len(chunk)
+            if self._waiting >= SEGMENT_SIZE:
+                self._store()
         if entry.part in {"whole", "last"}:
             self._end_piece(state, is_last=True)
             state.member.is_closed = True
