@@ -36,7 +36,7 @@ from apps.requests.vault import seal_details
 from apps.requests.who import copy_of, identity_now, identity_of
 from apps.requests.workers import STOPPING
 
-ASK_ARCHIVE_AGAIN = timedelta(minutes=1)
+ASK_ARCHIVE_AGAIN = timedelta(seconds=20)
 ASK_HOLD_AGAIN = timedelta(hours=1)
 EVERYTHING = Scope()
 ENDED_WITHOUT_WORK = (Status.REFUSED, Status.WITHDRAWN, Status.LAPSED)

@@ -40,16 +40,20 @@ def _send(request: PrivacyRequest, vault: Vault, words: Any, **values: Any) -> N
     to = details_of(request, vault).get("email")
     if not to:
         return
+    written = _written(request, words, **values)
+    mail.queue_letter(
+        TEMPLATE, to=to, owner=request.pk, key_id=request.key_id, language=request.language, context={"words": written}
+    )
+
+
+def _written(request: PrivacyRequest, words: Any, **values: Any) -> dict[str, Any]:
     with translation.override(request.language), timezone.override(ZoneInfo(request.time_zone)):
         subject, lines, doubt = words(request, **values)
         page = _page("portal:request", request.reference)
         if request.is_destroyed or request.subject_id is None:  # there is no account to sign in with
             page = _page("portal:find")
         label = _("Open request %(reference)s") % {"reference": request.reference}
-        written = {"subject": subject, "lines": lines, "doubt": doubt, "label": label, "url": page}
-    mail.queue_letter(
-        TEMPLATE, to=to, owner=request.pk, key_id=request.key_id, language=request.language, context={"words": written}
-    )
+        return {"subject": subject, "lines": [str(line) for line in lines], "doubt": doubt, "label": label, "url": page}
 
 
 def _complaint(request: PrivacyRequest) -> str:
@@ -209,6 +213,21 @@ def receipt_ready(request: PrivacyRequest, vault: Vault, *, is_final: bool) -> N
 
 def copy_question(request: PrivacyRequest, vault: Vault) -> None:
     _send(request, vault, _copy_question)
+
+
+def preview_refused(request: PrivacyRequest, *, ground: Ground, text: str) -> dict[str, Any]:
+    """Return the words of the letter without sending it, for staff to look at first."""
+    return _written(request, _refused, ground=ground, text=text)
+
+
+def preview_extended(request: PrivacyRequest, *, text: str) -> dict[str, Any]:
+    """The same for an extension; `request.due_on` is the new day."""
+    return _written(request, _extended, text=text)
+
+
+def preview_message(request: PrivacyRequest) -> dict[str, Any]:
+    """The same for a message, which itself does not stand in the letter."""
+    return _written(request, _message)
 
 
 def confirm_link(intake: Intake, *, to: str, token: str) -> None:

@@ -174,9 +174,10 @@ class Step(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["request", "phase", "location"], name="requests_step_once"),
             models.UniqueConstraint(
-                fields=["request", "phase", "location"], name="requests_step_once", nulls_distinct=False
-            )
+                fields=["request", "phase"], name="requests_own_step_once", condition=models.Q(location__isnull=True)
+            ),
         ]
         indexes = [models.Index(fields=["state", "next_try_at"]), models.Index(fields=["state", "lease_until"])]
 

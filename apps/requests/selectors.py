@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from apps.archives.selectors import archives_of_request
 from apps.audit import selectors as audit
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.locations.contract import Obstacle
+from apps.locations.contract import Obstacle, Scope
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -85,6 +85,11 @@ def messages_of(request: PrivacyRequest) -> list[Told]:
 def note_of(request: PrivacyRequest) -> str:
     """Open what the person added to the request; raises RecordErased."""
     return str(details_of(request).get("note", ""))
+
+
+def scope_of_request(request: PrivacyRequest) -> Scope:
+    """Open which part is asked for; raises RecordErased."""
+    return scope_of(details_of(request))
 
 
 def stated_identity(request: PrivacyRequest) -> dict[str, Any]:
@@ -219,11 +224,12 @@ class PlanRow:
     trouble: str  # the place did not answer: in plain words
 
 
-def plan_preview(request: PrivacyRequest) -> list[PlanRow]:
-    """Ask every place what it holds of the person and what stands in the way, before anybody approves."""
+def plan_preview(request: PrivacyRequest, places: Iterable[Location] | None = None) -> list[PlanRow]:
+    """Ask every place (or those given) what it holds and what stands in the way, before anybody approves."""
     details = details_of(request)
     who, scope = identity_of(request, details), scope_of(details)
-    return [_preview(location, who, scope, request.kind) for location in Location.objects.that_ever_held_data()]
+    asked = Location.objects.that_ever_held_data() if places is None else places
+    return [_preview(location, who, scope, request.kind) for location in asked]
 
 
 def _preview(location: Location, who: Any, scope: Any, kind: str) -> PlanRow:

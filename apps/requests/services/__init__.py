@@ -2,6 +2,7 @@
 
 from apps.requests.services.changing import (
     extend_deadline,
+    extended_until,
     lapse_request,
     look_at_request,
     retry_step,
@@ -32,6 +33,7 @@ __all__ = [
     "confirm_intake",
     "describe_evidence",
     "extend_deadline",
+    "extended_until",
     "intake_by_link",
     "lapse_request",
     "look_at_request",

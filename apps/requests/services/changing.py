@@ -57,8 +57,7 @@ def extend_deadline(request: PrivacyRequest, *, text: str, actor: Actor) -> date
         raise AlreadyExtended(request.reference)
     if today > clock.due_on:
         raise TooLate(request.reference)
-    received_on = request.received_at.astimezone(ZoneInfo(settings.TIME_ZONE)).date()
-    clock.due_on, clock.extended_on = regime.due(regime.extended, received_on), today
+    clock.due_on, clock.extended_on = extended_until(request), today
     clock.save(update_fields=["due_on", "extended_on"])
     due_on = min(request.clocks.filter(met_at__isnull=True).values_list("due_on", flat=True))
     PrivacyRequest.objects.filter(pk=request.pk).update(due_on=due_on)
@@ -68,6 +67,14 @@ def extend_deadline(request: PrivacyRequest, *, text: str, actor: Actor) -> date
     write_message(request, text, vault, is_from_person=False)
     letters.extended(request, vault, text=text)
     return due_on
+
+
+def extended_until(request: PrivacyRequest) -> date:
+    """Return the last day of the longer period, for whoever wants to say it beforehand; raises WrongStatus."""
+    regime = regime_of(request.regime)
+    if regime.extended is None:
+        raise WrongStatus(request.reference)
+    return regime.due(regime.extended, request.received_at.astimezone(ZoneInfo(settings.TIME_ZONE)).date())
 
 
 @transaction.atomic

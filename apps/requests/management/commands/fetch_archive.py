@@ -13,6 +13,7 @@ from django.db import transaction
 from apps.archives.errors import ArchiveError
 from apps.archives.models import Archive
 from apps.archives.selectors import is_readable, read_range
+from apps.archives.services import note_served
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event, Purpose
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             size = write(archive, output)
         except (OSError, ArchiveError, LocationError) as error:
             raise CommandError(f"cannot write {output}: {error}") from None
+        note_served(archive.pk, 0, size, actor=Actor.command_line())  # an erasure waits for it no longer
         self.stdout.write(f"{output}: {size} bytes, archive {archive.number} of {request.reference}")
 
     def _archive(self, request: PrivacyRequest, number: int | None) -> Archive:

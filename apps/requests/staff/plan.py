@@ -1,0 +1,156 @@
+"""The plan of a request, a line for every place: what would be read or erased before the approval, how far it is after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from apps.locations.contract import Obstacle
+from apps.locations.labels import label
+from apps.locations.models import Location
+from apps.locations.reasons import Reason
+from apps.requests.counting import count_words
+from apps.requests.labels import PHASES
+from apps.requests.models import Kind, PrivacyRequest, Step
+from apps.requests.selectors import PlanRow, plan_preview
+from apps.requests.staff import words
+from apps.requests.staff.words import Badge
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One place before the approval."""
+
+    place: str
+    badge: Badge
+    found: str  # "214 conversations, 37 attachments"; "" when nothing was found or not counted
+    is_counted: bool
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One step after the approval."""
+
+    step: Step
+    place: str
+    badge: Badge
+    done: str
+    notes: list[str]
+    is_place: bool
+    can_be_retried: bool
+
+
+@dataclass(frozen=True)
+class Preview:
+    lines: list[PlanLine]
+    counts: Counter[str]  # of all places
+    is_complete: bool  # False: a place did not answer, is switched off, was not asked, or holds more than was counted
+    places: int
+
+    @property
+    def total(self) -> str:
+        return count_words(self.counts)
+
+
+def preview(request: PrivacyRequest, *, everywhere: bool) -> Preview:
+    """Count what is held. Our own places answer at once; the others are asked when `everywhere`, for they may be slow."""
+    places = list(Location.objects.that_ever_held_data())
+    asked = [place for place in places if everywhere or place.kind in settings.OWN_LOCATIONS]
+    rows = dict(zip([place.pk for place in asked], plan_preview(request, asked), strict=True))
+    ordered = sorted(places, key=lambda place: (place.kind not in settings.OWN_LOCATIONS, place.name))
+    lines = [_line(place, rows.get(place.pk)) for place in ordered]
+    counts: Counter[str] = Counter()
+    for row in rows.values():
+        counts.update(row.counts)
+    is_complete = len(asked) == len(places) and all(row.is_complete and row.is_enabled for row in rows.values())
+    return Preview(lines, counts, is_complete, len(places))
+
+
+def _line(place: Location, row: PlanRow | None) -> PlanLine:
+    if row is None:
+        return PlanLine(label(place), Badge(_("Not asked yet")), "", is_counted=False)
+    if not row.is_enabled:
+        return PlanLine(label(place), Badge(_("Needs a person"), words.WARN), "", False, [str(Reason.DISABLED.label)])
+    if row.trouble:
+        return PlanLine(label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble])
+    found = count_words(row.counts)
+    if found and not row.is_complete:
+        found = _("At least %(counted)s") % {"counted": found}
+    badge = Badge(_("Counted"), words.OK) if row.is_complete else Badge(_("Counted in part"), words.WARN)
+    return PlanLine(label(place), badge, found, True, [_obstacle(obstacle) for obstacle in row.obstacles])
+
+
+def _obstacle(obstacle: Obstacle) -> str:
+    reason = str(Reason(obstacle.reason).label) if obstacle.reason in Reason.values else obstacle.reason
+    stays = ngettext("%(number)s item will stay", "%(number)s items will stay", obstacle.count)
+    said = f"{stays % {'number': obstacle.count}}: {reason}"
+    return f"{said} ({words.day(obstacle.until)})" if obstacle.until else said
+
+
+def act_words(request: PrivacyRequest, seen: Preview, *, is_last_yes: bool) -> str:
+    """Say the act for its button: Approve and erase 214 conversations in 6 places."""
+    held = {kind: number for kind, number in seen.counts.items() if kind.startswith("conversation")}
+    places = ngettext("%(number)s place", "%(number)s places", seen.places) % {"number": seen.places}
+    what = count_words(held) or seen.total or _("whatever is there")
+    values = {"what": what, "places": places}
+    if request.kind != Kind.ERASURE:
+        return _("Approve and collect %(what)s from %(places)s") % values
+    if not is_last_yes:
+        return _("Approve the erasure of %(what)s in %(places)s, as the first of two") % values
+    return _("Approve and erase %(what)s in %(places)s") % values
+
+
+def step_lines(request: PrivacyRequest, *, may_retry: bool) -> list[StepLine]:
+    """Return the steps in the order in which they run."""
+    steps = request.steps.select_related("location").order_by("order", "location__name")
+    return [_step_line(step, may_retry) for step in steps]
+
+
+def _step_line(step: Step, may_retry: bool) -> StepLine:
+    waits = step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON)
+    return StepLine(
+        step=step,
+        place=label(step.location) if step.location else str(PHASES[step.phase]),
+        badge=words.step_badge(step),
+        done=_done(step),
+        notes=_notes(step),
+        is_place=step.location is not None,
+        can_be_retried=may_retry and waits,
+    )
+
+
+def _done(step: Step) -> str:
+    if step.location is None:
+        return ""
+    counted = count_words(step.counts)
+    if not counted and step.done_count:
+        counted = count_words({"items": step.done_count})
+    return counted or (_("Nothing was held here") if step.state == Step.State.DONE else "")
+
+
+def _notes(step: Step) -> list[str]:
+    notes = []
+    if step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and step.reason in Reason.values:
+        notes.append(str(Reason(step.reason).label))
+    if step.remaining:
+        stays = ngettext("%(number)s item is still there", "%(number)s items are still there", step.remaining)
+        notes.append(stays % {"number": step.remaining})
+    if step.state in (Step.State.BLOCKED, Step.State.PENDING) and step.next_try_at:
+        notes.append(_("Next try: %(time)s") % {"time": words.moment(step.next_try_at)})
+    if step.attempts > 1:
+        tries = ngettext("%(number)s try without progress", "%(number)s tries without progress", step.attempts)
+        notes.append(tries % {"number": step.attempts})
+    if step.ended_at and step.state == Step.State.DONE:
+        notes.append(words.moment(step.ended_at))
+    return notes
+
+
+def places_done(lines: list[StepLine]) -> dict[str, Any]:
+    places = [line for line in lines if line.is_place]
+    return {"done": sum(line.step.state == Step.State.DONE for line in places), "total": len(places)}

@@ -1,0 +1,111 @@
+"""What may be done with a request, by whom and when. Buttons and views ask here; the services ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import User
+from apps.locations.reasons import Reason
+from apps.requests import selectors
+from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
+from apps.requests.regimes import regime_of
+from apps.requests.services.deciding import UNDECIDED
+from apps.requests.upkeep import today
+
+VIEW = "requests.view_privacyrequest"
+REVIEW = "requests.review_privacyrequest"
+SECOND = "requests.approve_erasure_second"
+NOT_NOW = _("The request is not in a state any more that allows this. Look at it again.")
+
+Fits = Callable[[PrivacyRequest, User], bool]
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that can be done. `fits` says whether the request is in a state for it."""
+
+    name: str
+    label: Promise
+    permission: str
+    fits: Fits
+    url: str  # last part of the page's address
+
+
+def may(act: Act, request: PrivacyRequest, user: User) -> bool:
+    return user.has_perm(act.permission) and act.fits(request, user)
+
+
+def allowed(request: PrivacyRequest, user: User) -> dict[str, Act]:
+    """Return what this person may do with the request now, by name."""
+    return {name: act for name, act in ACTS.items() if may(act, request, user)}
+
+
+def _is_unverified(request: PrivacyRequest, user: User) -> bool:
+    return request.status in (Status.RECEIVED, Status.VERIFYING)
+
+
+def _waits_for_first(request: PrivacyRequest, user: User) -> bool:
+    return request.status == Status.IN_REVIEW and not request.approvals.exists()
+
+
+def _waits_for_second(request: PrivacyRequest, user: User) -> bool:
+    approvals = request.approvals.all()
+    return request.status == Status.IN_REVIEW and approvals.exists() and not approvals.filter(officer=user).exists()
+
+
+def _is_undecided(request: PrivacyRequest, user: User) -> bool:
+    return request.status in UNDECIDED
+
+
+def _is_extendable(request: PrivacyRequest, user: User) -> bool:
+    if request.status in ENDED or regime_of(request.regime).extended is None:
+        return False
+    clock = request.clocks.filter(duty="respond", met_at__isnull=True).order_by("due_on").first()
+    return clock is not None and clock.extended_on is None and today() <= clock.due_on
+
+
+def _is_readable(request: PrivacyRequest, user: User) -> bool:
+    return request.key_id is not None
+
+
+def _is_unfinished(request: PrivacyRequest, user: User) -> bool:
+    return request.status not in ENDED
+
+
+def _is_withdrawable(request: PrivacyRequest, user: User) -> bool:
+    return selectors.is_withdrawable(request)
+
+
+def waits_for_copy(request: PrivacyRequest) -> bool:
+    """Say whether an erasure stands still because the person has not fetched their copy."""
+    if request.kind != Kind.ERASURE or request.waives_archive_first or request.status in ENDED:
+        return False
+    return request.steps.filter(state=Step.State.BLOCKED, reason=Reason.WAITS_FOR_ARCHIVE).exists()
+
+
+def _is_holdable(request: PrivacyRequest, user: User) -> bool:
+    return request.subject_id is not None and not request.is_destroyed and request.status not in ENDED
+
+
+ACTS: dict[str, Act] = {
+    act.name: act
+    for act in (
+        Act("identity", _("Check the identity"), REVIEW, _is_unverified, "identity/"),
+        Act("approve", _("Look at the plan and approve"), REVIEW, _waits_for_first, "approve/"),
+        Act("second", _("Look at the plan and approve as the second person"), SECOND, _waits_for_second, "approve/"),
+        Act("go_on", _("Erase without waiting for the copy"), REVIEW, lambda r, u: waits_for_copy(r), "go-on/"),
+        Act("refuse", _("Refuse"), REVIEW, _is_undecided, "refuse/"),
+        Act("message", _("Write to the person"), REVIEW, _is_readable, "message/"),
+        Act("extend", _("Extend the deadline"), REVIEW, _is_extendable, "extend/"),
+        Act("assign", _("Assign"), VIEW, _is_unfinished, "assign/"),
+        Act("hold", _("Place a legal hold"), REVIEW, _is_holdable, "hold/"),
+        Act("withdraw", _("Withdraw for the person"), REVIEW, _is_withdrawable, "withdraw/"),
+        Act("retry", _("Try again"), REVIEW, _is_unfinished, ""),
+    )
+}
+PRIMARY = ("identity", "approve", "second", "go_on")  # what the page is for; at most one of them fits at a time
+MORE = ("message", "assign", "extend", "hold", "withdraw")

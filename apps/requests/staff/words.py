@@ -1,0 +1,147 @@
+"""How the staff's pages say things: badges, due dates, identity, what went wrong. A colour never stands alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
+
+from apps.requests import errors
+from apps.requests.labels import status_label
+from apps.requests.models import ENDED, PrivacyRequest, Status, Step
+from apps.requests.regimes import NONE, REASONABLE, REASONABLY_HIGH
+
+# What a badge looks like (static/admin-habeas.css). Danger: a legal date has passed, or a proof is broken; nothing else.
+PLAIN, INFO, OK, WARN, DANGER = "", "info", "ok", "warn", "danger"
+
+STATUS_TONES = {Status.RUNNING: INFO, Status.COMPLETED: OK, Status.PARTLY_COMPLETED: WARN}
+STEP_TONES = {
+    Step.State.RUNNING: INFO,
+    Step.State.DONE: OK,
+    Step.State.BLOCKED: WARN,
+    Step.State.NEEDS_PERSON: WARN,
+}
+STEP_WORDS = {
+    Step.State.PENDING: _lazy("Waiting"),
+    Step.State.RUNNING: _lazy("Running"),
+    Step.State.DONE: _lazy("Done"),
+    Step.State.BLOCKED: _lazy("Blocked"),
+    Step.State.NEEDS_PERSON: _lazy("Needs a person"),
+}
+LEVELS: dict[str, Promise] = {
+    NONE: _lazy("Not checked"),
+    REASONABLE: _lazy("Reasonable"),
+    REASONABLY_HIGH: _lazy("Reasonably high"),
+}
+METHODS: dict[str, Promise] = {
+    "email_link": _lazy("Link sent to the e-mail address"),
+    "sign_in": _lazy("Signed in and re-authenticated"),
+    "data_points": _lazy("Data compared with what we hold"),
+    "document": _lazy("Document"),
+    "call_back": _lazy("Called back on a number that we hold"),
+    "signed_declaration": _lazy("Signed declaration"),
+}
+DATA_POINTS: dict[str, Promise] = {
+    "first_use": _lazy("First used the service"),
+    "conversation": _lazy("One of their conversations"),
+    "other": _lazy("Something else"),
+}
+WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
+    errors.WrongStatus: _lazy("The request is not in a state any more that allows this. Look at it again."),
+    errors.IdentityTooLow: _lazy("Check the identity first: this right asks for more than has been checked."),
+    errors.SamePerson: _lazy("You gave the first approval. Somebody else has to give the second one."),
+    errors.SecondApproverWanted: _lazy("The second approval is for people with the role “approvers”."),
+    errors.NoLocation: _lazy("There is no place at all. Run “migrate”, which makes our own."),
+    errors.UnknownGround: _lazy("This law knows no such ground for a request of this kind."),
+    errors.EmptyText: _lazy("Write what the person will read."),
+    errors.ErasureBegun: _lazy("The erasure has begun. From there it only goes forward."),
+    errors.TooLate: _lazy("The first period is over: an extension had to be told inside it."),
+    errors.AlreadyExtended: _lazy("The deadline has been extended already. That can be done once."),
+    errors.RecordErased: _lazy("The record of this request is erased. Only dates are left."),
+}
+
+
+@dataclass(frozen=True)
+class Badge:
+    text: str
+    tone: str = PLAIN
+
+
+@dataclass(frozen=True)
+class Due:
+    """A deadline in words: the day, and how far off it is. `tone` is DANGER when it has passed without an answer."""
+
+    day: str
+    distance: str
+    tone: str = PLAIN
+
+
+def status_badge(request: PrivacyRequest) -> Badge:
+    if request.status == Status.COOLING_OFF and request.cooling_off_until:
+        return Badge(_("Waiting until %(time)s") % {"time": moment(request.cooling_off_until)})
+    return Badge(status_label(request.status), STATUS_TONES.get(Status(request.status), PLAIN))
+
+
+def step_badge(step: Step) -> Badge:
+    state = Step.State(step.state)
+    tone = STEP_TONES.get(state, PLAIN)
+    if state == Step.State.BLOCKED and step.until:
+        return Badge(_("Blocked until %(day)s") % {"day": day(step.until)}, tone)
+    return Badge(str(STEP_WORDS[state]), tone)
+
+
+def due_words(request: PrivacyRequest, today: date) -> Due:
+    """Say when the answer is due. One that is out, if only in part, is not late any more."""
+    if request.status in ENDED:
+        return Due(_("Ended"), day(timezone.localdate(request.ended_at)) if request.ended_at else "")
+    if request.status == Status.PARTLY_COMPLETED:
+        return Due(_("Answered in part"), _("was due %(day)s") % {"day": day(request.due_on)})
+    return Due(day(request.due_on), distance(request.due_on, today), DANGER if request.due_on < today else PLAIN)
+
+
+def distance(due_on: date, today: date) -> str:
+    days = (due_on - today).days
+    if days < 0:
+        return ngettext("%(days)s day late", "%(days)s days late", -days) % {"days": -days}
+    if days == 0:
+        return _("today")
+    return ngettext("in %(days)s day", "in %(days)s days", days) % {"days": days}
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """Say how long ago something was, in the largest unit that fits."""
+    return _("%(span)s ago") % {"span": span(now - then)}
+
+
+def span(length: timedelta) -> str:
+    seconds = max(int(length.total_seconds()), 0)
+    if seconds < 60:
+        return ngettext("%(number)s second", "%(number)s seconds", seconds) % {"number": seconds}
+    if seconds < 3600:
+        return ngettext("%(number)s minute", "%(number)s minutes", seconds // 60) % {"number": seconds // 60}
+    if seconds < 2 * 86_400:
+        return ngettext("%(number)s hour", "%(number)s hours", seconds // 3600) % {"number": seconds // 3600}
+    return ngettext("%(number)s day", "%(number)s days", seconds // 86_400) % {"number": seconds // 86_400}
+
+
+def day(value: date) -> str:
+    return date_format(value, "DATE_FORMAT")
+
+
+def moment(value: datetime) -> str:
+    return date_format(timezone.localtime(value), "DATETIME_FORMAT")
+
+
+def level(name: str) -> str:
+    return str(LEVELS.get(name, name))
+
+
+def what_went_wrong(error: Exception) -> str:
+    """Say an error of the services in words that say what to do."""
+    return str(WHAT_WENT_WRONG.get(type(error), _("This could not be done. Look at the request again.")))
