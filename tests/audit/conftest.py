@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from apps.audit import services
+from apps.audit import services, triggers
 from apps.audit.actors import Actor, Role
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
@@ -28,6 +29,23 @@ def officer() -> Actor:
 @pytest.fixture
 def tiles_dir(settings) -> Path:
     return Path(settings.TILES_DIR)
+
+
+@pytest.fixture
+def signing_without_commits(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sequencer run inside the test's own transaction, for tests that need no commits and are quick without."""
+    monkeypatch.setattr(services, "_refuse_inside_transaction", lambda: None)
+
+
+@contextmanager
+def past_the_triggers() -> Iterator[None]:
+    """Do what only the database's administrator can do."""
+    connection.check_constraints()  # PostgreSQL changes no trigger while rows wait to be checked
+    triggers.remove(connection)
+    try:
+        yield
+    finally:
+        triggers.install(connection)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_every_event_says_which_details_it_may_hold():
 def test_every_detail_is_of_a_type_that_holds_no_text(kind):
     assert isinstance(kind, TEXTLESS)
     if isinstance(kind, details.Choice):
-        assert all(re.fullmatch(r"[a-z0-9_]{1,24}", word) for word in kind.values)
+        assert all(re.fullmatch(r"[a-z0-9_-]{1,24}", word) for word in kind.values)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=repr)

@@ -17,23 +17,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import listing, selectors, services, triggers, verification, views
+from apps.audit import listing, selectors, services, verification, views
 from apps.audit.actors import Actor, Role
 from apps.audit.errors import NotSigned
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.audit.models import Entry, Leaf
+from tests.audit.conftest import past_the_triggers
 from tests.audit.verifier import run_verifier
 
-pytestmark = pytest.mark.django_db(databases=["default", "keys"])
+pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.usefixtures("signing_without_commits")]
 
 PAGES = ["/audit/", "/audit/export.csv", "/audit/export.jsonl", "/audit/log/tile/entries/000.p/1"]
-
-
-@pytest.fixture(autouse=True)
-def _sign_inside_the_test_s_transaction(monkeypatch):
-    """Pages only read: their tests need no commits, which other modules try, and are quick without."""
-    monkeypatch.setattr(services, "_refuse_inside_transaction", lambda: None)
 
 
 def sign_in(client, email, *groups, **fields):
@@ -319,9 +314,8 @@ class TestVerify:
         assert "from number 512 on" in eve.post("/audit/verify/", {"before": "x"}).content.decode()
 
     def test_a_changed_entry_is_found(self, eve, some_log):
-        triggers.remove(connection)
-        Entry.objects.filter(event=Event.REQUEST_LOOKED_AT).update(role="person")
-        triggers.install(connection)
+        with past_the_triggers():
+            Entry.objects.filter(event=Event.REQUEST_LOOKED_AT).update(role="person")
         response = eve.post("/audit/verify/")
         assert "The log is damaged" in response.content.decode()
         assert "entry 2 is listed with other columns" in response.content.decode()

@@ -8,6 +8,9 @@ from django.db.utils import DatabaseError
 
 from apps.audit import services, triggers
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending, Tile
+from tests.audit.conftest import past_the_triggers
+
+pytestmark = pytest.mark.usefixtures("signing_without_commits")
 
 TABLES = [Entry, Leaf, Tile, Checkpoint]
 CHANGES = [
@@ -26,7 +29,7 @@ else:
 
 
 @pytest.fixture
-def full_log(transactional_db, write):
+def full_log(write):
     write(300)
     services.sequence()
     assert all(table.objects.exists() for table in TABLES)
@@ -58,12 +61,8 @@ def test_pending_rows_come_and_go(full_log, write):
 
 def test_without_the_triggers_the_same_statements_pass(full_log):
     """The positive control: it is the triggers that refuse."""
-    triggers.remove(connection)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE audit_entry SET about = ''")
-            cursor.execute("DELETE FROM audit_leaf")
+    with past_the_triggers(), connection.cursor() as cursor:
+        cursor.execute("UPDATE audit_entry SET about = ''")
+        cursor.execute("DELETE FROM audit_leaf")
         assert not Leaf.objects.exists()
-    finally:
-        triggers.install(connection)
-        triggers.install(connection)  # a repeat changes nothing
+    triggers.install(connection)  # a repeat changes nothing

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection
+from django.db import DatabaseError, connection, transaction
 
-from apps.audit import exports, merkle, notes, publishing, selectors, services, triggers, verification
+from apps.audit import exports, merkle, notes, publishing, selectors, services, verification
 from apps.audit.errors import LogDamaged
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending, Tile
 from apps.sealing.signatures import SigningKey
+from tests.audit.conftest import past_the_triggers
 from tests.audit.verifier import run_verifier
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
+pytestmark = pytest.mark.usefixtures("signing_without_commits")
 
 SIZE = 601  # two full tiles and a partial one, and 601 = 2·256 + 89
 
@@ -38,13 +39,9 @@ def good_log(write) -> Checkpoint:
 
 def change(statement: str, *values: object) -> None:
     """Change the database as its administrator can: past the triggers."""
-    triggers.remove(connection)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            assert cursor.rowcount != 0
-    finally:
-        triggers.install(connection)
+    with past_the_triggers(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        assert cursor.rowcount != 0
 
 
 def assert_damaged(match: str) -> None:
@@ -119,7 +116,7 @@ class TestDatabase:
         assert_damaged("tile 0 of level 0")
 
     def test_a_duplicated_entry(self, good_log):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(DatabaseError), transaction.atomic():
             Leaf.objects.create(index=601, entry=Leaf.objects.get(index=5).entry, leaf_hash=b"x" * 32)
 
     def test_a_hidden_entry(self, good_log, write):
