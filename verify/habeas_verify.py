@@ -462,7 +462,9 @@ class ArchiveFile:
 
     def _read_end(self, size: int) -> tuple[int, int, int]:
         """Return number of files, size and place of the directory, as the last records say."""
-        *_head, count, directory_size, start, _comment = struct.unpack("<4sHHHHLLH", self._read(size - 22, 22))
+        mark, *_head, count, directory_size, start, _comment = struct.unpack("<4sHHHHLLH", self._read(size - 22, 22))
+        if mark != b"PK\5\6":
+            raise Bad("it does not end as a ZIP file does: it is none, it was cut, or something was added")
         if size >= 98 and self._read(size - 42, 4) == b"PK\6\7":
             count, directory_size, start = struct.unpack("<QQQ", self._read(size - 66, 24))
         return count, directory_size, start

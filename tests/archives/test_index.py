@@ -103,7 +103,5 @@ def test_a_section_shows_what_it_has_and_nothing_else(archive: Archive) -> None:
     sections = [{"heading": "A", "facts": [["Name", "Larkspur"]]}, {"heading": "B", "items": ["one"], "table": table}]
     page = disclosure_page(archive, {"sections": sections}).decode()
     words = " ".join("".join(parsed(page.partition("<body>")[2]).words).split())
-    assert (
-        words == "Contents of this archive About your data A NameLarkspur B one PlaceWhy ConversationsTo show <them>"
-    )
+    assert words == "Contents of this archive About your data A NameLarkspur B one PlaceWhy ConversationsTo show <them>"
     assert '<td data-label="Why">' in page

@@ -30,6 +30,32 @@ from verify import habeas_verify
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
 VERIFIER = Path(settings.BASE_DIR) / "verify" / "habeas_verify.py"
+VECTORS = Path(settings.BASE_DIR) / "tests" / "vectors" / "archives"
+
+
+CASES = json.loads((VECTORS / "cases.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["file"])
+def test_every_case_has_the_outcome_that_it_names(case: dict[str, str]) -> None:
+    key = habeas_verify.read_key(CASES["key"])
+    if case["outcome"] == "good":
+        assert "6 files" in habeas_verify.check_archive(VECTORS / case["file"], key, Namespace())
+        return
+    with pytest.raises(habeas_verify.Bad):
+        habeas_verify.check_archive(VECTORS / case["file"], key, Namespace())
+
+
+def test_every_file_of_the_cases_is_named() -> None:
+    assert sorted(case["file"] for case in CASES["cases"]) == sorted(path.name for path in VECTORS.glob("*.zip"))
+
+
+def test_noise_and_mutilated_archives_are_bad_and_never_a_crash(tmp_path: Path) -> None:
+    good, rng = (VECTORS / "good.zip").read_bytes(), random.Random(3)
+    for _ in range(400):
+        start, stop = sorted(rng.randrange(len(good)) for _ in range(2))
+        data = rng.choice((good[:start] + good[stop:], good[:start] + rng.randbytes(20) + good[stop:], good[start:]))
+        assert data == good or verdict(data, tmp_path / "a.zip", CASES["key"])
 
 
 def make(archive: Archive) -> bytes:
