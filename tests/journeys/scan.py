@@ -6,6 +6,7 @@ word, the places where it was found: "raw:PATH", "sql:TABLE.COLUMN", "opened:WHA
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -81,7 +82,7 @@ def opened_records() -> Found:
             yield "opened:file name", _json(repr(opened.info))
             yield "opened:attachment", b"".join(opened.chunks)
         for view in selectors.imports_of(subject):
-            yield "opened:import", _json(repr(selectors.import_of(subject, view.pk)))
+            yield "opened:import", _json(repr(selectors.import_of(subject, view.id)))
     yield "opened:identities", str(Identity.objects.count()).encode()
 
 
@@ -192,6 +193,43 @@ def rows_of(person: str) -> dict[str, int]:
     }
 
 
+def fingerprint(person: str) -> dict[str, str]:
+    """Hash every row, key and file of a subject and an account (what signing in and looking changes left out)."""
+    from django.core.files.storage import default_storage
+    from django.db.models import QuerySet
+
+    from apps.accounts.models import User
+    from apps.keys.models import Key
+    from apps.records import models as records
+
+    subject, account = person.split("/")
+    conversations = records.Conversation.objects.filter(subject_id=subject)
+    attachments = records.Attachment.objects.filter(conversation__subject_id=subject)
+    found: dict[str, QuerySet[Any]] = {
+        "subject": records.Subject.objects.filter(pk=subject),
+        "identities": records.Identity.objects.filter(subject_id=subject).order_by("pk"),
+        "conversations": conversations.order_by("pk"),
+        "messages": records.Message.objects.filter(conversation__subject_id=subject).order_by(
+            "conversation_id", "position"
+        ),
+        "attachments": attachments.order_by("pk"),
+        "keys": Key.objects.filter(owner__in=[subject, *conversations.values_list("pk", flat=True)]).order_by("pk"),
+        "account": User.objects.filter(pk=account),
+    }
+    hashes = {
+        name: hashlib.sha256(repr([_bytes(row) for row in rows.values_list()]).encode()) for name, rows in found.items()
+    }
+    hashes["files"] = hashlib.sha256()
+    for name in attachments.order_by("object_name").values_list("object_name", flat=True):
+        with default_storage.open(name) as file:
+            hashes["files"].update(file.read())
+    return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+def _bytes(row: tuple[Any, ...]) -> list[Any]:
+    return [bytes(value) if isinstance(value, memoryview) else value for value in row]
+
+
 def people() -> dict[str, str]:
     """Return "subject/account" by address."""
     from apps.records.models import Subject
@@ -206,6 +244,7 @@ def main() -> None:
     answers = {
         "words": lambda: scan(Path(arguments[0]), arguments[1:]),
         "rows": lambda: rows_of(arguments[0]),
+        "fingerprint": lambda: fingerprint(arguments[0]),
         "people": people,
     }
     print(json.dumps(answers[what]()))

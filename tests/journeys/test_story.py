@@ -1,0 +1,128 @@
+"""The whole story over HTTP, in a browser: in, read, copy, verify, erase, prove, and look everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.journeys.people import WORDS, Person, chatgpt_export
+from tests.journeys.site import ROOT, Site
+
+pytestmark = pytest.mark.browser
+VERIFIER = ROOT / "verify" / "habeas_verify.py"
+KEPT = ("opened:request HB", "opened:receipt HB", "opened:request message HB")  # under the request key, as declared
+
+
+def scan(site: Site, *arguments: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.journeys.scan", *arguments],
+        cwd=ROOT, env=site.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def verify(kind: str, path: Path, key: str) -> int:
+    """Run the standalone verifier with nothing of Habeas on its path."""
+    command = [sys.executable, "-I", str(VERIFIER), kind, str(path), "--key", key]
+    return subprocess.run(command, cwd=path.parent, capture_output=True, check=False).returncode
+
+
+def download_in_two_parts(site: Site, page: Any, path: str, target: Path) -> None:
+    """Break the transfer off in the middle and go on with Range, as a browser or curl does."""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
+
+    def fetch(headers: dict[str, str], most: int | None = None) -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Cookie": cookies, **headers})
+            answer = connection.getresponse()
+            return answer.status, str(answer.headers["ETag"]), answer.read(most)
+
+    status, tag, first = fetch({}, 1000)
+    assert status == 200
+    status, _tag, rest = fetch({"Range": "bytes=1000-", "If-Range": tag})
+    assert status == 206
+    target.write_bytes(first + rest)
+
+
+def approve_as_staff(site: Site, browser: Browser, name: str, reference: str, button: str) -> None:
+    officer = Person.sit_down(site, browser, name)
+    officer.sign_in(then="/admin/")
+    officer.approve(reference, button)
+
+
+@pytest.mark.parametrize("site", [{"AUTOMATIC_ACCESS_APPROVAL": "off"}], indirect=True)
+def test_the_whole_story(site: Site, browser: Browser, tmp_path: Path) -> None:
+    log_key, archive_key = keys_of(site)
+    ada = Person.sit_down(site, browser, "ada", user_agent=f"Mozilla/5.0 {WORDS['user agent']}")
+    ada.sign_in()
+    people = scan(site, "people")
+    me, ben = people["ada@sample.example"], people["ben@sample.example"]
+    bens_rows = scan(site, "fingerprint", ben)
+
+    # in
+    ada.page.goto("/conversations/import/")
+    ada.page.locator("input[type=file]").set_input_files(chatgpt_export(tmp_path / "export.zip"))
+    ada.press("Read it in")
+    ada.sees_before_long("Your conversations are here")
+    ada.page.goto("/conversations/")
+    ada.page.get_by_role("link", name=WORDS["title"]).click()
+    ada.sees(WORDS["message"])
+
+    # a copy
+    access, _code = ada.file_request("access", note=WORDS["note"])
+    approve_as_staff(site, browser, "cleo", access, "Approve")
+    ada.go(f"/requests/{access}/")
+    ada.sees_before_long("Download")
+    archive = tmp_path / "archive.zip"
+    ada.go(f"/requests/{access}/")
+    download_in_two_parts(site, ada.page, f"/requests/{access}/download/", archive)
+    assert verify("archive", archive, archive_key) == 0
+    damaged = bytearray(archive.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.zip").write_bytes(damaged)
+    assert verify("archive", tmp_path / "damaged.zip", archive_key) == 1
+
+    # before the erasure the scan sees every word, and every row
+    before = scan(site, "words", str(site.data), *WORDS.values(), ada.email)
+    for what in ("message", "title", "file name", "attachment", "note", "user agent"):
+        assert before[WORDS[what]], f"the scan does not see the {what}"
+    assert all(count > 0 for name, count in scan(site, "rows", me).items() if name not in {"second factors"})
+
+    # gone
+    erasure, code = ada.file_request("erasure")
+    approve_as_staff(site, browser, "cleo", erasure, "Approve")
+    approve_as_staff(site, browser, "dan", erasure, "Approve")
+    stranger = Person.sit_down(site, browser, "nobody")
+    stranger.page.goto("/requests/find/")
+    stranger.page.get_by_label("Your reference").fill(erasure)
+    stranger.page.get_by_label("Your receipt code").fill(code)
+    stranger.press("Open the request")
+    stranger.sees_before_long("Complete")
+    stranger.page.goto(f"/requests/{erasure}/receipt/")
+    with stranger.page.expect_download() as proof:
+        stranger.page.get_by_role("link", name="Download the proof").first.click()
+    proof.value.save_as(tmp_path / "receipt.tlog-proof")
+    assert verify("receipt", tmp_path / "receipt.tlog-proof", log_key) == 0
+
+    after = scan(site, "words", str(site.folder), *WORDS.values(), ada.email)
+    left = {word: [place for place in places if not place.startswith(KEPT)] for word, places in after.items()}
+    left[ada.email] = [place for place in left[ada.email] if place != "raw:data/sample-people.txt"]
+    assert not any(left.values()), left
+    assert not any(scan(site, "rows", me).values())
+    assert scan(site, "fingerprint", ben) == bens_rows
+
+
+def keys_of(site: Site) -> tuple[str, str]:
+    """Return the public keys of log and archives, as an auditor gets them."""
+    lines = dict(line.split(maxsplit=1) for line in site.manage("audit_log_key").splitlines() if line.strip())
+    return lines["log"], lines["archives"]
