@@ -12,8 +12,7 @@ from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Sum
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from apps.archives.selectors import open_archives
 from apps.locations.contract import Identity, Item, Obstacle, Scope
@@ -30,10 +29,15 @@ from apps.records.subjects import identity_of
 
 SECONDS = 2.0  # for one place: a page says "at least" rather than keep the person waiting
 DAYS_OF_A_YEAR = 365
+NAMES = (
+    gettext_noop("Conversations"),
+    gettext_noop("Your downloads"),
+    gettext_noop("Account and requests"),
+)  # labels.py
 OWN_PURPOSES = {
-    "records": _lazy("So that you can go back to them. Your consent"),
-    "archives": _lazy("You asked for them"),
-    "account": _lazy("So that you can sign in, and to carry out your requests. Contract and legal duty"),
+    "records": gettext_lazy("So that you can go back to them. Your consent"),
+    "archives": gettext_lazy("You asked for them"),
+    "account": gettext_lazy("So that you can sign in, and to carry out your requests. Contract and legal duty"),
 }
 ITEMS_BETWEEN_LOOKS = 64  # at the clock
 

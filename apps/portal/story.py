@@ -7,9 +7,7 @@ from datetime import datetime
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import gettext_noop as _noop
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from apps.audit.events import Event
 from apps.locations.labels import label
@@ -28,38 +26,38 @@ BADGES = {
     Step.State.NEEDS_PERSON: "person",
 }
 TOLD = {
-    Event.REQUEST_OPENED: _lazy("We received your request"),
-    Event.REQUEST_VERIFYING: _lazy("We check that it is you"),
-    Event.REQUEST_VERIFIED: _lazy("We know that it is you"),
-    Event.REQUEST_APPROVED: _lazy("Approved"),
-    Event.REQUEST_SECOND_APPROVED: _lazy("Approved by a second person"),
-    Event.COMMAND_LINE_APPROVAL: _lazy("Approved by the operator"),
-    Event.REQUEST_COOLING_OFF: _lazy("Time to change your mind"),
-    Event.REQUEST_EXTENDED: _lazy("We need longer"),
-    Event.COPY_WAIVED: _lazy("The erasure does not wait for your copy"),
-    Event.REQUEST_RUNNING: _lazy("Work began"),
-    Event.ARCHIVE_PUBLISHED: _lazy("Your download was ready"),
-    Event.ARCHIVE_DELIVERED: _lazy("Fetched by the privacy team, to be delivered"),
-    Event.ARCHIVE_EXPIRED: _lazy("The download expired, and its key was destroyed"),
-    Event.KEYS_DESTROYED: _lazy("Your keys were destroyed: unreadable"),
-    Event.RECEIPT_ISSUED: _lazy("Receipt issued"),
-    Event.REQUEST_PARTLY_COMPLETED: _lazy("Done as far as it goes for now"),
-    Event.REQUEST_COMPLETED: _lazy("Complete"),
-    Event.REQUEST_REFUSED: _lazy("Refused"),
-    Event.REQUEST_WITHDRAWN: _lazy("You withdrew"),
-    Event.REQUEST_LAPSED: _lazy("Closed: we could not find out that it is you"),
-    Event.EVIDENCE_RECEIVED: _lazy("We received a document from you"),
-    Event.EVIDENCE_DESTROYED: _lazy("The document was destroyed"),
+    Event.REQUEST_OPENED: gettext_lazy("We received your request"),
+    Event.REQUEST_VERIFYING: gettext_lazy("We check that it is you"),
+    Event.REQUEST_VERIFIED: gettext_lazy("We know that it is you"),
+    Event.REQUEST_APPROVED: gettext_lazy("Approved"),
+    Event.REQUEST_SECOND_APPROVED: gettext_lazy("Approved by a second person"),
+    Event.COMMAND_LINE_APPROVAL: gettext_lazy("Approved by the operator"),
+    Event.REQUEST_COOLING_OFF: gettext_lazy("Time to change your mind"),
+    Event.REQUEST_EXTENDED: gettext_lazy("We need longer"),
+    Event.COPY_WAIVED: gettext_lazy("The erasure does not wait for your copy"),
+    Event.REQUEST_RUNNING: gettext_lazy("Work began"),
+    Event.ARCHIVE_PUBLISHED: gettext_lazy("Your download was ready"),
+    Event.ARCHIVE_DELIVERED: gettext_lazy("Fetched by the privacy team, to be delivered"),
+    Event.ARCHIVE_EXPIRED: gettext_lazy("The download expired, and its key was destroyed"),
+    Event.KEYS_DESTROYED: gettext_lazy("Your keys were destroyed: unreadable"),
+    Event.RECEIPT_ISSUED: gettext_lazy("Receipt issued"),
+    Event.REQUEST_PARTLY_COMPLETED: gettext_lazy("Done as far as it goes for now"),
+    Event.REQUEST_COMPLETED: gettext_lazy("Complete"),
+    Event.REQUEST_REFUSED: gettext_lazy("Refused"),
+    Event.REQUEST_WITHDRAWN: gettext_lazy("You withdrew"),
+    Event.REQUEST_LAPSED: gettext_lazy("Closed: we could not find out that it is you"),
+    Event.EVIDENCE_RECEIVED: gettext_lazy("We received a document from you"),
+    Event.EVIDENCE_DESTROYED: gettext_lazy("The document was destroyed"),
 }
 CITES = (
-    _noop("Article 12(3)"),
-    _noop("11 CCR § 7021(a)"),
-    _noop("11 CCR § 7021(b)"),
+    gettext_noop("Article 12(3)"),
+    gettext_noop("11 CCR § 7021(a)"),
+    gettext_noop("11 CCR § 7021(b)"),
 )  # of regimes.py, to be translated
 UNITS = {"records": "conversations", "archives": "archives", "account": "records", "files": "files", "s3": "objects"}
 RULES = {
-    "standing_policy": _lazy("by the standing rule for people who are signed in"),
-    "person": _lazy("by the privacy team"),
+    "standing_policy": gettext_lazy("by the standing rule for people who are signed in"),
+    "person": gettext_lazy("by the privacy team"),
 }
 
 

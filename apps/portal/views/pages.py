@@ -8,12 +8,20 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.audit import selectors as audit
+from apps.portal.story import cite_of, period_words
+from apps.requests.regimes import REGIMES, Regime
 from apps.sealing.signatures import SigningKey
 
 A_YEAR = 365 * 24 * 3600
+WHERE = {
+    "gdpr": gettext_lazy("European Union, Iceland, Liechtenstein, Norway"),
+    "ccpa": gettext_lazy("California"),
+}
 VERIFIER = settings.BASE_DIR / "verify" / "habeas_verify.py"
 
 
@@ -28,6 +36,7 @@ def how(request: HttpRequest) -> HttpResponse:
         "cooling_off_days": settings.ERASURE_COOLING_OFF_DAYS,
         "archive_days": settings.ARCHIVE_LIFETIME_DAYS,
         "retention_months": settings.REQUEST_RETENTION_MONTHS,
+        "regimes": [_regime(regime) for regime in REGIMES.values()],
     }
     return render(request, "portal/how.html", context)
 
@@ -75,6 +84,19 @@ def language(request: HttpRequest) -> HttpResponse:
         request.user.language = code
         request.user.save(update_fields=["language"])
     return response
+
+
+def _regime(regime: Regime) -> dict[str, str]:
+    """One line of the table of deadlines, from the law as data."""
+    where = [str(WHERE[regime.code])] if regime.code in WHERE else [str(regime.name)]
+    if regime.code == settings.DEFAULT_REGIME:
+        where.append(_("everywhere without a rule of its own"))
+    return {
+        "where": _("; ").join(where),
+        "respond": period_words(regime.respond),
+        "extended": period_words(regime.extended) if regime.extended else "–",
+        "cite": cite_of(regime, regime.respond),
+    }
 
 
 def _fingerprint(seed: str) -> str:
