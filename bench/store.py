@@ -24,7 +24,7 @@ PER_CONVERSATION = 50
 ENGLISH = (
     "the lease ends in march and the landlord keeps the deposit because of the wall which was painted before we moved "
     "in so ask him for an itemised list with receipts and set a date until which he has to answer your letter politely"
-).split()
+)
 CHINESE = (
     "房东说押金不退因为墙上有一个钉子洞但是搬进来的时候就已经这样了请帮我写一封信语气客气一些附上照片和合同第九条的内容"
 )
@@ -46,12 +46,12 @@ def set_up(database: str) -> None:
 
 def texts(count: int, seed: int) -> Iterator[str]:
     """Yield texts of about 1 KB; no two are alike."""
-    source = random.Random(seed)
+    source, vocabulary = random.Random(seed), ENGLISH.split()
     for number in range(count):
         if number % 4 == 3:
             yield "".join(source.choice(CHINESE) for _ in range(340))
         else:
-            words = [source.choice(ENGLISH) for _ in range(190)]
+            words = [source.choice(vocabulary) for _ in range(190)]
             yield " ".join([f"{source.random():.6f}", *words])
 
 

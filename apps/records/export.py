@@ -62,6 +62,7 @@ class _Export:
     def __init__(self, subject: Subject, scope: Scope, cursor: Cursor) -> None:
         self.subject, self.scope, self.cursor = subject, scope, cursor
         self.formats = [name for name in ("html", "json", "txt", "csv") if name in scope.formats] or ["html", "json"]
+        self.is_shown = any(name != "json" for name in self.formats)
 
     def conversations(self) -> Iterator[Entry]:
         while rows := self._next_rows():
@@ -103,7 +104,8 @@ class _Export:
         begun = replace(begun, pages=pages)
         info = loaded.info(number)
         for page in range(begun.page, pages + 1):
-            yield from self._slice(loaded.slice(info, page, is_last=page == pages), begun)
+            part = loaded.slice(info, page, is_last=page == pages, is_shown=self.is_shown)
+            yield from self._slice(part, begun)
         skip = begun.done if begun.page > pages else 0
         for done, entry in enumerate(loaded.file_entries(number), 1):
             if done > skip:

@@ -23,6 +23,7 @@ from apps.records.importers.display import text_of
 from apps.records.importers.types import Node
 from apps.records.models import Attachment, Conversation, Message
 from apps.records.opening import FileInfo, Head, author_of, living_keys, open_file_info, open_head, open_nodes
+from apps.records.rows import fetch_nodes
 from apps.records.tree import Tree
 from apps.sealing.aead import Box
 
@@ -69,20 +70,18 @@ class Loaded:
             source=self.row.source,
         )
 
-    def slice(self, info: ConversationInfo, page: int, *, is_last: bool) -> Slice:
-        """Open one page of messages; the first brings the nodes that only hold the tree together."""
+    def slice(self, info: ConversationInfo, page: int, *, is_last: bool, is_shown: bool) -> Slice:
+        """Open one page of messages; the first brings the nodes that only hold the tree together.
+
+        `is_shown`: a format for people is wanted, not only the nodes themselves.
+        """
         positions = self.order[(page - 1) * MESSAGES_PER_PAGE : page * MESSAGES_PER_PAGE]
         wanted = self._bare + positions if page == 1 else positions
         nodes = self._open(wanted)
         present = [position for position in wanted if position in nodes]
         return Slice(
             info=info,
-            turns=[
-                turn
-                for position in positions
-                if position in nodes
-                if (turn := self._turn(position, nodes[position])).parts
-            ],
+            turns=self._turns(nodes, positions) if is_shown else (),
             nodes=((nodes[position].id, _json(nodes[position].data)) for position in present),
             header=self._header() if page == 1 else {},
             number=page,
@@ -119,6 +118,11 @@ class Loaded:
                 for path, info in self._names.values()
             ]
         return header
+
+    def _turns(self, nodes: dict[int, Node], positions: Sequence[int]) -> list[Turn]:
+        """Return what is shown of these messages; one without anything to show keeps its number."""
+        turns = [self._turn(position, nodes[position]) for position in positions if position in nodes]
+        return [turn for turn in turns if turn.parts]
 
     def _turn(self, position: int, node: Node) -> Turn:
         number = self._numbers[position]
@@ -179,12 +183,10 @@ def load_group(rows: Sequence[Conversation]) -> Iterator[tuple[Conversation, Loa
 
 def _nodes(ids: Sequence[UUID]) -> dict[UUID, tuple[list[tuple[int, int | None, bool]], Sealed]]:
     found: dict[UUID, tuple[list[tuple[int, int | None, bool]], Sealed]] = {pk: ([], {}) for pk in ids}
-    rows = Message.objects.filter(conversation_id__in=ids)
-    columns = rows.values_list("conversation_id", "position", "parent", "is_message", "sealed")
-    for conversation_id, position, parent, is_message, sealed in columns:
+    for conversation_id, position, parent, is_message, sealed in fetch_nodes(ids):
         tree_rows, by_position = found[conversation_id]
         tree_rows.append((position, parent, is_message))
-        by_position[position] = bytes(sealed)
+        by_position[position] = sealed
     return found
 
 

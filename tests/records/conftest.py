@@ -51,7 +51,7 @@ def node(name: str, parent: str | None, role: str, text: str, *, at: datetime = 
         "create_time": at.timestamp(),
         "content": {"content_type": "text", "parts": [text]},
     }
-    data = {"id": name, "message": message, "parent": parent, "children": []}
+    data: dict[str, Any] = {"id": name, "message": message, "parent": parent, "children": []}
     return Node(name, parent, role, at, data)
 
 

@@ -144,7 +144,8 @@ def test_a_conversation_that_vanishes_in_the_middle_leaves_readable_files(ada: S
     first = Conversation.objects.filter(subject=ada).order_by("started_at").first()
     assert first is not None
     for stop in range(1, 8):
-        taken, cursor = defaultdict(bytes), ""
+        taken: dict[str, bytes] = defaultdict(bytes)
+        cursor = ""
         for count, entry in enumerate(PLACE.export(who(ada), EVERYTHING, ""), 1):
             taken[entry.name] += b"".join(entry.chunks)
             cursor = entry.cursor

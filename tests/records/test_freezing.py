@@ -27,7 +27,8 @@ class Thread(threading.Thread):
 
     def __init__(self, work: Callable[[], object]) -> None:
         super().__init__()
-        self.work, self.error = work, None
+        self.work = work
+        self.error: RecordsError | None = None
         self.start()
 
     def run(self) -> None:
