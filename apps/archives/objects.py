@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.utils import timezone
 
 from apps.archives.errors import DamagedArchive
 from apps.locations.errors import LocationError, StorageFull, Unavailable
 
 ROOT = "archives"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_CODES = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
 # Errors of the SDKs behind django-storages. They are looked up among what is loaded: only the one in use is.
@@ -105,6 +109,26 @@ def names_of(owner: uuid.UUID) -> list[str]:
     except FileNotFoundError:
         return []
     return [f"{folder}/{name.rpartition('/')[2]}" for name in files if name]  # Azure gives whole paths
+
+
+def owners() -> set[uuid.UUID]:
+    """Return the owners of whom the storage holds objects."""
+    try:
+        with _translated():
+            folders, _files = default_storage.listdir(ROOT)
+    except FileNotFoundError:
+        return set()
+    names = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
+    return {uuid.UUID(name) for name in names if _UUID.fullmatch(name)}
+
+
+def modified(name: str) -> datetime:
+    """Return when an object was stored; one that is gone meanwhile counts as new."""
+    try:
+        with _translated():
+            return default_storage.get_modified_time(name)
+    except FileNotFoundError:
+        return timezone.now()
 
 
 def try_delete(name: str) -> bool:

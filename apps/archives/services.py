@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max
 from django.utils import timezone
 
 from apps.archives import objects
@@ -16,14 +16,14 @@ from apps.archives.errors import ArchiveGone, StaleBatch
 from apps.archives.finishing import finish_archive
 from apps.archives.models import Archive, Mark, Member, Piece, Segment
 from apps.archives.segments import owner_of
+from apps.archives.sweeping import sweep_segments
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys import services as keys
 
-__all__ = ["finish_archive"]
+__all__ = ["finish_archive", "sweep_segments"]
 
-SWEEP_AFTER = timedelta(hours=24)  # by then every claim has ended: a lease lasts minutes
 _ROWS = 1000  # deleted in one statement: SQLite's write lock is held for some 10 ms
 _MOST_RANGES = 200  # of what was sent; a download in more pieces than that is not followed exactly
 
@@ -145,20 +145,6 @@ def archive_key_ids(subject_id: UUID) -> list[UUID]:
     return [key_id for key_id in archives.values_list("key_id", flat=True) if key_id]
 
 
-def sweep_segments(archive: Archive | None = None, *, keep_token: UUID | None = None) -> int:
-    """Delete the objects and rows of segments that no batch committed; return how many.
-
-    Of one archive, once no step of it runs (`keep_token`: but those of this claim); without one, of all, after 24 h.
-    """
-    lost = Segment.objects.filter(committed=False)
-    if archive is None:
-        lost = lost.filter(created_at__lt=timezone.now() - SWEEP_AFTER)
-    else:
-        lost = lost.filter(archive=archive)
-        lost = lost.exclude(token=keep_token) if keep_token else lost
-    return _delete_segments(lost)
-
-
 def erase_archives(subject_id: UUID) -> int:
     """Delete objects and rows of all archives of a person; return how many. Their keys die in the destroy step."""
     count = 0
@@ -197,11 +183,3 @@ def _delete_content(archive: Archive) -> None:
         rows = model._default_manager.filter(archive=archive)
         while numbers := list(rows.order_by("pk").values_list("pk", flat=True)[:_ROWS]):
             rows.filter(pk__lte=numbers[-1]).delete()
-
-
-def _delete_segments(segments: QuerySet[Segment]) -> int:
-    count = 0
-    for segment in segments.order_by("pk").iterator():
-        if objects.try_delete(segment.object_name):
-            count += Segment.objects.filter(pk=segment.pk, committed=False).delete()[0]
-    return count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -181,6 +182,24 @@ def test_the_sweep_takes_only_what_no_batch_committed_and_spares_the_young(archi
     Segment.objects.filter(committed=False).update(created_at=timezone.now() - timedelta(days=2))
     assert services.sweep_segments() == 1
     assert Segment.objects.count() == len(files_of(ADA)) == 1
+
+
+@in_transaction
+def test_the_nightly_sweep_compares_storage_and_rows_both_ways(caplog: Any) -> None:
+    archive, folder = ready(ADA), Path(default_storage.path(objects.folder_of(ADA)))
+    for name in ("old", "young"):
+        (folder / name).write_bytes(b"no row names this")
+    yesterday = (timezone.now() - timedelta(hours=25)).timestamp()
+    for path in folder.iterdir():
+        os.utime(path, (yesterday, yesterday) if path.name != "young" else None)
+    assert services.sweep_segments() == 1
+    assert {path.name for path in folder.iterdir()} >= {"young"}
+    assert not (folder / "old").exists()
+    assert content_of(archive)
+    assert not caplog.records
+    next(path for path in folder.iterdir() if path.name != "young").unlink()
+    assert services.sweep_segments() == 0
+    assert "1 segments of published archives are missing" in caplog.text
 
 
 @in_transaction
