@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.audit import details
@@ -45,7 +45,12 @@ def test_every_detail_is_of_a_type_that_holds_no_text(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=repr)
-@given(text=st.one_of(st.text(), st.emails(), st.sampled_from(["Ada Lovelace", "10.0.0.1", "", "ADA", "ada\n", "١٢"])))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    text=st.one_of(
+        st.text(), st.sampled_from(["Ada Lovelace", "ada@example.org", "10.0.0.1", "", "ADA", "ada\n", "١٢"])
+    )
+)
 def test_no_detail_takes_a_text_that_somebody_wrote(kind, text):
     try:
         encoded = kind.encode(text)

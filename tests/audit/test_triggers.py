@@ -30,18 +30,19 @@ else:
 
 @pytest.fixture
 def full_log(write):
-    write(300)
+    write(260)
     services.sequence()
     assert all(table.objects.exists() for table in TABLES)
+    connection.check_constraints()  # PostgreSQL truncates nothing while rows wait to be checked
 
 
-@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("model", TABLES)
-def test_nothing_in_the_log_is_changed_or_deleted(full_log, model, change):
+def test_nothing_in_the_log_is_changed_or_deleted(full_log, model):
     before = list(model.objects.order_by("pk").values_list())
-    statement = change.format(table=model._meta.db_table, column=f'"{model._meta.pk.column}"')
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement)
+    for change in CHANGES:
+        statement = change.format(table=model._meta.db_table, column=f'"{model._meta.pk.column}"')
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
     assert list(model.objects.order_by("pk").values_list()) == before
 
 
