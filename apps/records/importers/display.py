@@ -25,7 +25,15 @@ FILE, HIDDEN, UNKNOWN = "file", "hidden", "unknown"
 # Where ChatGPT's page shows a source or a picture of the web, the text holds a mark in the private use area.
 _MARK = re.compile("\ue200[^\ue200\ue201]{0,2000}\ue201|[\ue200-\ue20f]")
 _OLD_MARK = re.compile("【[^【】]{1,80}†[^【】]{0,80}】")
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # not allowed in HTML
+# What is in a message's metadata when there is more to show than its text.
+_MORE = {
+    "aggregate_result",
+    "attachments",
+    "citations",
+    "content_references",
+    "is_user_system_message",
+    "is_visually_hidden_from_conversation",
+}
 
 
 class Part(NamedTuple):
@@ -47,11 +55,25 @@ def text_of(node: Node | dict[str, Any]) -> list[Part]:
     if not isinstance(message, dict):
         return [Part(UNKNOWN, _as_json(data[ORIGINAL]))] if ORIGINAL in data else []
     metadata = as_dict(message.get("metadata"))
+    if (plain := _plain_text(message, metadata)) is not None:
+        return [_clean(Part(TEXT, plain))] if plain.strip() else []
     parts = [*_content(message, metadata), *_attachments(message, metadata), *_results(metadata)]
     shown = [_clean(part) for part in parts if part.text.strip() or part.pointer]
     if metadata.get("is_visually_hidden_from_conversation") or metadata.get("is_user_system_message"):
         return [part._replace(kind=HIDDEN) if part.kind in (TEXT, CODE, THOUGHT) else part for part in shown]
     return shown
+
+
+def _plain_text(message: dict[str, Any], metadata: dict[str, Any]) -> str | None:
+    """The text of a message that is nothing but one text, as most are; None for any other. Archives show millions."""
+    content = message.get("content")
+    if not isinstance(content, dict) or content.get("content_type") != "text" or not _MORE.isdisjoint(metadata):
+        return None
+    parts = as_list(content.get("parts"))
+    text = parts[0] if len(parts) == 1 else None
+    if not isinstance(text, str) or message.get("recipient") not in ("all", None) or "\ue200" in text or "【" in text:
+        return None
+    return text
 
 
 def _content(message: dict[str, Any], metadata: dict[str, Any]) -> Parts:
@@ -241,12 +263,12 @@ def _without_marks(text: str, metadata: dict[str, Any]) -> str:
     """Text with each mark of a source replaced by what ChatGPT's page shows in its place."""
     if "\ue200" not in text and "【" not in text:
         return text
+    shown: dict[str, str] = {}
     for item in as_list(metadata.get("content_references")):
         reference = as_dict(item)
-        mark = as_text(reference.get("matched_text"))
-        if mark.strip() and (_MARK.search(mark) or _OLD_MARK.search(mark)):
-            text = text.replace(mark, as_text(reference.get("alt")) or as_text(reference.get("prompt_text")))
-    return _MARK.sub("", text)
+        shown[as_text(reference.get("matched_text"))] = as_text(reference.get("alt") or reference.get("prompt_text"))
+    text = _OLD_MARK.sub(lambda match: shown.get(match[0], match[0]), text)
+    return _MARK.sub(lambda match: shown.get(match[0], ""), text)
 
 
 def _pointer(content: dict[str, Any]) -> str:
@@ -270,4 +292,7 @@ def _as_json(value: Any) -> str:
 
 
 def _clean(part: Part) -> Part:
-    return part._replace(text=_CONTROLS.sub("\ufffd", part.text)) if _CONTROLS.search(part.text) else part
+    """Without what HTML cannot hold, and what makes a terminal do things."""
+    if "\0" in part.text or "\x1b" in part.text:
+        return part._replace(text=part.text.replace("\0", "\ufffd").replace("\x1b", "\ufffd"))
+    return part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -16,9 +17,10 @@ from .parsing import parse_if_whole, parse_json
 from .sources import Source
 from .splitter import Span, Splitter
 
-MAX_RESYNCS = 50  # each may read a whole conversation again
+MAX_REREAD_BYTES = 1024 * MIB  # after damaged places; some ten seconds
 WRAPPER_KEYS = ("conversations", "data", "chats", "items", "results")
 _WRAPPER_FROM_BYTES = 4 * MIB  # smaller ones are parsed whole
+_MAX_KEYS_TRIED = 20
 _BLANK = b" \t\r\n\x0b\x0c\x00"
 _FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]{1,64}"\s*:)')
 _NUMBERS = re.compile(rb"\[\s*(?:-?[\d.]+|null|true|false)\s*,")
@@ -77,7 +79,7 @@ class Document:
             parse=parse_if_whole,
         )
         separator: re.Pattern[bytes] | None = None
-        resyncs = 0
+        reread = 0
         for span in splitter:
             value = _value(span)
             if not value.problem:
@@ -85,12 +87,11 @@ class Document:
             yield value
             if value.problem and span.problem != "junk":
                 separator = separator or _separator(splitter.last_bytes())
-                resyncs += 1
-                if resyncs > MAX_RESYNCS:
+                if separator and splitter.resync(separator):
+                    reread += span.length
+                if reread > MAX_REREAD_BYTES:
                     yield Value(span.offset, 0, problem=_("Too many damaged places: the rest was not read."))
                     return
-                if separator:
-                    splitter.resync(separator)
 
     def _line_values(self, read: Callable[[int], bytes]) -> Iterator[Value]:
         for offset, line in lines(read):
@@ -160,7 +161,7 @@ def _problem(name: str) -> str:
 def _separator(raw: bytes) -> re.Pattern[bytes] | None:
     """What stands between two conversations of this file: a bracket, a comma, the key that the first one begins with."""
     key = _FIRST_KEY.match(raw)
-    return re.compile(rb"\}\s*,?\s*(?=\{\s*" + re.escape(key[1]) + rb")") if key else None
+    return re.compile(rb"\}\s{0,64},?\s{0,64}(?=\{\s{0,64}" + re.escape(key[1]) + rb")") if key else None
 
 
 def _head(source: Source, encoding: str) -> bytes:
@@ -201,7 +202,7 @@ def _is_lines(source: Source, encoding: str) -> bool:
 
 def _wrapped_list(head: bytes) -> int:
     """Offset of the list of conversations inside an object that is too large to be parsed whole; 0 if there is none."""
-    for match in _WRAPPED_LIST.finditer(head):
+    for match in islice(_WRAPPED_LIST.finditer(head), _MAX_KEYS_TRIED):
         if _depth(head[: match.start()]) == 1:
             return match.end() - 1
     return 0

@@ -14,8 +14,9 @@ MAX_DEPTH = 100
 MAX_CONVERSATIONS = 300_000
 # Parts of one conversation that lie apart are held together in memory while they are merged.
 MAX_MERGE_BYTES = 64 * MIB
-# A file of another kind would otherwise fill the report with its pieces.
+# A file of another kind would otherwise fill the report with its pieces; further ones are counted, not listed.
 MAX_SKIPPED = 1_000
+MAX_UNKNOWN = 100_000  # then it is a file of another kind, and reading it to the end helps nobody
 # Text and tables without conversations of their own are cut into parts of this many messages.
 MAX_MESSAGES_PER_PART = 10_000
 MAX_ATTACHMENTS_PER_PART = 500

@@ -58,20 +58,21 @@ def _parse_leniently(raw: bytes) -> Any:
     """The slow way: what JSON forbids, and objects with a key twice."""
     text = raw.decode("utf-8", "replace")
     try:
-        value = json.loads(
-            text,
-            strict=False,
-            parse_constant=str,
-            parse_int=_integer,
-            parse_float=_decimal,
-            object_pairs_hook=_with_every_value,
+        return without_surrogates(
+            json.loads(
+                text,
+                strict=False,
+                parse_constant=str,
+                parse_int=_integer,
+                parse_float=_decimal,
+                object_pairs_hook=_with_every_value,
+            )
         )
     except ValueError as error:
         place = getattr(error, "pos", 0)
         raise BadConversation(_("It is not valid JSON (near character %(place)s).") % {"place": place}) from None
     except RecursionError:
         raise BadConversation(_("It is nested too deeply.")) from None
-    return without_surrogates(value)
 
 
 def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def without_surrogates(value: Any) -> Any:
-    """The same value with each lone surrogate replaced by U+FFFD; the nesting is already bounded."""
+    """The same value with each lone surrogate replaced by U+FFFD."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, list):

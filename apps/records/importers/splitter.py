@@ -23,6 +23,7 @@ _OPENING = b"{["
 _BEGINNING = re.compile(rb'\}\s{0,32},\s{0,32}\{\s{0,32}"[^"\\]{1,64}"\s{0,4}:')
 _MAX_GUESS_BYTES = 4 * MIB
 _MAX_WRONG_GUESSES = 10  # then this file's conversations do not begin alike
+_HOPELESS_DEPTH = 100_000  # nothing but opening brackets: not worth going on
 _SEPARATOR_BYTES = 256  # one may lie across two reads
 _BETWEEN = b" \t\r\n,\x00"
 
@@ -95,25 +96,24 @@ class Splitter:
         return bytes(self._buffer[self._last_start : self._last_start + 256])
 
     def resync(self, separator: re.Pattern[bytes]) -> bool:
-        """After a span that would not parse: go on at the next `separator` behind its beginning; False if none comes.
+        """After a span that would not parse: go on at the next `separator` behind its beginning, or at the end.
 
-        A missing quote turns text into structure and back, so that nothing after it can be trusted.
+        A missing quote turns text into structure and back, so that the span may have swallowed others, and nothing
+        after it can be trusted. False if one stands just where the span ended, which most likely is its real end.
         """
         if len(self._buffer) - self._position < _SEPARATOR_BYTES:
             self._fill()
-        if separator.match(self._buffer, max(self._position - 1, 0)):
-            return True
-        self._position = min(self._last_start + 1, len(self._buffer))
-        while True:
-            found = separator.search(self._buffer, self._position)
-            if found:
-                self._position = found.start() + 1
-                return True
-            self._position = max(self._position, len(self._buffer) - _SEPARATOR_BYTES)
+        end = self._position
+        found = separator.search(self._buffer, min(self._last_start + 1, len(self._buffer)))
+        while not found:
+            self._position = max(self._last_start + 1, len(self._buffer) - _SEPARATOR_BYTES)
             self._forget()
             if not self._fill():
                 self._position = len(self._buffer)
-                return False
+                return True
+            found = separator.search(self._buffer)
+        self._position = found.start() + 1
+        return self._position != end
 
     def _forget(self) -> None:
         del self._buffer[: self._position]
@@ -202,6 +202,9 @@ class Splitter:
             depth += 1 if byte in _OPENING else -1
             if depth > MAX_DEPTH:
                 problem = problem or "deep"
+            if depth > _HOPELESS_DEPTH:
+                self._at_end = True
+                return self._cut_off(offset, problem)
             if depth == 0:
                 break
         self._position = position

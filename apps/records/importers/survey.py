@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from .documents import Document, Value, too_deep
 from .errors import BadConversation, UnreadableFile
-from .limits import MAX_CONVERSATIONS, MAX_DEPTH, MAX_MERGE_BYTES, MAX_SKIPPED
+from .limits import MAX_CONVERSATIONS, MAX_DEPTH, MAX_MERGE_BYTES, MAX_SKIPPED, MAX_UNKNOWN
 from .merging import merge
 from .parsing import parse_json
 from .recognise import JSON_FORMATS, Format, format_of, unwrap
@@ -48,6 +48,7 @@ class Contents:
     found: list[Place | Skipped] = field(default_factory=list)
     recognised: int = 0
     values: int = 0
+    unlisted: int = 0  # what could not be read, beyond the first MAX_SKIPPED
 
 
 class Survey:
@@ -80,18 +81,26 @@ class Survey:
     def outcomes(self) -> Iterator[ParsedConversation | Skipped]:
         """Every conversation, and everything that is not one; parts that lie apart are merged and come last."""
         for contents in self.contents:
-            values = self._values(contents, [p for p in _places(contents) if p.key not in self._repeated])
-            for found in contents.found:
-                if isinstance(found, Skipped):
-                    yield found
-                elif found.key not in self._repeated:
-                    yield _parse(contents.document, found, next(values))
+            try:
+                yield from self._single(contents)
+            except UnreadableFile as error:  # damage that did not show the first time
+                yield Skipped(contents.document.source.name, error.why)
         yield from self._merged()
 
+    def _single(self, contents: Contents) -> Iterator[ParsedConversation | Skipped]:
+        """What stands in one file alone."""
+        values = self._values(contents, [p for p in _places(contents) if p.key not in self._repeated])
+        for found in contents.found:
+            if isinstance(found, Skipped):
+                yield found
+            elif found.key not in self._repeated:
+                yield _parse(contents.document, found, next(values))
+
     def _take(self, document: Document) -> None:
-        contents = Contents(_whole_if_messages(document, self.formats))
+        contents = Contents(document)
         self.contents.append(contents)
         try:
+            contents.document = _whole_if_messages(document, self.formats)
             for number, value in enumerate(contents.document.values(), 1):
                 contents.values = number
                 self._add(contents, number, value)
@@ -99,9 +108,12 @@ class Survey:
                     contents.found.append(
                         Skipped(document.source.name, _("There is too much in it: the rest was not read."))
                     )
-                    return
+                    break
         except UnreadableFile as error:  # damage inside a ZIP
             contents.found.append(Skipped(document.source.name, error.why))
+        if contents.unlisted:
+            why = _("%(count)s more pieces of it could not be read.") % {"count": f"{contents.unlisted:,}"}
+            contents.found.append(Skipped(document.source.name, why))
 
     def _add(self, contents: Contents, number: int, value: Value) -> None:
         what = _what(contents.document, number, value.value)
@@ -120,9 +132,11 @@ class Survey:
 
     def _skip(self, contents: Contents, what: str, why: str) -> None:
         self._skipped += 1
-        self._is_full = self._is_full or self._skipped > MAX_SKIPPED
-        if not self._is_full:
+        self._is_full = self._is_full or self._skipped > MAX_UNKNOWN
+        if self._skipped <= MAX_SKIPPED:
             contents.found.append(Skipped(what, why))
+        else:
+            contents.unlisted += 1
 
     def _place(self, contents: Contents, number: int, value: Value, index: int, item: Any, found: Format) -> None:
         try:

@@ -93,14 +93,31 @@ def test_a_list_inside_a_large_object_is_streamed(tmp_path: Path) -> None:
     assert sum(len(conversation.nodes) for conversation in parsed(path)) == 3_000 + 150
 
 
-def test_a_file_of_something_else_does_not_fill_the_report(tmp_path: Path, monkeypatch: Any) -> None:
+def test_many_unknown_pieces_do_not_fill_the_report_nor_hide_what_is_good(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(survey, "MAX_SKIPPED", 10)
     path = tmp_path / "upload"
-    good = next(samples.conversations(4))
-    path.write_text(json.dumps([good, *[{"n": n} for n in range(100)]]))
+    first, last = samples.conversations(40)
+    path.write_text(json.dumps([first, *[{"n": n} for n in range(100)], last]))
     outcomes = list(read(path))
-    assert len(outcomes) == 1 + 10 + 1
-    assert "rest was not read" in outcomes[-1].why  # type: ignore[union-attr]
+    assert len([outcome for outcome in outcomes if isinstance(outcome, ParsedConversation)]) == 2
+    assert len(outcomes) == 2 + 10 + 1
+    assert "90 more pieces" in outcomes[-1].why  # type: ignore[union-attr]
+    monkeypatch.setattr(survey, "MAX_UNKNOWN", 50)
+    *_others, stopped, _more = list(read(path))
+    assert "rest was not read" in stopped.why  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("damage", ['"title": ,', '"title": "half, "x": 1', '"title": [[[', '"title": }'])
+def test_many_damaged_conversations_do_not_hide_the_others(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "upload"
+    good = [json.dumps(conversation) for conversation in samples.conversations(400, per_conversation=4)]
+    texts = [damage.join(text.split('"title": "', 1)) if number % 3 == 1 else text for number, text in enumerate(good)]
+    path.write_text(f"[{', '.join(texts)}]")
+    outcomes = list(read(path))
+    found = [outcome for outcome in outcomes if isinstance(outcome, ParsedConversation)]
+    sound = [json.loads(text)["id"] for number, text in enumerate(good) if number % 3 != 1]
+    assert [conversation.external_id for conversation in found] == sound
+    assert len(outcomes) - len(found) >= 33
 
 
 def test_a_named_format_is_kept_to(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ _VAGUE = {
     "user": "you|me|q|question|prompt|我|问|问题|提问|你",
     "assistant": "a|answer|response|reply|答|回答|回复|chatgpt|ai|claude|gpt",
 }
-_TIME = r"(?:[\[(]?(?P<time>\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]\d{1,2}:\d{2}(?::\d{2})?Z?)[\])]?\s*[-–,]?\s*)?"
+_TIME = r"(?:[\[(]?(?P<time>\d{4}[-/]\d{1,2}[-/]\d{1,2}[ T]\d{1,2}:\d{2}(?::\d{2})?Z?)[\])]?\s{0,3}[-–,]?\s{0,3})?"
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 
 
@@ -96,11 +96,11 @@ def _survey(lines: Iterable[str]) -> tuple[Speakers | None, bool]:
 
 def _speakers(words: dict[str, str]) -> Speakers:
     names = "|".join(f"({alternatives})" for alternatives in words.values())
-    mark = r"(?:\s*[（(][^）)]{0,40}[）)])?(?:\s*(?:said|says|说|說))?\s*[*_]{0,3}\s*"
-    pattern = rf"\s{{0,3}}[>*_\-\s]{{0,4}}{_TIME}(?:#{{1,6}}\s*)?[*_\[【]{{0,3}}(?:{names})[\]】]?{mark}"
-    end = r"(?:[:：]\s*[*_]{0,3}\s?|(?<=[*_\]】])\s*$)"
-    heading = rf"|\#{{1,6}}\s*[*_]{{0,3}}(?:{names})[*_]{{0,3}}\s*$"
-    return Speakers(re.compile(f"(?:{pattern}{end}{heading})", re.IGNORECASE), tuple(words) * 2)
+    said = r"(?:\s{0,2}[（(][^）)]{0,40}[）)])?(?:\s{0,2}(?:said|says|说|說))?\s{0,2}[*_]{0,3}\s{0,2}"
+    name = rf"\s{{0,3}}[>*_\-\s]{{0,4}}{_TIME}(?:#{{1,6}}\s{{0,3}})?[*_\[【]{{0,3}}(?:{names})[\]】]?{said}"
+    end = r"(?:[:：]\s*+[*_]{0,3}\s?|(?<=[*_\]】])\s*+$)"
+    heading = rf"|\#{{1,6}}\s{{0,3}}[*_]{{0,3}}(?:{names})[*_]{{0,3}}\s*+$"
+    return Speakers(re.compile(f"(?:{name}{end}{heading})", re.IGNORECASE), tuple(words) * 2)
 
 
 def _match(speakers: Speakers, line: str) -> re.Match[str] | None:
