@@ -114,7 +114,12 @@ def deadline_of(request: PrivacyRequest) -> Deadline:
 
 
 def cite_of(regime: Regime, period: Period) -> str:
-    return f"{regime.name}, {_(period.cite)}" if regime.code == "gdpr" else _(period.cite)
+    return law_words(regime, _(period.cite)) if regime.code == "gdpr" else _(period.cite)
+
+
+def law_words(regime: Regime, article: object) -> str:
+    """Name an article with its law."""
+    return _("%(law)s, %(article)s") % {"law": regime.name, "article": article}
 
 
 def period_words(period: Period) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import date_format, get_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
 
 from apps.portal import prose as markdown
 from apps.requests.labels import kind_label, status_label
@@ -37,6 +38,12 @@ BADGES = {
 }
 
 
+@register.simple_tag
+def gap() -> str:
+    """Return what stands between two sentences: a space, in Chinese nothing."""
+    return "" if (get_language() or "").startswith("zh") else " "
+
+
 @register.filter
 def prose(text: str) -> SafeString:
     return markdown.render(text)
@@ -58,6 +65,13 @@ def distance(day: date | datetime) -> str:
     if days > 0:
         return ngettext("in %(days)s day", "in %(days)s days", days) % {"days": days}
     return ngettext("%(days)s day ago", "%(days)s days ago", -days) % {"days": -days}
+
+
+@register.filter
+def in_utc(moment: datetime, precision: str = "") -> str:
+    """Write a moment as receipts do: 25 November 2026, 19:20:04 UTC."""
+    pattern = get_format("DATETIME_FORMAT") + (":s" if precision == "seconds" else "")
+    return f"{date_format(moment.astimezone(UTC), pattern)} UTC"
 
 
 @register.filter

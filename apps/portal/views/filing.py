@@ -20,7 +20,7 @@ from apps.archives import selectors as archives
 from apps.portal.access import person, person_page
 from apps.portal.forms import DETAILS, DetailsForm, EraseWordForm, KindForm
 from apps.portal.places import held_places
-from apps.portal.story import cite_of
+from apps.portal.story import cite_of, law_words
 from apps.records.models import Subject
 from apps.requests import services
 from apps.requests.regimes import regime_of
@@ -73,7 +73,8 @@ def _confirm(
         "places": held_places(subject, scope=scope, is_erasure=kind == "erasure"),
         "due_on": regime.due(regime.respond, timezone.localdate()),
         "law": cite_of(regime, regime.respond),
-        "article": regime.right(kind).article,
+        "article": law_words(regime, regime.right(kind).article),
+        "record_law": law_words(regime, regime.record_cite),
         "starts_at": timezone.now() + timedelta(days=settings.ERASURE_COOLING_OFF_DAYS),
         "cooling_off_days": settings.ERASURE_COOLING_OFF_DAYS,
         "archive_days": settings.ARCHIVE_LIFETIME_DAYS,

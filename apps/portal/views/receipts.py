@@ -20,6 +20,7 @@ from apps.locations.labels import OWN_LABELS
 from apps.locations.reasons import Reason
 from apps.portal.access import opened_by_code
 from apps.portal.counting import count_words
+from apps.portal.story import law_words
 from apps.records.subjects import subject_for
 from apps.requests import selectors
 from apps.requests.errors import RecordErased
@@ -92,17 +93,21 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
         "issued_at": _moment(body["issued_at"]),
         "unreadable_at": _moment(body["unreadable_at"]),
         "irrecoverable_by": _day(body["irrecoverable_by"]),
-        "places": [_place(row) for row in body["places"]],
+        "places": [_place(row) for row in sorted(body["places"], key=_own_first)],
         "stays": [_stay(row) for row in body["stays"]],
-        "told": body["told"]["places"],
-        "law": f"{regime.name}, {regime.right(body['kind']).article}",
-        "told_law": f"{regime.name}, {regime.notify_cite}",
-        "record_law": f"{regime.name}, {regime.record_cite}",
+        "told": _(", ").join(body["told"]["places"]),
+        "law": law_words(regime, regime.right(body["kind"]).article),
+        "told_law": law_words(regime, regime.notify_cite),
+        "record_law": law_words(regime, regime.record_cite),
         "authority": regime.authority,
         "origin": settings.AUDIT_ORIGIN,
         "index": audit.index_of(entry),
         "sha256": bytes(found.body_sha256).hex(),
     }
+
+
+def _own_first(row: dict[str, Any]) -> tuple[int, str]:
+    return (list(OWN_LABELS).index(row["kind"]) if row["kind"] in OWN_LABELS else len(OWN_LABELS), row["place"])
 
 
 def _place(row: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def own_request(subject: Subject, reference: str) -> PrivacyRequest:
 def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: MessageForm | None = None) -> HttpResponse:
     places = story.places_of(pr)
     regime = regime_of(pr.regime)
+    ground = regime.ground(pr.ground, pr.kind) if pr.ground else None
     context: dict[str, Any] = SECTION | {
         "pr": pr,
         "is_own": is_own,
@@ -137,7 +138,8 @@ def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: Messa
         "points": story.points_of(pr, places),
         "deadline": story.deadline_of(pr),
         "authority": regime.authority,
-        "ground": regime.ground(pr.ground, pr.kind) if pr.ground else None,
+        "ground": ground,
+        "ground_law": story.law_words(regime, ground.article) if ground else "",
         "regime": regime,
         "receipts": selectors.receipts_of(pr),
         "waits_for_archive": story.waits_for_archive(pr),
