@@ -33,6 +33,10 @@ NO_EPOCHS = (
     "of the key store together with the master key could still open an old copy of the data. Both are kept apart, and the "
     "key store's backups are kept for a short time only."
 )
+RECORD = (
+    "The record of this request: dates and outcome; and, sealed under a key of its own, the address that we write to, "
+    "what you were known by, and what we wrote to each other"
+)
 
 
 def issue_and_close(claim: Claim) -> None:
@@ -152,7 +156,7 @@ def _stays(request: PrivacyRequest, places: Sequence[Step]) -> list[dict[str, An
     stays: list[dict[str, Any]] = [
         {
             "what": "record_of_request",
-            "text": "The record of this request: dates and outcome, no content",
+            "text": RECORD,
             "law": str(regime.record_cite),
             "until": kept.isoformat(),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from django.contrib.auth.models import Group
@@ -19,10 +19,13 @@ from apps.locations.models import Location
 from apps.locations.services import ensure_own_locations, save_location
 from apps.records.models import Subject
 from apps.records.subjects import create_subject
-from apps.requests import engine, services
+from apps.requests import claims, engine, services
+from apps.requests.claims import Claim
 from apps.requests.models import Kind, PrivacyRequest, Step
 from apps.requests.workers import STOPPING
 from tests.requests.fakes import FakeConnector
+
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +100,7 @@ def add_place(folder: Path, name: str) -> FakeConnector:
 
 def filed(subject: Subject, kind: str = Kind.ACCESS, **values: Any) -> PrivacyRequest:
     """File as the person, signed in and freshly re-authenticated."""
-    values = {"regime": "gdpr", "actor": as_person(subject)} | values
+    values = dict[str, Any]({"regime": "gdpr", "actor": as_person(subject)}) | values
     return services.open_request(subject, kind=kind, **values).request
 
 
@@ -116,6 +119,17 @@ def run(request: PrivacyRequest) -> PrivacyRequest:
         pass
     request.refresh_from_db()
     return request
+
+
+def there(value: T | None) -> T:
+    """Say that a value is not None."""
+    assert value is not None
+    return value
+
+
+def taken(request: PrivacyRequest) -> Claim:
+    """Take the next step, as a worker does."""
+    return there(claims.claim_next(request.pk, engine.GUARDS))
 
 
 def wake(request: PrivacyRequest) -> None:

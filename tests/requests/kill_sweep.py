@@ -9,6 +9,7 @@ line of JSON: how many effects there were, and what was wrong after which.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import tempfile
 import traceback
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -94,7 +95,8 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
-        commit, execute = BaseDatabaseWrapper._commit, CursorWrapper._execute_with_wrappers
+        database, statements = cast(Any, BaseDatabaseWrapper), cast(Any, CursorWrapper)
+        commit, execute = database._commit, statements._execute_with_wrappers
 
         def counted_commit(wrapper: Any) -> Any:
             self.effect()
@@ -105,8 +107,7 @@ class Killer:
                 self.effect()
             return execute(cursor, sql, params, many, executor)
 
-        BaseDatabaseWrapper._commit = counted_commit  # type: ignore[method-assign]
-        CursorWrapper._execute_with_wrappers = counted_execute  # type: ignore[method-assign]
+        database._commit, statements._execute_with_wrappers = counted_commit, counted_execute
         sys.addaudithook(self._file)
 
     def _file(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -213,7 +214,9 @@ def wrong_archive(request: PrivacyRequest, place: FakeConnector) -> list[str]:
             file.write(chunk)
         file.flush()
         try:
-            habeas_verify.check_archive(Path(file.name), habeas_verify.read_key(archive_key_text()), None)
+            habeas_verify.check_archive(
+                Path(file.name), habeas_verify.read_key(archive_key_text()), argparse.Namespace()
+            )
         except habeas_verify.Bad as error:
             return [f"the archive: {error}"]
         names = [name for name in zipfile.ZipFile(file.name).namelist() if "/fake-" in name]

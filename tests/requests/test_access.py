@@ -12,13 +12,13 @@ from apps.archives.selectors import read_range
 from apps.mail.models import Letter
 from apps.requests import selectors, services
 from apps.requests.models import PrivacyRequest, Status, Step
-from tests.requests.conftest import add_place, as_person, events, filed, run, states, step_at, wake
+from tests.requests.conftest import add_place, as_person, events, filed, run, states, step_at, taken, there, wake
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
 
 def opened(archive: Archive) -> zipfile.ZipFile:
-    return zipfile.ZipFile(BytesIO(b"".join(read_range(archive, 0, archive.size))))
+    return zipfile.ZipFile(BytesIO(b"".join(read_range(archive, 0, there(archive.size)))))
 
 
 def names(archive: Archive) -> list[str]:
@@ -143,14 +143,14 @@ def test_a_place_added_meanwhile_takes_part(ada, place, tmp_path, monkeypatch):
 
 def test_a_withdrawn_copy_is_destroyed_and_its_worker_cannot_commit(ada, place):
     from apps.archives.models import Segment
-    from apps.requests import claims, engine, upkeep
+    from apps.requests import claims, upkeep
     from apps.requests.errors import LostClaim
 
     place.put("ada@example.org", 2)
     place.switch(unavailable=True)
     request = run(filed(ada))
     wake(request)
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     services.withdraw_request(request, actor=as_person(ada))
     with pytest.raises(LostClaim):
         claims.done(claim)
@@ -162,7 +162,7 @@ def test_a_withdrawn_copy_is_destroyed_and_its_worker_cannot_commit(ada, place):
 
 
 def test_a_process_asked_to_end_gives_its_step_back(ada, place, settings):
-    from apps.requests import claims, engine
+    from apps.requests import engine
     from apps.requests.workers import STOPPING
 
     settings.STEP_BATCH_SECONDS = 0
@@ -170,7 +170,7 @@ def test_a_process_asked_to_end_gives_its_step_back(ada, place, settings):
     request = filed(ada)
     step = step_at(request, "Support desk")
     request.steps.exclude(pk__in=[step.pk]).filter(phase="collect").update(state="done")
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     assert claim.step.pk == step.pk
     STOPPING.set()
     engine.run_claim(claim)

@@ -57,10 +57,13 @@ def test_calendar_days_do_not_shift_by_themselves():
 )
 def test_gdpr_gives_one_month_and_three_from_the_same_day(received, due, extended):
     assert GDPR.due(GDPR.respond, received) == due
+    assert GDPR.extended is not None
     assert GDPR.due(GDPR.extended, received) == extended
 
 
 def test_ccpa_gives_ten_business_days_to_acknowledge_and_45_days_to_answer():
+    assert CCPA.acknowledge is not None
+    assert CCPA.extended is not None
     assert CCPA.due(CCPA.acknowledge, date(2026, 11, 23)) == date(2026, 12, 9)
     assert CCPA.due(CCPA.respond, date(2026, 11, 23)) == date(2027, 1, 7)
     assert CCPA.due(CCPA.extended, date(2026, 11, 23)) == date(2027, 2, 21)

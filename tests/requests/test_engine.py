@@ -9,6 +9,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -21,7 +22,7 @@ from apps.requests.models import Status, Step
 from apps.requests.schedule import due_requests, free_lost_steps
 from apps.requests.services import withdraw_request
 from apps.requests.workers import STOPPING, is_gone, me
-from tests.requests.conftest import approved, as_person, filed, person, run, step_at
+from tests.requests.conftest import approved, as_person, filed, person, run, step_at, taken, there
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 SWEEP = Path(__file__).parent / "kill_sweep.py"
@@ -31,7 +32,9 @@ SWEEP = Path(__file__).parent / "kill_sweep.py"
 def test_killed_at_any_effect_the_work_ends_once_and_whole_after_a_restart(kind):
     stride = os.environ.get("KILL_SWEEP_STRIDE", "11")  # 1: every single effect, some minutes
     ran = subprocess.run([sys.executable, str(SWEEP), kind, stride], capture_output=True, text=True, check=False)
-    result = json.loads(ran.stdout.splitlines()[-1]) if ran.stdout else {"failures": ran.stderr[-2000:], "effects": 0}
+    result: dict[str, Any] = (
+        json.loads(ran.stdout.splitlines()[-1]) if ran.stdout else {"failures": ran.stderr[-2000:], "effects": 0}
+    )
     assert result["failures"] == {}
     assert result["effects"] > 30
 
@@ -69,25 +72,25 @@ def test_a_lease_is_renewed_while_the_work_goes_on(ada, place, settings, monkeyp
     settings.STEP_LEASE_SECONDS = 1
     place.put("ada@example.org", 1)
     request = filed(ada)
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     with heartbeat.Heartbeat(claim):
         time.sleep(1.5)
-        assert Step.objects.get(pk=claim.step.pk).lease_until > timezone.now()
+        assert there(Step.objects.get(pk=claim.step.pk).lease_until) > timezone.now()
     claims.release(claim)
     assert Step.objects.get(pk=claim.step.pk).state == "pending"
 
 
 def test_a_lease_is_not_renewed_for_ever(ada, settings):
     settings.STEP_LEASE_SECONDS, settings.CELERY_TASK_TIME_LIMIT = 0.2, 0
-    claim = claims.claim_next(filed(ada).pk, engine.GUARDS)
+    claim = taken(filed(ada))
     with heartbeat.Heartbeat(claim):
         time.sleep(0.5)
-        assert Step.objects.get(pk=claim.step.pk).lease_until < timezone.now()
+        assert there(Step.objects.get(pk=claim.step.pk).lease_until) < timezone.now()
 
 
 def test_the_lease_of_a_dead_process_of_this_machine_ends_at_once(ada):
     request = filed(ada)
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     assert free_lost_steps() == 0  # this process lives
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     place_and_space = me().split(" ")[0]
@@ -99,21 +102,21 @@ def test_the_lease_of_a_dead_process_of_this_machine_ends_at_once(ada):
     child.wait()
     assert is_gone(name)
     assert free_lost_steps() == 1
-    assert claims.claim_next(request.pk, engine.GUARDS).token != claim.token
+    assert taken(request).token != claim.token
     with pytest.raises(LostClaim):
         claims.done(claim)
 
 
-@pytest.mark.parametrize("name", ["", "elsewhere/x 1 2", "nonsense", f"{me().split(' ')[0]} {os.getpid()} ?"])
-def test_a_process_that_cannot_be_judged_counts_as_alive(name):
-    assert not is_gone(name)
+def test_a_process_that_cannot_be_judged_counts_as_alive():
+    for name in ("", "elsewhere/x 1 2", "nonsense", f"{me().split(' ')[0]} {os.getpid()} ?"):
+        assert not is_gone(name)
 
 
 def test_attempts_count_from_the_last_commit(ada, place, settings):
     place.put("ada@example.org", 1)
     request = filed(ada)
     for _ in range(claims.MOST_ATTEMPTS):
-        claim = claims.claim_next(request.pk, engine.GUARDS)
+        claim = taken(request)
         with claims.progress(claim, "on the way"):
             pass
         Step.objects.filter(pk=claim.step.pk).update(lease_until=timezone.now())  # the worker dies
@@ -127,7 +130,7 @@ def test_attempts_count_from_the_last_commit(ada, place, settings):
 
 
 def test_nothing_is_sent_before_the_commit(ada, monkeypatch, django_capture_on_commit_callbacks):
-    sent = []
+    sent: list[Any] = []
     monkeypatch.setattr(engine, "_send", sent.append)
     request = filed(ada)
     assert sent == [request.pk]  # automatic approval, committed

@@ -21,7 +21,19 @@ from apps.records.models import Subject
 from apps.requests import claims, engine, erasure, selectors, services, upkeep
 from apps.requests.errors import ErasureBegun
 from apps.requests.models import PrivacyRequest, Status, Step
-from tests.requests.conftest import add_place, approved, as_person, events, filed, run, states, step_at, wake
+from tests.requests.conftest import (
+    add_place,
+    approved,
+    as_person,
+    events,
+    filed,
+    run,
+    states,
+    step_at,
+    taken,
+    there,
+    wake,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
@@ -70,7 +82,7 @@ def test_the_receipt_says_place_by_place_what_was_done_and_can_be_checked(ada, p
     assert said["is_final"] is True
     assert "example.org" not in json.dumps(said)
     proof = proofs.check_receipt(selectors.receipt_file(receipt), public_key_text())
-    assert json.loads(proof.body) == said
+    assert json.loads(there(proof.body)) == said
     changed = selectors.receipt_file(receipt).replace("extra ", "extra A", 1)
     with pytest.raises(proofs.BadProof):
         proofs.check_receipt(changed, public_key_text())
@@ -93,7 +105,7 @@ def test_unreadable_at_is_the_tombstone_and_the_longest_unit(ada, settings):
     request = run(approved(ada))
     with pytest.raises(KeyDestroyed) as destroyed:
         keys.open_key(key)
-    assert request.unreadable_at - destroyed.value.destroyed_at == timedelta(seconds=settings.STEP_BATCH_SECONDS)
+    assert there(request.unreadable_at) - destroyed.value.destroyed_at == timedelta(seconds=settings.STEP_BATCH_SECONDS)
 
 
 def test_destroying_is_quick_whatever_else_there_is(ada, monkeypatch):
@@ -132,7 +144,7 @@ def test_a_blocked_place_gives_a_first_receipt_and_later_a_final_one(ada, place)
     first = result(request, "Support desk")
     assert (first["outcome"], first["reason"], first["until"]) == ("blocked", "object_lock", "2031-01-03")
     assert body(request)["is_final"] is False
-    assert step_at(request, "Support desk").next_try_at.date() >= date(2031, 1, 3)
+    assert there(step_at(request, "Support desk").next_try_at).date() >= date(2031, 1, 3)
     assert not User.objects.filter(email="ada@example.org").exists()  # the rows of our own wait for no outside place
     run(request)
     assert len(selectors.receipts_of(request)) == 1
@@ -154,7 +166,7 @@ def test_a_place_that_is_away_comes_back_by_itself(ada, place):
     assert request.status == Status.RUNNING
     assert not selectors.receipts_of(request)
     step = step_at(request, "Support desk")
-    assert timezone.now() < step.next_try_at <= timezone.now() + timedelta(hours=1)
+    assert timezone.now() < there(step.next_try_at) <= timezone.now() + timedelta(hours=1)
     place.switch(unavailable=False)
     wake(request)
     assert run(request).status == Status.COMPLETED
@@ -279,7 +291,7 @@ def test_a_hold_between_freezing_and_destroying_is_seen_by_the_claim(ada, monkey
     from apps.records.models import LegalHold
 
     request = approved(ada)
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     engine.run_claim(claim)
     assert request.steps.get(phase="prepare").state == "done"
     LegalHold.objects.create(subject=ada, basis="court", until=date(2031, 3, 1))
@@ -304,8 +316,8 @@ def test_an_erasure_waits_for_the_persons_own_copy(ada, place):
     from apps.archives.services import note_served
 
     archive = Archive.objects.get(request_id=copy.pk)
-    assert b"".join(read_range(archive, 0, archive.size))
-    note_served(archive.pk, 0, archive.size, actor=as_person(ada))
+    assert b"".join(read_range(archive, 0, there(archive.size)))
+    note_served(archive.pk, 0, there(archive.size), actor=as_person(ada))
     wake(request)
     assert run(request).status == Status.COMPLETED
     assert not Archive.objects.filter(request_id=copy.pk).exists()
@@ -321,7 +333,9 @@ def test_waiving_the_copy_lets_the_erasure_go_on_and_the_copy_lapse(ada, place):
     run(request)
     copy.refresh_from_db()
     assert (request.status, copy.status) == (Status.COMPLETED, Status.LAPSED)
-    request = approved(Subject.objects.create(handle="a" * 26, key_id=keys.create_key("subject", owner=None).id))
+    request = approved(
+        Subject.objects.create(handle="a" * 26, key_id=keys.create_key(keys.KeyKind.SUBJECT, owner=None).id)
+    )
     assert run(request).status == Status.COMPLETED
 
 
@@ -340,10 +354,10 @@ def test_seven_days_before_the_deadline_the_person_is_asked_once(ada, place):
 def test_a_stale_worker_cannot_commit(ada, place):
     place.put("ada@example.org", 1)
     request = approved(ada)
-    claim = claims.claim_next(request.pk, engine.GUARDS)
+    claim = taken(request)
     assert claims.claim_next(request.pk, engine.GUARDS) is None  # one worker at a time
     Step.objects.filter(pk=claim.step.pk).update(lease_until=timezone.now())
-    other = claims.claim_next(request.pk, engine.GUARDS)
+    other = taken(request)
     assert other.step.pk == claim.step.pk
     engine.run_claim(claim)  # the slow one finishes its work, and changes nothing
     claim.step.refresh_from_db()
@@ -374,5 +388,5 @@ def confirm_newest() -> PrivacyRequest:
     from apps.mail.services import _open
 
     letter = Letter.objects.order_by("-created_at").first()
-    token = _open(letter)["text"].split("/confirm/")[1].split("/")[0]
+    token = _open(there(letter))["text"].split("/confirm/")[1].split("/")[0]
     return services.confirm_intake(token)

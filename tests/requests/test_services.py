@@ -27,7 +27,7 @@ from apps.requests.errors import (
     WrongStatus,
 )
 from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
-from tests.requests.conftest import as_officer, as_person, events, filed
+from tests.requests.conftest import as_officer, as_person, events, filed, there
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
@@ -45,7 +45,7 @@ def test_opening_writes_row_clocks_entry_and_letter(ada):
     assert [(clock.duty, clock.due_on) for clock in request.clocks.all()] == [("respond", request.due_on)]
     assert Letter.objects.get(owner=request.pk).key_id == request.key_id
     assert selectors.note_of(request) == "the spring as well"
-    assert b"spring" not in bytes(request.sealed)
+    assert b"spring" not in bytes(there(request.sealed))
 
 
 def test_the_code_opens_the_request_and_a_wrong_one_does_not(ada):
@@ -87,7 +87,7 @@ def test_approval_plans_a_step_for_every_place_that_ever_held_data(ada, cleo, pl
     emptied = Location.objects.create(kind="fake", name="Empty", is_enabled=False, emptied_at=timezone.now())
     request = filed(ada)
     assert services.approve_request(request, officer=cleo, actor=as_officer(cleo))
-    planned = {step.location.name: step.state for step in request.steps.filter(location__isnull=False)}
+    planned = {there(step.location).name: step.state for step in request.steps.filter(location__isnull=False)}
     assert set(planned) == set(Location.objects.exclude(pk=emptied.pk).values_list("name", flat=True))
     assert planned[off.name] == Step.State.NEEDS_PERSON
     assert planned["Support desk"] == Step.State.PENDING
@@ -241,7 +241,7 @@ def test_request_parts_cannot_be_swapped(ada, ben):
     second.sealed = first.sealed
     with pytest.raises(DecryptionError):
         selectors.note_of(second)
-    assert keys.open_key(second.key_id)
+    assert keys.open_key(there(second.key_id))
 
 
 def test_erasures_ask_for_everything(ada):

@@ -13,7 +13,7 @@ from apps.mail.models import Letter
 from apps.requests import selectors, services, statistics, upkeep
 from apps.requests.errors import RecordErased, TooLarge
 from apps.requests.models import Evidence, PrivacyRequest, Status
-from tests.requests.conftest import approved, as_officer, as_person, events, filed, run, wake
+from tests.requests.conftest import approved, as_officer, as_person, events, filed, run, there
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
@@ -27,7 +27,7 @@ def test_the_record_of_a_request_dies_with_its_retention(ada, place):
     opened = services.open_request(ada, kind="erasure", regime="gdpr", actor=as_person(ada), note="my words")
     services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
     request = run(opened.request)
-    key = request.key_id
+    key = there(request.key_id)
     assert selectors.note_of(request) == "my words"
     assert upkeep.end_retentions() == 0
     PrivacyRequest.objects.filter(pk=request.pk).update(retain_until=upkeep.today() - timedelta(days=1))
@@ -132,7 +132,7 @@ def test_the_preview_counts_places_and_names_what_stands_in_the_way(ada, place):
     request = filed(ada, "erasure")
     row = next(one for one in selectors.plan_preview(request) if one.place == "Support desk")
     assert (row.counts, row.is_complete) == ({"item": 4}, True)
-    assert row.obstacles[0].until.isoformat() == "2031-01-03"
+    assert there(row.obstacles[0].until).isoformat() == "2031-01-03"
     place.switch(unavailable=True)
     row = next(one for one in selectors.plan_preview(request) if one.place == "Support desk")
     assert (row.trouble, row.is_complete) == ("it does not answer", False)
@@ -147,4 +147,3 @@ def test_the_timeline_tells_the_story_in_order(ada, place):
     assert any(one.place == "Support desk" and one.event == "step.done" for one in story)
     desk = next(one for one in selectors.progress(request) if one.place == "Support desk")
     assert (desk.state, desk.done, desk.country) == ("done", 1, "Ireland")
-    assert not wake(request)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 
+from django.db import transaction
 from django.http import HttpRequest
 
-from apps.audit.events import Purpose
+from apps.audit import services as audit
+from apps.audit.events import Event, Purpose
+from apps.records.models import Subject
 from apps.requests import services
 from apps.requests.models import PrivacyRequest
 
@@ -36,3 +39,13 @@ def _standing(request: HttpRequest) -> dict[str, list]:
     since = time.time() - SITTING_SECONDS
     looks: dict[str, list] = request.session.get(SESSION_KEY, {})
     return {pk: look for pk, look in looks.items() if look[1] > since}
+
+
+def look_up(request: HttpRequest, rows: list[PrivacyRequest], purpose: str) -> None:
+    """Write into the log that these requests of one person were found by their address."""
+    actor = request.actor  # type: ignore[attr-defined]
+    subject = Subject.objects.filter(pk__in={row.subject_id for row in rows if row.subject_id}).first()
+    with transaction.atomic():
+        about = [subject.handle] if subject else [row.handle for row in rows]
+        for handle in about:
+            audit.append(Event.SUBJECT_LOOKED_AT, about=handle, actor=actor, purpose=purpose)

@@ -121,12 +121,16 @@ def _review_sentence(request: PrivacyRequest, user: User, acts: dict[str, Act]) 
     first = request.approvals.select_related("officer").order_by("given_at").first()
     if first is None and "approve" in acts:
         if services.needs_second_approver(request):
-            return _("Look at what would be erased in each place, then approve or refuse. A second person decides after you.")
+            return _(
+                "Look at what would be erased in each place, then approve or refuse. A second person decides after you."
+            )
         return _("Look at what each place holds, then approve or refuse.")
     if first is None:
         return _("A compliance officer looks at it first. Nothing to do for you yet.")
     if first.officer_id == user.pk:
-        return _("You approved it on %(day)s. Now a second person has to agree.") % {"day": words.moment(first.given_at)}
+        return _("You approved it on %(day)s. Now a second person has to agree.") % {
+            "day": words.moment(first.given_at)
+        }
     values = {"who": first.officer.email if first.officer else _("a colleague"), "day": words.moment(first.given_at)}
     if "second" in acts:
         return _("%(who)s approved it on %(day)s. Look at the plan yourself, then agree; or write to them.") % values
@@ -137,10 +141,16 @@ def _work_sentence(request: PrivacyRequest, lines: list[plan.StepLine]) -> str:
     waiting = [line for line in lines if line.step.state == Step.State.NEEDS_PERSON]
     if waiting:
         names = _(", ").join(line.place for line in waiting)
-        needed = ngettext("A person is needed in %(number)s place: %(names)s.", "A person is needed in %(number)s places: %(names)s.", len(waiting))
+        needed = ngettext(
+            "A person is needed in %(number)s place: %(names)s.",
+            "A person is needed in %(number)s places: %(names)s.",
+            len(waiting),
+        )
         return needed % {"number": len(waiting), "names": names}
     if todo.waits_for_copy(request):
-        return _("The erasure waits until the person has fetched their copy. If the deadline comes near, decide whether it goes on without.")
+        return _(
+            "The erasure waits until the person has fetched their copy. If the deadline comes near, decide whether it goes on without."
+        )
     if any(line.step.reason == Reason.LEGAL_HOLD and line.step.state == Step.State.BLOCKED for line in lines):
         return _("A legal hold comes before the erasure. When it ends, the erasure goes on by itself.")
     if request.status == Status.COOLING_OFF and request.cooling_off_until:
@@ -148,7 +158,9 @@ def _work_sentence(request: PrivacyRequest, lines: list[plan.StepLine]) -> str:
         return _("Nothing to do. It starts by itself on %(time)s; until then the person can withdraw.") % until
     progress = plan.places_done(lines)
     if request.status == Status.PARTLY_COMPLETED:
-        return _("The answer is out. %(done)s of %(total)s places are done; the rest is tried again by itself.") % progress
+        return (
+            _("The answer is out. %(done)s of %(total)s places are done; the rest is tried again by itself.") % progress
+        )
     return _("Nothing to do. Workers carry it out; %(done)s of %(total)s places are done.") % progress
 
 
@@ -169,6 +181,18 @@ def _sealed(request: PrivacyRequest, everywhere: bool) -> dict[str, Any]:
 def _preview(request: PrivacyRequest, everywhere: bool) -> plan.Preview | None:
     undecided = request.status in (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW)
     return plan.preview(request, everywhere=everywhere) if undecided else None
+
+
+def identity_context(request: PrivacyRequest) -> dict[str, Any]:
+    """Return what the page about the identity shows."""
+    return {
+        "found": request,
+        "kind": kind_label(request.kind),
+        "regime": regime_of(request.regime),
+        "right": regime_of(request.regime).right(request.kind),
+        "identity": _identity(request),
+        "person": _person(request),
+    }
 
 
 def _identity(request: PrivacyRequest) -> dict[str, Any]:
@@ -202,7 +226,11 @@ def _person(request: PrivacyRequest) -> dict[str, Any] | None:
     held = Conversation.objects.filter(subject=subject, erasing_at__isnull=True)
     figures = held.aggregate(number=Count("pk"), first=Min("started_at"), last=Max("updated_at"))
     others = selectors.my_requests(subject).exclude(pk=request.pk)
-    return figures | {"has_account": subject.account_id is not None, "since": subject.created_at, "others": list(others[:10])}
+    return figures | {
+        "has_account": subject.account_id is not None,
+        "since": subject.created_at,
+        "others": list(others[:10]),
+    }
 
 
 def _holds(request: PrivacyRequest) -> list[LegalHold]:

@@ -91,6 +91,10 @@ def _is_holdable(request: PrivacyRequest, user: User) -> bool:
     return request.subject_id is not None and not request.is_destroyed and request.status not in ENDED
 
 
+def _may_be_lifted(request: PrivacyRequest, user: User) -> bool:
+    return request.subject_id is not None and request.status not in ENDED
+
+
 ACTS: dict[str, Act] = {
     act.name: act
     for act in (
@@ -104,6 +108,7 @@ ACTS: dict[str, Act] = {
         Act("assign", _("Assign"), VIEW, _is_unfinished, "assign/"),
         Act("hold", _("Place a legal hold"), REVIEW, _is_holdable, "hold/"),
         Act("withdraw", _("Withdraw for the person"), REVIEW, _is_withdrawable, "withdraw/"),
+        Act("lift", _("Lift this hold"), REVIEW, _may_be_lifted, ""),
         Act("retry", _("Try again"), REVIEW, _is_unfinished, ""),
     )
 }
