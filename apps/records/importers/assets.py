@@ -62,6 +62,8 @@ class Assets:
         return ParsedAttachment(name, media_type, pointer, entry.chunks, entry.size)
 
     def _add(self, conversation: ParsedConversation, entry: Entry, pointer: str, name: str) -> None:
+        same = sum(known.pointer.partition("#")[0] == pointer for known in conversation.attachments)
+        pointer = f"{pointer}#{same + 1}" if same else pointer  # two files of one id: both are kept
         try:
             conversation.attachments.append(self.attachment(entry, pointer=pointer, name=name))
         except UnreadableFile:

@@ -25,7 +25,6 @@ _BESIDE = {
     "ads.json",
     "chat.html",
     "export_manifest.json",
-    "group_chats.json",
     "library_files.json",
     "manifest.json",
     "message_feedback.json",
@@ -46,17 +45,23 @@ class Bundle:
 
     def __init__(self, entries: Sequence[Entry], formats: Sequence[Format] = JSON_FORMATS) -> None:
         self.entries = [entry for entry in entries if not _is_system_file(entry.name) and entry.size]
+        manifest = habeas.manifest_of(self.entries)
+        self.is_own_archive = manifest is not None
+        if manifest is not None:
+            habeas.check_integrity(manifest, self.entries)
+        self._take(formats, is_export=True)
+        if not self.survey.total:
+            self._take(formats, is_export=False)
+
+    def _take(self, formats: Sequence[Format], *, is_export: bool) -> None:
+        """Sort and survey. In an export, names say which files are uploads, even if they look like conversations."""
         self.damaged: list[Skipped] = []
         self.texts: list[tuple[Entry, str]] = []
         self.media: list[Entry] = []
         self.others: list[Entry] = []
         documents: list[tuple[Entry, Document]] = []
-        manifest = habeas.manifest_of(self.entries)
-        self.is_own_archive = manifest is not None
-        if manifest is not None:
-            habeas.check_integrity(manifest, self.entries)
         for entry in self.entries:
-            self._sort(entry, documents)
+            self._sort(entry, documents, is_upload=is_export and is_asset(entry))
         self.survey = Survey((document for _entry, document in documents), formats)
         for (entry, _document), contents in zip(documents, self.survey.contents, strict=True):
             if not contents.recognised:
@@ -80,10 +85,10 @@ class Bundle:
         yield from images.read_entries(self.media, Assets(self.entries), title=title)
         yield from self._not_read(self.others)
 
-    def _sort(self, entry: Entry, documents: list[tuple[Entry, Document]]) -> None:
+    def _sort(self, entry: Entry, documents: list[tuple[Entry, Document]], *, is_upload: bool) -> None:
         try:
             media_type = media_type_of(entry.head(SIGNATURE_BYTES))
-            encoding = "" if media_type != OTHER or is_asset(entry) else encoding_of(entry)
+            encoding = "" if media_type != OTHER or is_upload else encoding_of(entry)
             document = json_document(entry, encoding) if encoding else None
         except UnreadableFile as error:
             self.damaged.append(Skipped(entry.name, error.why))
@@ -92,13 +97,13 @@ class Bundle:
             documents.append((entry, document))
         elif encoding:
             self.texts.append((entry, encoding))
-        elif media_type.startswith(_MEDIA) or is_asset(entry):
+        elif media_type.startswith(_MEDIA) or is_upload:
             self.media.append(entry)
         else:
             self.others.append(entry)
 
     def _is_beside(self, entry: Entry, contents: Contents) -> bool:
-        is_known = _base(entry.name) in _BESIDE or contents.values == 0 or self.is_own_archive
+        is_known = _base(entry.name) in _BESIDE or not contents.found or self.is_own_archive
         return is_known and self.survey.total > 0
 
     def _not_read(self, entries: Sequence[Entry]) -> Iterator[Skipped]:

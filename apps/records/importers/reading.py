@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from .bundles import Bundle, Outcome
 from .documents import json_document
@@ -37,11 +38,11 @@ _TEXT_FORMATS = (plain_text.NAME, tables.NAME)
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 _ZIP_KINDS = (LOCAL_HEADER, END_RECORD)
 _KNOWN_BINARIES = {
-    b"\x1f\x8b": _("a gzip file"),
-    b"7z\xbc\xaf": _("a 7-Zip file"),
-    b"Rar!": _("a RAR file"),
-    b"%PDF": _("a PDF file"),
-    b"SQLi": _("a database"),
+    b"\x1f\x8b": gettext_noop("a gzip file"),
+    b"7z\xbc\xaf": gettext_noop("a 7-Zip file"),
+    b"Rar!": gettext_noop("a RAR file"),
+    b"%PDF": gettext_noop("a PDF file"),
+    b"SQLi": gettext_noop("a database"),
 }
 
 
@@ -170,7 +171,7 @@ def _not_text(source: Source) -> str:
     head = source.head(4)
     kind = next((name for start, name in _KNOWN_BINARIES.items() if head.startswith(start)), "")
     if kind:
-        return _("This is %(kind)s. Upload a ZIP, JSON, CSV or text file, or a picture.") % {"kind": kind}
+        return _("This is %(kind)s. Upload a ZIP, JSON, CSV or text file, or a picture.") % {"kind": _(kind)}
     return _("This is neither text nor a ZIP file nor a picture. Upload the file that the export gave you.")
 
 

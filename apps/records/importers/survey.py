@@ -127,7 +127,7 @@ class Survey:
                     self._place(contents, number, value, index, item, found)
                 else:
                     self._skip(contents, _what(contents.document, index + 1, item), _unknown())
-        else:
+        elif not _is_empty(value.value):
             self._skip(contents, what, _unknown())
 
     def _skip(self, contents: Contents, what: str, why: str) -> None:
@@ -230,6 +230,11 @@ def _what(document: Document, number: int, value: Any) -> str:
     if title:
         return _("Conversation %(number)s in %(file)s (“%(title)s”)") % names
     return _("Conversation %(number)s in %(file)s") % names
+
+
+def _is_empty(value: Any) -> bool:
+    """An object whose every field is empty, as exports have beside conversations: nobody misses it."""
+    return isinstance(value, dict) and all(item in (None, "", [], {}) for item in value.values())
 
 
 def _unknown() -> str:
