@@ -87,8 +87,12 @@ def _parts(archive: Archive, start: int, stop: int) -> Iterator[bytes]:
         return
     reader = SegmentReader(open_archive_key(archive))
     key_read_at = time.monotonic()
+    reached = None
     try:
         for position, extent in extents(archive, start):
+            if reached not in {None, position}:
+                break  # its rows went while it was read
+            reached = position + extent.length
             first, last = max(start - position, 0), min(stop - position, extent.length)
             if extent.segment is None and first < last:
                 yield extent.data[first:last]
@@ -98,8 +102,9 @@ def _parts(archive: Archive, start: int, stop: int) -> Iterator[bytes]:
                 part = reader.read(extent.segment, extent.start + first, min(last - first, CHUNK))
                 yield part
                 first += len(part)
-            if position + extent.length >= stop:
+            if reached >= stop:
                 return
+        raise ArchiveGone("the archive has ended while it was read")
     finally:
         reader.close()
 

@@ -7,7 +7,7 @@ by Z_FINISH): deflate and hash state cannot be stored, so each batch begins with
 one deflate stream (RFC 1951). The CRC-32 runs on over batches, as a number.
 
     writer = BatchWriter(archive, step_id, token, folder)
-    for entry in …: writer.write(entry)
+    for entry in …: writer.write(entry); a batch ends when its time is over, or `writer.is_full`
     writer.close()                      # what is still in memory goes to storage; outside any transaction
     with transaction.atomic():          # together with the step's cursor
         writer.commit()
@@ -37,9 +37,10 @@ from apps.keys.services import open_key
 from apps.locations.contract import Entry
 from apps.sealing.streams import seal_stream
 
-SEGMENT_SIZE = 16 * 1024 * 1024  # packed bytes in memory before they are stored; DESIGN §6 allows up to 64 MiB
+SEGMENT_SIZE = 8 * 1024 * 1024  # packed bytes in memory before they are stored; DESIGN §6 allows up to 64 MiB
 _FEED = 1024 * 1024  # packed at once, so that a segment exceeds its size by little
 _GATHER = 64 * 1024
+_MOST_FILES = 2000  # rows of one batch: memory, and the time for which its transaction holds SQLite's write lock
 _MOST_OPEN = 32  # deflaters at work: each holds back some 128 KiB
 _ROWS = 1000
 
@@ -161,6 +162,11 @@ class BatchWriter:
     def pieces(self) -> list[tuple[Member, Piece]]:
         """The pieces stored so far, each with its file."""
         return self._pieces
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether the batch should end here: its rows wait in memory, and are all written in one transaction."""
+        return len(self._changed) >= _MOST_FILES
 
     def write(self, entry: Entry) -> None:
         """Write a whole file or the next piece of one; raises StorageFull, Unavailable, BadEntry, or what the chunks raise."""

@@ -16,10 +16,10 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
 
-from apps.archives import selectors
+from apps.archives import layout, selectors
 from apps.archives.errors import ArchiveGone, DamagedArchive
 from apps.archives.http import archive_response, entity_tag
-from apps.archives.models import Archive, Segment
+from apps.archives.models import Archive, Mark, Member, Piece, Segment
 from apps.archives.services import archive_key_ids, merge_ranges
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
@@ -192,3 +192,15 @@ def test_a_changed_or_missing_object_is_an_alarm_and_never_other_bytes(ready: Ar
     default_storage.delete(segment.object_name)
     with pytest.raises(DamagedArchive):
         content_of(ready)
+
+
+def test_an_archive_that_ends_while_it_is_read_breaks_off(ready: Archive, monkeypatch: Any) -> None:
+    monkeypatch.setattr(layout, "MARK_EVERY", 1)
+    monkeypatch.setattr(selectors, "CHUNK", 1000)
+    chunks = selectors.read_range(ready, 0, ready.size or 0)
+    next(chunks)
+    Piece.objects.all().delete()
+    Mark.objects.all().delete()
+    Member.objects.all().delete()
+    with pytest.raises(ArchiveGone):
+        list(chunks)

@@ -79,6 +79,15 @@ def test_very_many_open_files_do_not_pile_up(archive: Archive) -> None:
     assert unzip(content_of(finish(archive)))["99.txt"] == b"begun ended"
 
 
+def test_a_batch_of_very_many_files_says_that_it_is_full(archive: Archive, monkeypatch: Any) -> None:
+    monkeypatch.setattr(writer, "_MOST_FILES", 3)
+    with BatchWriter(archive, STEP, uuid.uuid4()) as batch:
+        for number in range(3):
+            assert not batch.is_full
+            batch.write(entry(f"{number}.txt", b"x"))
+        assert batch.is_full
+
+
 def test_nothing_in_storage_is_in_clear_and_no_name_says_whose_it_is(archive: Archive) -> None:
     secret = b"My landlord keeps the deposit. " * 50
     stored = noise(5000)
