@@ -33,6 +33,10 @@ class LogDiverged(NotSigned):
     """The database does not continue the published log (a restored database?). Nothing is signed until a person looks."""
 
 
+class LogDamaged(LogDiverged):
+    """The log is not what was signed: something was changed, dropped, added or rolled back. Keep everything, find out why."""
+
+
 class PublishingFailed(NotSigned):
     """Tiles could not be written outside the database. Nothing is signed until they can."""
 
@@ -43,7 +47,3 @@ class BadNote(AuditError):
 
 class BadProof(AuditError):
     """A proof is malformed or does not hold."""
-
-
-class LogDamaged(AuditError):
-    """The log is not what was signed: something was changed, dropped, added or rolled back. Keep everything, find out why."""

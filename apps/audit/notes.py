@@ -35,8 +35,12 @@ class VerifierKey:
     name: str
     public: bytes
 
+    @property
+    def id(self) -> bytes:
+        return key_id(self.name, self.public)
+
     def __str__(self) -> str:
-        return f"{self.name}+{key_id(self.name, self.public).hex()}+{encode_base64(ED25519 + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{encode_base64(ED25519 + self.public)}"
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
@@ -72,14 +76,13 @@ def sign_checkpoint(checkpoint: CheckpointText, key: signatures.SigningKey) -> s
 def open_checkpoint(note: str, key: VerifierKey) -> CheckpointText:
     """Return what the checkpoint says, once a signature of this key is found good; raises BadNote."""
     text, lines = _split(note)
-    wanted = key_id(key.name, key.public)
-    for line in lines:
-        name, signature = _signature(line)
-        if name == key.name and signature[:KEY_ID_SIZE] == wanted:
-            if not signatures.verify(key.public, text.encode(), signature[KEY_ID_SIZE:]):
-                raise BadNote("the signature does not fit the text")
-            return _parse(text, key.name)
-    raise BadNote("it is not signed by this key")
+    signed = [_signature(line) for line in lines]
+    mine = [signature for name, signature in signed if (name, signature[:KEY_ID_SIZE]) == (key.name, key.id)]
+    if not mine:
+        raise BadNote("it is not signed by this key")
+    if not all(signatures.verify(key.public, text.encode(), signature[KEY_ID_SIZE:]) for signature in mine):
+        raise BadNote("the signature does not fit the text")
+    return _parse(text, key.name)
 
 
 def read_checkpoint(note: str) -> CheckpointText:

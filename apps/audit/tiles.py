@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from apps.audit import merkle
-from apps.audit.errors import LogDiverged
+from apps.audit.errors import LogDamaged
 from apps.audit.models import Leaf, Tile
 
 ENTRIES = "entries"
@@ -37,7 +37,7 @@ def read_hashes(level: int, index: int, width: int) -> list[bytes]:
         return _read_rows(level, index, width)
     packed = Tile.objects.filter(level=level, index=index).values_list("hashes", flat=True).first()
     if packed is None:
-        raise LogDiverged(f"tile {index} of level {level} is missing in the database")
+        raise LogDamaged(f"tile {index} of level {level} is missing in the database")
     packed = bytes(packed)
     return [packed[i : i + merkle.HASH_SIZE] for i in range(0, len(packed), merkle.HASH_SIZE)]
 

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from apps.audit import merkle, notes, publishing, selectors, tiles
 from apps.audit.details import moment_text
-from apps.audit.errors import BadNote, LogDamaged, LogDiverged
+from apps.audit.errors import BadNote, LogDamaged
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
 
 
@@ -92,7 +92,7 @@ class _Log:
         level = position = 0
         while True:
             width = merkle.tile_width(self.size, level, number)
-            stored = _stored(self._read, level, number, width)
+            stored = list(self._read(level, number, width))
             if stored[position : position + len(hashes)] != hashes:
                 raise LogDamaged(f"tile {number} of level {level} does not fit the entries")
             if width < merkle.TILE_WIDTH:
@@ -115,13 +115,6 @@ class _Roots:
             raise LogDamaged(f"the first {size} entries do not give the root that was signed then")
 
 
-def _stored(read: merkle.ReadTile, level: int, number: int, width: int) -> list[bytes]:
-    try:
-        return list(read(level, number, width))
-    except LogDiverged as error:
-        raise LogDamaged(str(error)) from None
-
-
 def _check_leaf(leaf: Leaf) -> bytes:
     """Return the entry's hash, once it fits its leaf and the columns that pages search by."""
     entry = leaf.entry
@@ -142,7 +135,7 @@ def _signed_checkpoint() -> Checkpoint:
     said = _open(checkpoint.note, "the newest checkpoint")
     if (said.size, said.root) != (checkpoint.size, bytes(checkpoint.root)):
         raise LogDamaged("the newest checkpoint's row differs from its signed text")
-    if _root_at(checkpoint.size) != said.root:
+    if tiles.tree_of(checkpoint.size).root() != said.root:
         raise LogDamaged("the log does not give the root that is signed")
     return checkpoint
 
@@ -154,18 +147,11 @@ def _open(note: str, what: str) -> notes.CheckpointText:
         raise LogDamaged(f"{what}: {error}") from None
 
 
-def _root_at(size: int) -> bytes:
-    try:
-        return tiles.tree_of(size).root()
-    except LogDiverged as error:
-        raise LogDamaged(str(error)) from None
-
-
 def _check_kept(note: str, checkpoint: Checkpoint) -> None:
     kept = _open(note, "the checkpoint given")
     if kept.size > checkpoint.size:
         raise LogDamaged(f"the checkpoint given has {kept.size} entries, the log {checkpoint.size}: it was rolled back")
-    if _root_at(kept.size) != kept.root:
+    if tiles.tree_of(kept.size).root() != kept.root:
         raise LogDamaged(f"the first {kept.size} entries are not those of the checkpoint given: the log was rewritten")
 
 

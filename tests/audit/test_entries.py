@@ -13,7 +13,7 @@ from apps.audit.actors import Actor, Role
 from apps.audit.errors import BadHandle, EntryTooLarge, OutsideTransaction, UnknownDetail
 from apps.audit.events import Event, Purpose
 from apps.audit.handles import new_handle
-from apps.audit.models import Entry, Pending
+from apps.audit.models import Checkpoint, Entry, Leaf, Pending, Tile
 
 SYSTEM = Actor.system()
 
@@ -88,6 +88,27 @@ class TestAppend:
         services.append(Event.KEYS_INTENDED, about=handle, actor=SYSTEM, erased=most)
         with pytest.raises(EntryTooLarge):
             services.append(Event.KEYS_INTENDED, about=handle, actor=SYSTEM, erased=most + most)
+
+
+@pytest.mark.django_db(databases=["default"])
+def test_a_person_sees_when_in_which_role_and_why_somebody_looked_but_not_who(handle, officer):
+    request, other = new_handle(), new_handle()
+    for about, purpose in [(handle, Purpose.SUPPORT), (request, Purpose.REVIEW), (other, Purpose.AUDIT)]:
+        services.append(Event.REQUEST_LOOKED_AT, about=about, actor=officer, purpose=purpose)
+    services.append(Event.SUBJECT_FROZEN, about=handle, actor=SYSTEM)
+    looks = selectors.looks_at(handle, request)
+    assert [(look.event, look.role, look.purpose) for look in looks] == [
+        ("request.looked_at", "officer", "review"),
+        ("request.looked_at", "officer", "support"),
+    ]
+    assert officer.handle not in repr(looks)
+
+
+@pytest.mark.django_db(databases=["default"])
+def test_rows_are_named_by_their_ids_alone(handle):
+    entry = services.append(Event.SUBJECT_FROZEN, about=handle, actor=SYSTEM)
+    rows = [entry, entry.pending, Leaf(index=1), Tile(level=0, index=2), Checkpoint(size=3)]
+    assert list(map(str, rows)) == [f"entry {entry.pk}", f"pending {entry.pk}", "leaf 1", "tile 0/2", "checkpoint 3"]
 
 
 @pytest.mark.django_db(transaction=True, databases=["default"])

@@ -54,12 +54,27 @@ def test_signatures_of_others_are_let_through_unread():
         NOTE.replace("\n42\n", "\n42\nmore\n"),
         NOTE.replace("— ", "- "),
         NOTE + "\n",
+        NOTE + "— nobody\n",
         NOTE.replace("log", "log\t"),
     ],
 )
 def test_a_malformed_note_is_refused(text):
     with pytest.raises(BadNote):
         notes.open_checkpoint(text, VERIFIER)
+
+
+@pytest.mark.parametrize(
+    "text", [NOTE.replace("\n42\n", "\n042\n"), NOTE.replace("\n42\n", "\n42\nmore\n"), "\n" + NOTE]
+)
+def test_a_malformed_checkpoint_is_not_read_even_unverified(text):
+    with pytest.raises(BadNote):
+        notes.read_checkpoint(text)
+
+
+def test_a_second_signature_of_the_same_key_must_fit_too():
+    bad = f"— {VERIFIER.name} " + notes.encode_base64(VERIFIER.id + b"\x00" * 64) + "\n"
+    with pytest.raises(BadNote, match="does not fit"):
+        notes.open_checkpoint(NOTE + bad, VERIFIER)
 
 
 def test_a_checkpoint_of_another_log_under_the_same_key_is_refused():

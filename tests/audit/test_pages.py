@@ -23,6 +23,7 @@ from apps.audit.errors import NotSigned
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.audit.models import Entry, Leaf
+from apps.audit.templatetags import audit_log
 from tests.audit.conftest import past_the_triggers
 from tests.audit.verifier import run_verifier
 
@@ -230,6 +231,22 @@ class TestEntry:
         assert eve.get(f"/audit/entries/{pk}/proof").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "yes"),
+        (False, "no"),
+        ([1], "1 id"),
+        (["a", "b"], "2 ids"),
+        ("review", "review"),
+        (7, "7"),
+        ("ab" * 32, "ababababababa…"),
+    ],
+)
+def test_a_detail_is_said_in_a_word_or_two(value, words):
+    assert audit_log.detail(value) == words
+
+
 class TestStory:
     def test_it_tells_everything_about_one_request_in_order(self, eve, some_log, handle):
         response = eve.get(f"/audit/about/{handle}/")
@@ -350,7 +367,7 @@ class TestPublicLog:
     @pytest.mark.parametrize(
         "name",
         ["0/001", "0/000.p/6", "0/000.p/0", "0/000.p/256", "0/0", "0/x000/000.p/5", "1/000.p/1", "64/000", "0/000.p/05",
-         "0/999", "0/x999/x999/x999/x999/x999/999", "0/../checkpoint", "9/000.p/1"],
+         "0/999", "0/x999/x999/x999/x999/x999/999", "0/../checkpoint", "0/000x", "9/000.p/1"],
     )  # fmt: skip
     def test_tiles_that_no_checkpoint_covers_do_not_exist(self, client, some_log, write, name):
         write(3)

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from apps.audit import exports, merkle, notes, publishing, selectors, services, verification
+from apps.audit import exports, merkle, notes, publishing, selectors, sequencer, services, tiles, verification
 from apps.audit.errors import LogDamaged
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending, Tile
 from apps.sealing.signatures import SigningKey
@@ -135,6 +135,11 @@ class TestDatabase:
     def test_a_dropped_tile(self, good_log):
         change('DELETE FROM audit_tile WHERE "index" = 0')
         assert_damaged("missing|does not give the root|does not fit")
+
+    def test_a_full_tile_that_is_missing_is_never_guessed(self, good_log):
+        assert len(tiles.read_hashes(0, 1, 256)) == 256
+        with pytest.raises(LogDamaged, match="tile 7 of level 0 is missing"):
+            tiles.read_hashes(0, 7, 256)
 
     def test_an_older_checkpoint_that_was_rewritten(self, good_log):
         change("UPDATE audit_checkpoint SET root = %s WHERE size = 301", b"x" * 32)
@@ -290,6 +295,17 @@ class TestFolder:
         assert not (tiles_dir / "tile/0/002.p").exists()
         assert run_verifier("log", tiles_dir, tmp_path).code == 0
 
+    def test_a_log_of_full_tiles_only_is_good(self, write, tiles_dir, tmp_path):
+        write(511)
+        services.sequence()
+        assert verification.verify_everything().size == 512
+        assert run_verifier("log", tiles_dir, tmp_path).code == 0
+
+    def test_an_empty_log_is_good(self, tiles_dir, tmp_path):
+        empty = notes.CheckpointText(selectors.verifier_key().name, 0, merkle.EMPTY_ROOT)
+        (tiles_dir / "checkpoint").write_text(notes.sign_checkpoint(empty, sequencer.signing_key()))
+        assert run_verifier("log", tiles_dir, tmp_path).code == 0
+
     def test_a_zip_of_the_folder_is_as_good(self, good_log, tiles_dir, tmp_path):
         with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
             for path in self.files(tiles_dir):
@@ -403,6 +419,8 @@ def test_keys_are_printed(capsys):
 def test_a_key_may_be_a_file(good_log, tiles_dir, tmp_path):
     (tmp_path / "key").write_text(selectors.public_key_text() + "\n")
     assert run_verifier("log", tiles_dir, tmp_path, key=str(tmp_path / "key")).code == 0
+    shortened = selectors.public_key_text().rpartition("+")[0] + "+" + notes.encode_base64(b"\x01short")
+    assert run_verifier("log", tiles_dir, tmp_path, key=shortened).code == 1
 
 
 def test_the_folder_is_written_with_whole_files_only(good_log, tiles_dir):
