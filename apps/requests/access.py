@@ -58,7 +58,7 @@ def _write_batch(claim: Claim, archive: Archive, entries: Iterator[Entry], locat
         for entry in entries:
             writer.write(entry)
             cursor, count = entry.cursor, count + entry.count
-            if time.monotonic() >= ends_at or STOPPING.is_set():
+            if writer.is_full or time.monotonic() >= ends_at or STOPPING.is_set():
                 is_last = False
                 break
         writer.close()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.ceph import ceph_gateway  # noqa: F401
 from tests.journeys.site import Site, running
-from tests.services import not_here
+from tests.services import not_here, postgres, redis  # noqa: F401
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -29,6 +30,7 @@ def browser() -> Iterator[Browser]:
 def site(tmp_path: Path, request: Any) -> Iterator[Site]:
     """A site of this test alone, on one machine: SQLite, local storage, a broker of files."""
     extra = getattr(request, "param", {})
-    with running(Site(tmp_path, dict(extra))) as started:
+    (tmp_path / "site").mkdir()
+    with running(Site(tmp_path / "site", dict(extra))) as started:
         started.manage("make_sample_people")
         yield started

@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from playwright.sync_api import Browser
 
+from tests.ceph import Gateway
 from tests.journeys.people import WORDS, Person, chatgpt_export
-from tests.journeys.site import ROOT, Site
+from tests.journeys.site import ROOT, Site, running
+from tests.services import Postgres
 
 pytestmark = pytest.mark.browser
 VERIFIER = ROOT / "verify" / "habeas_verify.py"
@@ -61,7 +64,40 @@ def approve_as_staff(site: Site, browser: Browser, name: str, reference: str, bu
 
 
 @pytest.mark.parametrize("site", [{"AUTOMATIC_ACCESS_APPROVAL": "off"}], indirect=True)
-def test_the_whole_story(site: Site, browser: Browser, tmp_path: Path) -> None:
+def test_the_whole_story_on_one_machine(site: Site, browser: Browser, tmp_path: Path) -> None:
+    tell_the_story(site, browser, tmp_path)
+
+
+@pytest.mark.services
+def test_the_whole_story_with_postgresql_redis_and_a_versioned_bucket(
+    browser: Browser, tmp_path: Path, postgres: Postgres, redis: str, ceph_gateway: Gateway
+) -> None:
+    bucket = "habeas-journey"
+    keys = {"aws_access_key_id": ceph_gateway.access_key, "aws_secret_access_key": ceph_gateway.secret_key}
+    client = boto3.client("s3", endpoint_url=ceph_gateway.endpoint_url, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    postgres.create("journey_records", "journey_keys")
+    services = {
+        "AUTOMATIC_ACCESS_APPROVAL": "off",
+        "DATABASE_URL": postgres.url("journey_records"),
+        "KEYS_DATABASE_URL": postgres.url("journey_keys"),
+        "CELERY_BROKER_URL": f"{redis}/0",
+        "CACHE_URL": f"{redis}/1",
+        "STORAGE_URL": f"s3://{bucket}?endpoint_url={ceph_gateway.endpoint_url}&region_name=us-east-1",
+        "AWS_ACCESS_KEY_ID": ceph_gateway.access_key,
+        "AWS_SECRET_ACCESS_KEY": ceph_gateway.secret_key,
+    }
+    (tmp_path / "site").mkdir()
+    with running(Site(tmp_path / "site", services)) as site:
+        site.manage("make_sample_people")
+        tell_the_story(site, browser, tmp_path)
+    left = client.list_object_versions(Bucket=bucket)
+    assert {found["Key"].split("/")[0] for found in left.get("Versions", [])} <= {"attachments"}, "only Ben's"
+    assert not left.get("DeleteMarkers")
+
+
+def tell_the_story(site: Site, browser: Browser, tmp_path: Path) -> None:
     log_key, archive_key = keys_of(site)
     ada = Person.sit_down(site, browser, "ada", user_agent=f"Mozilla/5.0 {WORDS['user agent']}")
     ada.sign_in()
