@@ -67,18 +67,19 @@ def conversations(count: int, seed: int = 1) -> list[Any]:
         for number in range(min(PER_CONVERSATION, count - first)):
             name, parent = f"{first + number:036d}", nodes[-1].id if nodes else None
             when = start + timedelta(minutes=first + number)
-            message = {
+            role = "assistant" if number % 2 else "user"
+            message: dict[str, Any] = {
                 "id": name,
-                "author": {"role": "assistant" if number % 2 else "user", "name": None, "metadata": {}},
+                "author": {"role": role, "name": None, "metadata": {}},
                 "create_time": when.timestamp(),
                 "content": {"content_type": "text", "parts": [next(source)]},
                 "status": "finished_successfully",
                 "metadata": {"model_slug": "lark-3"} if number % 2 else {},
             }
-            data = {"id": name, "message": message, "parent": parent, "children": []}
+            data: dict[str, Any] = {"id": name, "message": message, "parent": parent, "children": []}
             if nodes:
                 nodes[-1].data["children"] = [name]
-            nodes.append(Node(name, parent, message["author"]["role"], when, data))
+            nodes.append(Node(name, parent, role, when, data))
         header = {"conversation_id": f"c{seed}-{first}", "title": f"Conversation {first}", "current_node": nodes[-1].id}
         made.append(
             ParsedConversation(

@@ -12,12 +12,15 @@ from typing import Any
 from uuid import UUID
 
 from apps.records import contexts
+from apps.records.importers.assets import ATTACHMENTS_KEY
+from apps.records.importers.building import SOURCE_KEY
 from apps.records.importers.types import Node, ParsedAttachment, ParsedConversation
 from apps.records.rows import Row
 from apps.sealing import content
 from apps.sealing.aead import Box
 
 ID, PARENT, ROLE, CREATED, DATA = range(5)  # of a packed message: a list, so that names are not repeated in each
+ADDED_BY_EXPORT = {SOURCE_KEY, ATTACHMENTS_KEY}  # by ours, and known from the rows
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ def make_draft(parsed: ParsedConversation, *, index: bytes, source: str, now: da
         index=index,
         external_id=parsed.external_id,
         title=parsed.title or "",
-        header=parsed.header,
+        header={name: value for name, value in parsed.header.items() if name not in ADDED_BY_EXPORT},
         source=parsed.source or source,
         started_at=_aware(parsed.started_at) if parsed.started_at else min(times, default=now),
         updated_at=_aware(parsed.updated_at) if parsed.updated_at else max(times, default=now),
@@ -175,10 +178,11 @@ def plan_update(draft: Draft, held: Held) -> Plan:
     else:
         places = _merge(plan, opened, [parent for parent, _sealed in held.messages], is_newer)
     plan.updated_at = max(draft.updated_at, held.updated_at)
-    header = draft.packed_header(places) if is_newer else None
-    context = contexts.conversation(held.key_id, held.conversation_id)
-    if header is not None and header != plan.box.unseal(held.sealed, context=context):
-        plan.header = header
+    if is_newer:
+        header, context = draft.packed_header(places), contexts.conversation(held.key_id, held.conversation_id)
+        before = plan.box.unseal(held.sealed, context=context)
+        if header != before and content.unpack(header) != content.unpack(before):
+            plan.header = header
     return plan
 
 

@@ -16,6 +16,8 @@ from django.db.models import Q
 
 from apps.archives.entries import Slice, closing_entries, slice_entries
 from apps.archives.rendering import MESSAGES_PER_PAGE, ConversationInfo
+from apps.keys import services as keys
+from apps.keys.errors import KeyDestroyed
 from apps.locations.contract import Entry, Scope
 from apps.records.loading import Loaded, load_group
 from apps.records.models import Conversation, Subject
@@ -69,15 +71,24 @@ class _Export:
             if self.cursor.inside and str(rows[0].pk) != self.cursor.inside:
                 yield from self._close_vanished()
                 continue
-            for group in _groups(rows):
-                for row, loaded in load_group(group):
-                    if loaded is not None:
-                        yield from self._conversation(loaded)
-                    elif self.cursor.inside:
-                        yield from self._close_vanished()
-                    self._advance(row, counts=loaded is not None)
+            try:
+                yield from self._all(rows)
+            except KeyDestroyed:  # one of them was erased this very moment: it is not among the next rows any more
+                keys.open_key(self.subject.key_id)
         if self.cursor.inside:
             yield from self._close_vanished()
+
+    def _all(self, rows: list[Conversation]) -> Iterator[Entry]:
+        for group in _groups(rows):
+            for row, loaded in load_group(group):
+                if loaded is None:
+                    if self.cursor.inside:
+                        yield from self._close_vanished()
+                else:
+                    for entry in self._conversation(loaded):
+                        self.cursor = Cursor.read(entry.cursor)
+                        yield entry
+                self._advance(row, counts=loaded is not None)
 
     def closing(self) -> Iterator[Entry]:
         skip = self.cursor.done if self.cursor.stage == "closing" else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ from apps.records.opening import FileInfo, Head, author_of, living_keys, open_fi
 from apps.records.rows import fetch_nodes
 from apps.records.tree import Tree
 from apps.sealing.aead import Box
+
+logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 2_000  # nodes: a longer conversation is opened slice by slice
 MAX_OTHERS = 20  # other answers that are linked from one message
@@ -52,7 +55,12 @@ class Loaded:
         self._names: dict[str, tuple[str, FileInfo]] = {}
 
     def add_files(self, rows: Sequence[Attachment]) -> None:
-        self.files = [(row, open_file_info(row, self.row.key_id, self._box)) for row in rows]
+        """Take the files that are there: one that was lost must not keep everything else from the person."""
+        for row in rows:
+            if objects.is_there(row.object_name):
+                self.files.append((row, open_file_info(row, self.row.key_id, self._box)))
+            else:
+                logger.error("%s is written down and not in the storage", row)
 
     def info(self, number: int) -> ConversationInfo:
         """Return the head of its pages; `number` is its place in the archive, and gives its files their names."""
@@ -111,7 +119,6 @@ class Loaded:
         header = {"title": self._head.title, **self._head.header, SOURCE_KEY: self.row.source}
         if not (header.get("conversation_id") or header.get("id")):
             header["conversation_id"] = self._head.external_id
-        header.pop(ATTACHMENTS_KEY, None)
         if self._names:
             header[ATTACHMENTS_KEY] = [
                 {"pointer": info.pointer, "path": path, "name": info.name, "media_type": info.media_type}

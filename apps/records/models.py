@@ -153,6 +153,7 @@ class Import(models.Model):
     already_held = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
     done_items = models.PositiveIntegerField(default=0)
+    total_items = models.PositiveIntegerField(null=True)  # about how many there are, once that is known
     sealed_report = models.BinaryField(null=True)  # what was skipped, and why: under the subject key
     attempts = models.PositiveSmallIntegerField(default=0)  # claims since something was last committed
     token = models.UUIDField(null=True)  # of the claim: fences out a worker whose lease has run out

@@ -126,6 +126,11 @@ def _remove_empty_folder(name: str) -> None:
         path.rmdir()
 
 
+def is_there(name: str) -> bool:
+    with storage_errors():
+        return bool(default_storage.exists(name))
+
+
 def check() -> None:
     """Ask the storage whether it answers; raises Unavailable."""
     with storage_errors():

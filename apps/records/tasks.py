@@ -35,7 +35,7 @@ def finish_deletions() -> None:
 @shared_task(name="apps.records.tasks.nightly")
 def nightly() -> None:
     """What time brings: retention, deletions and uploads that broke off."""
-    services.finish_deletions()
-    services.run_retention()
     services.sweep_attachments()
     services.fail_unreceived()
+    services.finish_deletions()
+    services.run_retention()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,21 @@ from django.utils import timezone
 from apps.keys import services as keys
 from apps.keys.models import Key
 from apps.locations.contract import Identity, Scope
-from apps.locations.errors import Refused
-from apps.records import subjects
+from apps.locations.errors import Refused, Unavailable
+from apps.records import loading, objects, subjects
 from apps.records.connector import RecordsConnector
+from apps.records.errors import SubjectFrozen
+from apps.records.importers.types import ParsedAttachment
 from apps.records.models import Attachment, Conversation, Import, Message, Subject
 from apps.records.models import Identity as IdentityRow
-from apps.records.services import place_hold, store_conversations, subject_keys
+from apps.records.services import (
+    delete_conversations,
+    import_path,
+    import_text,
+    place_hold,
+    store_conversations,
+    subject_keys,
+)
 from tests.records.conftest import START, attachment, by, conversation, node
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -221,4 +232,91 @@ def test_a_hold_keeps_its_conversation_readable_until_it_is_over(ada: Subject, s
     hold.save()
     list(PLACE.erase(person, EVERYTHING, ""))
     assert set(rows_of(ada).values()) == {0}
+    assert PLACE.remaining(person, EVERYTHING).count == 0
+
+
+def test_a_long_conversation_that_is_erased_while_it_is_read_ends_well(
+    ada: Subject, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "MOST_AT_ONCE", 10)
+    give(ada, count=1)
+    nodes = [node("n0", None, "user", "start")]
+    nodes += [node(f"n{n}", f"n{n - 1}", "user", f"text {n}") for n in range(1, 1100)]
+    store_conversations(ada, [conversation("long", nodes=nodes)], actor=by(ada))
+    long = Conversation.objects.get(subject=ada, node_count=1100)
+    files: dict[str, bytes] = defaultdict(bytes)
+    for entry in PLACE.export(who(ada), EVERYTHING, ""):
+        files[entry.name] += b"".join(entry.chunks)
+        if b"text 300" in files["conversations.json"] and Conversation.objects.filter(pk=long.pk).exists():
+            delete_conversations(ada, [long.pk], actor=by(ada))
+    told = orjson.loads(files["conversations.json"])
+    assert sorted(len(one["mapping"]) for one in told) == [3, 500]
+
+
+def test_a_file_that_was_lost_does_not_keep_the_rest_from_the_person(ada: Subject, storage: Path) -> None:
+    give(ada)
+    objects.delete(Attachment.objects.get().object_name)
+    files = exported(PLACE, who(ada), EVERYTHING)
+    assert "attachments/000002-1.pdf" not in files
+    assert len(orjson.loads(files["conversations.json"])) == 3
+
+
+def test_what_was_exported_comes_back_the_same(ada: Subject, ben: Subject, storage: Path, tmp_path: Path) -> None:
+    give(ada)
+    import_text(ada, "User: May he?\n\nAssistant: It depends.", actor=by(ada))
+    nodes = [node("q", None, "user", "q"), node("a", "q", "assistant", "first"), node("b", "q", "assistant", "second")]
+    store_conversations(ada, [conversation("tree", nodes=nodes, current="a")], actor=by(ada), source="claude")
+    packed = tmp_path / "archive.zip"
+    first = exported(PLACE, who(ada), Scope(formats=("json",)))
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in first.items():
+            if not name.startswith("."):
+                file.writestr(name, content)
+    again = import_path(ada, packed, actor=by(ada))
+    assert (again.conversations, again.already_held) == (0, 5)
+    report = import_path(ben, packed, actor=by(ben))
+    assert (report.conversations, report.messages, report.attachments) == (5, 11, 1)
+    second = exported(PLACE, who(ben), Scope(formats=("json",)))
+    assert by_id(second) == by_id(first)
+    assert [data for name, data in second.items() if name.startswith("attachments/")] == [b"lease" * 1000]
+    sources = Conversation.objects.order_by("source").values_list("subject__handle", "source")
+    assert sorted(s for h, s in sources if h == ben.handle) == sorted(s for h, s in sources if h == ada.handle)
+
+
+def by_id(files: dict[str, bytes]) -> dict[str, Any]:
+    told = {one.get("conversation_id") or one["id"]: one for one in orjson.loads(files["conversations.json"])}
+    for one in told.values():
+        for about in one.get("habeas_attachments", []):
+            del about["path"], about["media_type"]  # the reader looks at the bytes
+    return told
+
+
+def test_an_upload_that_ends_after_the_erasure_leaves_no_object(ada: Subject, storage: Path) -> None:
+    person = who(ada)
+
+    def slow() -> Iterator[bytes]:
+        yield b"first"
+        destroy(ada)
+        list(PLACE.erase(person, EVERYTHING, ""))
+        yield b"second"
+
+    parsed = conversation("c", "text", attachments=[ParsedAttachment("a.txt", "text/plain", "p", slow, 11)])
+    with pytest.raises((SubjectFrozen, Unavailable)):
+        store_conversations(ada, [parsed], actor=by(ada))
+    assert PLACE.remaining(person, EVERYTHING).count == 0
+    assert [path for path in storage.rglob("*") if path.is_file()] == []
+
+
+def test_what_an_upload_left_behind_is_seen_by_the_second_look_and_taken_by_a_repeat(
+    ada: Subject, storage: Path
+) -> None:
+    give(ada)
+    person = who(ada)
+    destroy(ada)
+    list(PLACE.erase(person, EVERYTHING, ""))
+    left = storage / "attachments" / str(ada.pk) / "unknown"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"sealed")
+    assert PLACE.remaining(person, EVERYTHING).count == 1
+    list(PLACE.erase(person, EVERYTHING, ""))
     assert PLACE.remaining(person, EVERYTHING).count == 0

@@ -43,7 +43,7 @@ class Thread(threading.Thread):
 def endless(prefix: str, seen: threading.Event) -> Iterator[ParsedConversation]:
     for number in range(10_000):
         yield conversation(f"{prefix}-{number}", *["text"] * 300)
-        if number > 10:
+        if number > 40:
             seen.set()
 
 

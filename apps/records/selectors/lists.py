@@ -63,7 +63,7 @@ class HeldSummary:
 
 @dataclass(frozen=True)
 class ImportView:
-    """An import as its person sees it. `total` stands in no row: `done_items` counts what has been read so far."""
+    """An import as its person sees it: `done_items` of about `total_items` (None: not known) have been read."""
 
     id: UUID
     name: str
@@ -76,6 +76,7 @@ class ImportView:
     attachments: int
     already_held: int
     done_items: int
+    total_items: int | None
     skipped_count: int
     created_at: datetime
     finished_at: datetime | None
@@ -218,6 +219,7 @@ def _import_view(row: Import, subject: Subject, box: Box, skipped: list[dict[str
         attachments=row.attachments,
         already_held=row.already_held,
         done_items=row.done_items,
+        total_items=row.total_items,
         skipped_count=row.skipped,
         created_at=row.created_at,
         finished_at=row.finished_at,

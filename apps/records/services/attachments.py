@@ -67,11 +67,13 @@ def _store(subject_id: UUID, plan: Plan, parsed: ParsedAttachment) -> None:
     except ImporterError:
         _discard(row)
         raise
-    with transaction.atomic():
-        lock_for_writing(subject_id)
-        is_there = Attachment.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
-    if not is_there:  # erased while its bytes were on their way
-        objects.delete(row.object_name)
+    try:
+        with transaction.atomic():
+            lock_for_writing(subject_id)
+            Attachment.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
+    finally:
+        if not Attachment.objects.filter(pk=row.pk).exists():  # erased while its bytes were on their way
+            objects.try_delete(row.object_name)
 
 
 def _discard(row: Attachment) -> None:

@@ -70,6 +70,7 @@ def erase_subject_rows(subject_id: UUID) -> Iterator[Batch]:
     subject = Subject.objects.filter(pk=subject_id).first()
     if subject is None:
         yield from _erase_unknown_objects(subject_id)
+        keys.truncate_journal("default")
         return
     if subject.frozen_at is None:
         raise NotFrozen
@@ -142,13 +143,13 @@ def _erase_imports(subject_id: UUID) -> Iterator[Batch]:
 
 
 def _erase_person(subject: Subject) -> Iterator[Batch]:
+    keys.purge_keys_below([subject.key_id])  # no row names them any more, and only this one knows where they were
     with transaction.atomic():
         LegalHold.objects.filter(subject=subject).delete()
         identities = Identity.objects.filter(subject=subject).delete()[0]
         people = Subject.objects.filter(pk=subject.pk).delete()[1].get("records.Subject", 0)
         if people:
             audit.append(Event.SUBJECT_ERASED, about=subject.handle, actor=Actor.system(), identities=identities)
-    keys.purge_keys_below([subject.key_id])
     yield Batch("identities", identities)
     yield Batch("people", people)
 

@@ -71,8 +71,10 @@ def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, form
         with transaction.atomic():
             lock_for_writing(subject.pk)
             Import.objects.filter(pk=row.pk).update(stored=True)
-    except (LocationError, SubjectFrozen):
+    except (LocationError, SubjectFrozen, KeyDestroyed):
         _end(row, Import.State.FAILED, reason="storage_full")
+        if not Import.objects.filter(pk=row.pk).exists():  # erased while its bytes were on their way
+            objects.try_delete(row.object_name)
         raise
     row.stored = True
     return row
@@ -160,7 +162,7 @@ class _Run:
         self._written = self.report.skipped_count
         with spooled(self._plain()) as path:
             reading = importers.read(path, format=described["format"], name=self.name)
-            self._note_format(reading.format)
+            self._note_reading(reading)
             items = _Until(islice(reading, self.row.done_items, None), time.monotonic() + seconds)
             store_conversations(
                 self.subject,
@@ -218,9 +220,9 @@ class _Run:
         context = contexts.import_file(key_id, self.row.pk)
         return objects.download(self.row.object_name, key_id=key_id, key=keys.open_key(key_id), context=context)
 
-    def _note_format(self, name: str) -> None:
-        self.report.format = name
-        self._change({"format": name[:24]})
+    def _note_reading(self, reading: importers.Reading) -> None:
+        self.report.format = reading.format
+        self._change({"format": reading.format[:24], "total_items": reading.total})
 
     def _report_fields(self) -> dict[str, Any]:
         """Seal what was skipped so far, if there is more of it than last time."""
