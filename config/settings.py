@@ -282,7 +282,13 @@ USE_TZ = True
 UNFOLD = {
     "SITE_TITLE": f"{ORGANISATION_NAME} privacy",
     "SITE_HEADER": _("Privacy requests"),
+    "SITE_ICON": "apps.requests.dashboard.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/png", "href": "apps.requests.dashboard.icon"}],
+    "STYLES": ["apps.requests.dashboard.stylesheet"],
+    "SIDEBAR": {"navigation": "apps.requests.dashboard.navigation"},
     "DASHBOARD_CALLBACK": "apps.requests.dashboard.dashboard",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
     "COLORS": {
         "primary": {
             "50": "#e7f1f4", "100": "#d3e6ec", "200": "#b0deeb", "300": "#86c9dc", "400": "#3f8ea8", "500": "#1b6a84",

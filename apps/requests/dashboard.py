@@ -45,6 +45,10 @@ class Card:
     url: str
     is_alarm: bool = False
 
+    @property
+    def is_zero(self) -> bool:
+        return self.number == "0"
+
 
 @dataclass(frozen=True)
 class PlaceLine:

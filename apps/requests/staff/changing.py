@@ -17,13 +17,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.records.errors import RecordsError
 from apps.records.models import Subject
 from apps.records.services import lift_hold, place_hold, standing_holds
-from apps.requests import letters, selectors, services
+from apps.requests import letters, services
 from apps.requests.errors import RequestError
-from apps.requests.labels import kind_label
 from apps.requests.models import Kind, PrivacyRequest
 from apps.requests.staff import words
 from apps.requests.staff.forms import AssignForm, HoldForm, LetterForm
-from apps.requests.staff.pages import acting, page_of, show
+from apps.requests.staff.pages import acting, letter_context, page_of, show
 
 PAGE = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -53,7 +52,7 @@ def message(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
     if form.is_valid() and form.was_shown():
         text = form.cleaned_data["text"]
         return _do(request, found, lambda: services.send_message(found, text, actor=_actor(request)), _("Sent."))
-    context = _letter_context(found, form, letter) | {
+    context = letter_context(found, form, letter) | {
         "lead": _("The message stands on the person's page. The e-mail says only that there is one."),
         "said": form.cleaned_data["text"] if letter else "",
         "act": _("Send this message"),
@@ -74,7 +73,7 @@ def extend(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
         later = copy.copy(found)
         later.due_on = until
         letter = letters.preview_extended(later, text=text)
-    context = _letter_context(found, form, letter) | {
+    context = letter_context(found, form, letter) | {
         "lead": _(
             "The answer would be due by %(day)s instead of %(before)s. The law allows it once, with a reason, told before the first period ends."
         )
@@ -92,7 +91,7 @@ def assign(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
         officer = form.cleaned_data["officer"]
         done = _("Assigned to %(who)s.") % {"who": officer.email if officer else _("nobody")}
         return _do(request, found, lambda: services.assign_request(found, officer, actor=_actor(request)), done)
-    context = {"found": found, "kind": kind_label(found.kind), "form": form, "act": _("Assign"), "lead": ""}
+    context = {"found": found, "kind": words.kind(found.kind), "form": form, "act": _("Assign"), "lead": ""}
     return show(request, "form", _title(_("Assign"), found), context)
 
 
@@ -107,7 +106,7 @@ def hold(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
         return _do(request, found, lambda: place_hold(subject, actor=_actor(request), **form.cleaned_data), done)
     context = {
         "found": found,
-        "kind": kind_label(found.kind),
+        "kind": words.kind(found.kind),
         "form": form,
         "act": _("Place this hold on everything of the person"),
         "lead": _(
@@ -138,7 +137,7 @@ def withdraw(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
     )
     context = {
         "found": found,
-        "kind": kind_label(found.kind),
+        "kind": words.kind(found.kind),
         "act": _("Withdraw this request for the person"),
         "lead": lead,
     }
@@ -156,7 +155,7 @@ def go_on(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
     )
     context = {
         "found": found,
-        "kind": kind_label(Kind.ERASURE),
+        "kind": words.kind(Kind.ERASURE),
         "act": _("Erase without waiting for the copy"),
         "lead": lead,
     }
@@ -169,16 +168,6 @@ def retry(request: HttpRequest, found: PrivacyRequest, pk: UUID) -> HttpResponse
     step = get_object_or_404(found.steps.select_related("request"), pk=pk)
     done = _("It is tried again as soon as a worker is free.")
     return _do(request, found, lambda: services.retry_step(step, actor=_actor(request)), done)
-
-
-def _letter_context(found: PrivacyRequest, form: LetterForm, letter: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "found": found,
-        "kind": kind_label(found.kind),
-        "form": form,
-        "letter": letter,
-        "has_address": bool(selectors.stated_identity(found).get("email")),
-    }
 
 
 def _title(act: str, found: PrivacyRequest) -> str:

@@ -13,14 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import fresh_authentication_required
-from apps.requests import letters, selectors, services
+from apps.requests import letters, services
 from apps.requests.errors import RequestError
-from apps.requests.labels import kind_label
 from apps.requests.models import Kind, PrivacyRequest
 from apps.requests.regimes import regime_of
 from apps.requests.staff import plan, request_page, words
 from apps.requests.staff.forms import IdentityForm, RefusalForm
-from apps.requests.staff.pages import acting, page_of, show
+from apps.requests.staff.pages import acting, letter_context, page_of, show
 
 SEEN_KEY = "staff_previews"
 SEEN_SECONDS = 30 * 60  # a plan that was looked at longer ago is shown again before the yes counts
@@ -65,7 +64,7 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
     is_last_yes = found.approvals.exists() or not services.needs_second_approver(found)
     context = {
         "found": found,
-        "kind": kind_label(found.kind),
+        "kind": words.kind(found.kind),
         "regime": regime_of(found.regime),
         "preview": seen,
         "is_erasure": found.kind == Kind.ERASURE,
@@ -120,16 +119,11 @@ def refuse(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
             return _refuse(request, found, ground=values["ground"], text=values["text"])
         ground = regime_of(found.regime).ground(values["ground"], found.kind)
         letter = letters.preview_refused(found, ground=ground, text=values["text"]) if ground else None
-    context = {
-        "found": found,
-        "kind": kind_label(found.kind),
-        "form": form,
-        "letter": letter,
+    context = letter_context(found, form, letter) | {
         "lead": _(
             "The person gets the ground with its article, your reason, the authority and the courts. It cannot be taken back; they may ask again."
         ),
         "act": _("Refuse and send this letter"),
-        "has_address": bool(selectors.stated_identity(found).get("email")),
     }
     return show(request, "letter", _title(_("Refuse"), found), context)
 

@@ -15,12 +15,12 @@ from apps.accounts.roles import APPROVERS, COMPLIANCE
 from apps.audit.events import Purpose
 from apps.locations.labels import label
 from apps.locations.models import Location
-from apps.requests.labels import KINDS, STATUSES
+from apps.requests.labels import STATUSES
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import LEVELS as LEVEL_NAMES
 from apps.requests.regimes import NONE, REGIMES, regime_of
 from apps.requests.staff.queue import SHOWS, Filters
-from apps.requests.staff.words import LEVELS, METHODS
+from apps.requests.staff.words import KINDS, LEVELS, METHODS
 from apps.requests.upkeep import today
 from config.dressing import dress
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
@@ -95,8 +96,20 @@ def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
         "rule": str(RULES.get(details.get("rule", ""), "")),
         "identity": words.level(details["identity"]) if details.get("identity") else "",
     }
-    counts = [str(text) % {"value": details[name]} for name, text in NAMES.items() if details.get(name) is not None]
+    counts = [
+        str(text) % {"value": _said(details[name])} for name, text in NAMES.items() if details.get(name) is not None
+    ]
     return [text for text in said.values() if text] + counts
+
+
+def _said(value: Any) -> str:
+    """Say a number, a day or a moment; the log has the last two as text."""
+    if not isinstance(value, str):
+        return f"{value:,}"
+    day, moment = parse_date(value), parse_datetime(value)
+    if day is not None:
+        return words.day(day)
+    return words.moment(moment) if moment is not None else value
 
 
 def _of(choices: Any, value: str | None) -> str:

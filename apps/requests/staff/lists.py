@@ -18,7 +18,6 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.requests import selectors, services
-from apps.requests.labels import KINDS, kind_label
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import REGIMES, regime_of
 from apps.requests.staff import looks, queue, words
@@ -61,7 +60,7 @@ def _row(found: PrivacyRequest, progress: queue.Progress, on: date) -> dict[str,
         "found": found,
         "url": page_of(found),
         "due": words.due_words(found, on),
-        "kind": kind_label(found.kind),
+        "kind": words.kind(found.kind),
         "law": regime_of(found.regime).name,
         "badge": words.status_badge(found),
         "level": words.level(found.identity_level),
@@ -161,7 +160,7 @@ def _figures(figures: Any) -> dict[str, Any]:
         for ground, number in sorted(figures.refused_by_ground.items())
     ]
     law = REGIMES[figures.regime].name if figures.regime in REGIMES else figures.regime
-    return {"figures": figures, "law": law, "kind": KINDS.get(figures.kind, figures.kind), "refused": refused}
+    return {"figures": figures, "law": law, "kind": words.kind(figures.kind), "refused": refused}
 
 
 def _ground_label(regime: str, kind: str, code: str) -> str:

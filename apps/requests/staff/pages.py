@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +19,8 @@ from django.urls import reverse
 
 from apps.requests import selectors
 from apps.requests.models import PrivacyRequest
-from apps.requests.staff import looks, todo
+from apps.requests.staff import looks, todo, words
+from apps.requests.staff.forms import LetterForm
 from apps.requests.staff.todo import VIEW
 
 View = Callable[..., HttpResponseBase]
@@ -91,3 +93,15 @@ def show(
     """Render a page of templates/admin/requests/ inside the admin's frame."""
     framed = admin.site.each_context(request) | {"title": title} | (context or {})
     return render(request, f"admin/requests/{template}.html", framed, status=status)
+
+
+def letter_context(found: PrivacyRequest, form: LetterForm, letter: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the page that writes a letter shows; `letter`: as it will arrive, once there is a text."""
+    return {
+        "found": found,
+        "kind": words.kind(found.kind),
+        "form": form,
+        "letter": letter,
+        "language": dict(settings.LANGUAGES).get(found.language, found.language),
+        "has_address": bool(selectors.stated_identity(found).get("email")),
+    }

@@ -16,7 +16,6 @@ from apps.records.models import Conversation, LegalHold, Subject
 from apps.records.services import standing_holds
 from apps.requests import selectors, services
 from apps.requests.errors import RecordErased
-from apps.requests.labels import kind_label
 from apps.requests.models import Clock, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
@@ -70,7 +69,7 @@ def context_of(request: PrivacyRequest, user: User, *, purpose: str, everywhere:
     lines = plan.step_lines(request, may_retry="retry" in acts and request.status in ACTIVE)
     return {
         "found": request,
-        "kind": kind_label(request.kind),
+        "kind": words.kind(request.kind),
         "regime": regime,
         "right": regime.right(request.kind),
         "badge": words.status_badge(request),
@@ -187,7 +186,7 @@ def identity_context(request: PrivacyRequest) -> dict[str, Any]:
     """Return what the page about the identity shows."""
     return {
         "found": request,
-        "kind": kind_label(request.kind),
+        "kind": words.kind(request.kind),
         "regime": regime_of(request.regime),
         "right": regime_of(request.regime).right(request.kind),
         "identity": _identity(request),

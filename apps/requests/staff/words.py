@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 
 from apps.requests import errors
 from apps.requests.labels import status_label
-from apps.requests.models import ENDED, PrivacyRequest, Status, Step
+from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, REASONABLE, REASONABLY_HIGH
 
 # What a badge looks like (static/admin-habeas.css). Danger: a legal date has passed, or a proof is broken; nothing else.
@@ -33,6 +33,11 @@ STEP_WORDS = {
     Step.State.DONE: _lazy("Done"),
     Step.State.BLOCKED: _lazy("Blocked"),
     Step.State.NEEDS_PERSON: _lazy("Needs a person"),
+}
+KINDS: dict[str, Promise] = {
+    Kind.ACCESS: _lazy("Access"),
+    Kind.PORTABILITY: _lazy("Portability"),
+    Kind.ERASURE: _lazy("Erasure"),
 }
 LEVELS: dict[str, Promise] = {
     NONE: _lazy("Not checked"),
@@ -136,6 +141,10 @@ def day(value: date) -> str:
 
 def moment(value: datetime) -> str:
     return date_format(timezone.localtime(value), "DATETIME_FORMAT")
+
+
+def kind(name: str) -> str:
+    return str(KINDS.get(name, name))
 
 
 def level(name: str) -> str:
