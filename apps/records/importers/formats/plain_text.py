@@ -82,11 +82,15 @@ def _survey(lines: Iterable[str]) -> tuple[Speakers | None, bool]:
     found_clear: set[str] = set()
     found_vague: set[str] = set()
     fences = 0
+    is_certain = False
     for line in lines:
-        fences += _FENCE.match(line) is not None
-        if len(found_clear) < len(_CLEAR) and (role := _role(clear, line)):
+        fences += ("```" in line or "~~~" in line) and _FENCE.match(line) is not None
+        if is_certain:
+            continue
+        if role := _role(clear, line):
             found_clear.add(role)
-        if len(found_vague) < len(_VAGUE) and (role := _role(vague, line)):
+            is_certain = {"user", "assistant"} <= found_clear
+        if role := _role(vague, line):
             found_vague.add(role)
     has_fences = fences % 2 == 0
     if found_clear & {"user", "assistant"} and not (len(found_clear) == 1 and len(found_vague) == 2):
@@ -126,7 +130,7 @@ def _spoken(lines: Iterable[str], speakers: Speakers, has_fences: bool) -> Itera
     held: list[str] = []
     size = 0
     for line in lines:
-        if has_fences and _FENCE.match(line):
+        if has_fences and ("```" in line or "~~~" in line) and _FENCE.match(line):
             is_in_fence = not is_in_fence
         match = None if is_in_fence else _match(speakers, line)
         if match or size > _MAX_MESSAGE_CHARACTERS:
