@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
+from holidays.registry import COUNTRIES
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -86,6 +87,16 @@ def choice(name: str, default: str, known: tuple[str, ...]) -> str:
     value = text(name, default)
     if value not in known:
         raise ImproperlyConfigured(f"{name}={value!r}: one of {', '.join(known)} is wanted")
+    return value
+
+
+def country(name: str, default: str) -> str:
+    """A country whose public holidays are known, as DE or US."""
+    value = text(name, default)
+    if not any(value in codes for codes in COUNTRIES.values()):
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: no country whose public holidays are known; DE or US, for example"
+        )
     return value
 
 

@@ -268,8 +268,8 @@ AUTOMATIC_ACCESS_APPROVAL = env.flag("AUTOMATIC_ACCESS_APPROVAL", True)
 ARCHIVE_LIFETIME_DAYS = env.number("ARCHIVE_LIFETIME_DAYS", 14, least=1)
 RETENTION_DAYS = env.number("RETENTION_DAYS", 730)  # of a conversation after its last message; 0: kept until erased
 REQUEST_RETENTION_MONTHS = env.number("REQUEST_RETENTION_MONTHS", 24, least=24)  # 11 CCR 7101: at least 24 months
-DEFAULT_REGIME = env.text("DEFAULT_REGIME", "gdpr")
-HOLIDAYS_COUNTRY = env.text("HOLIDAYS_COUNTRY", "DE")
+DEFAULT_REGIME = env.choice("DEFAULT_REGIME", "gdpr", ("gdpr", "ccpa"))  # those of apps/requests/regimes.py
+HOLIDAYS_COUNTRY = env.country("HOLIDAYS_COUNTRY", "DE")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from apps.requests.regimes import REGIMES
 from config import env
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,6 +32,7 @@ WRONG: list[tuple[Callable[..., Any], tuple, str, str]] = [
     (env.time_zone, ("UTC",), "Berlin", "no such time zone"),
     (env.time_zone, ("UTC",), "../../etc/passwd", "no such time zone"),
     (env.choice, ("INFO", env.LEVELS), "LOUD", "one of"),
+    (env.country, ("DE",), "Germany", "public holidays"),
     (env.database, ("",), "mysql://u:hunter2@h/x", "sqlite:/// and postgresql://"),
     (env.database, ("",), "postgresql://u:hunter2@h", "name of the database"),
     (env.database, ("",), "postgresql://u:hunter2@h:port/x", "NAME"),
@@ -56,6 +58,11 @@ def test_a_wrong_storage_is_refused(value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="STORAGE_URL") as refusal:
         env.storage("STORAGE_URL", value)
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("code", sorted(REGIMES))
+def test_every_regime_may_be_the_default(code: str, tmp_path: Path) -> None:
+    assert start(tmp_path, DEFAULT_REGIME=code).returncode == 0
 
 
 def test_a_wrong_broker_is_refused(tmp_path: Path) -> None:
@@ -127,6 +134,7 @@ BAD_STARTS = [
     ({"ARCHIVE_SIGNING_KEY": GOOD_KEY}, "ARCHIVE_SIGNING_KEY"),  # the same as the log's
     ({"SAMPLE_SITE": "on", "SITE_URL": "https://privacy.example.org"}, "SAMPLE_SITE"),
     ({"CACHE_URL": "http://cache"}, "CACHE_URL"),
+    ({"DEFAULT_REGIME": "dsgvo"}, "DEFAULT_REGIME"),
 ]
 
 
