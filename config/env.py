@@ -93,7 +93,7 @@ def choice(name: str, default: str, known: tuple[str, ...]) -> str:
 def country(name: str, default: str) -> str:
     """A country whose public holidays are known, as DE or US."""
     value = text(name, default)
-    if not any(value in codes for codes in COUNTRIES.values()):
+    if not any(value in codes[1:] for codes in COUNTRIES.values()):
         raise ImproperlyConfigured(
             f"{name}={value!r}: no country whose public holidays are known; DE or US, for example"
         )

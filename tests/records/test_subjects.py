@@ -33,7 +33,7 @@ def test_a_person_is_found_by_any_spelling_of_the_address(ada: Subject, ben: Sub
     assert subjects.find_subject(str(ada.pk)) == subjects.find_subject(ada.pk) == ada
 
 
-@pytest.mark.parametrize("value", ["", "carl@example.org", "not an id", str(uuid.uuid4()), uuid.uuid4()])
+@pytest.mark.parametrize("value", ["", "carl@example.org", "not an id", "3f0c7a52-6f0f-4a8e-9d57-0d6c3a1b7e11", uuid.UUID(int=7)])
 def test_nobody_is_found_by_anything_else(ada: Subject, value: Any) -> None:
     with pytest.raises(SubjectNotFound):
         subjects.find_subject(value)
@@ -82,6 +82,16 @@ def test_a_proven_address_joins_a_sign_in_to_what_was_imported_for_it(ada: Subje
     assert subjects.subject_for(account("ada@example.org")) == ada
     ada.refresh_from_db()
     assert ada.account is not None and Subject.objects.count() == 1
+
+
+def test_a_person_is_found_by_an_address_that_was_added_to_the_sign_in_later() -> None:
+    user = account("cleo@example.org")
+    subject = subjects.subject_for(user)
+    for email, verified in (("new@example.org", True), ("unproven@example.org", False)):
+        EmailAddress.objects.create(user=user, email=email, verified=verified)
+    assert subjects.find_subject("NEW@example.org") == subject
+    with pytest.raises(SubjectNotFound):
+        subjects.find_subject("unproven@example.org")
 
 
 def test_an_address_that_is_not_proven_joins_nothing(ada: Subject) -> None:
