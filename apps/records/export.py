@@ -24,7 +24,8 @@ from apps.records.models import Conversation, Subject
 from apps.records.selectors.lists import theirs
 
 ROWS = 100  # conversations looked up at once
-GROUP_NODES = 2_000  # opened together: some megabytes
+GROUP_NODES = 2_000  # opened together
+GROUP_BYTES = 8 * 1024 * 1024  # sealed and packed: some tens of megabytes in memory
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,13 @@ class _Export:
 def _groups(rows: list[Conversation]) -> Iterator[list[Conversation]]:
     """Gather conversations that are opened together; their keys live no longer than one group takes."""
     group: list[Conversation] = []
-    size = 0
+    nodes = size = 0
     for row in rows:
-        if group and size + row.node_count > GROUP_NODES:
+        if group and (nodes + row.node_count > GROUP_NODES or size + row.stored_bytes > GROUP_BYTES):
             yield group
-            group, size = [], 0
+            group, nodes, size = [], 0, 0
         group.append(row)
-        size += row.node_count
+        nodes += row.node_count
+        size += row.stored_bytes
     if group:
         yield group

@@ -69,6 +69,7 @@ class Conversation(models.Model):
     updated_at = models.DateTimeField()
     message_count = models.PositiveIntegerField(default=0)
     node_count = models.PositiveIntegerField(default=0)  # rows: positions are 0 … node_count - 1
+    stored_bytes = models.BigIntegerField(default=0)  # about, sealed: how many are opened together depends on it
     imported_at = models.DateTimeField(auto_now_add=True)
     erasing_at = models.DateTimeField(null=True)
 

@@ -69,7 +69,7 @@ def subject_for(account: User) -> Subject:
 def find_subject(value: str | UUID) -> Subject:
     """Return the person with this id or e-mail address; raises SubjectNotFound."""
     subject_id = value if isinstance(value, UUID) else _as_uuid(value)
-    found = Subject.objects.filter(pk=subject_id).first() if subject_id else _owner_of_email(str(value))
+    found = Subject.objects.filter(pk=subject_id).first() if subject_id else _owner_of_any_email(str(value))
     if found is None:
         raise SubjectNotFound
     return found
@@ -187,6 +187,12 @@ def _join(account: User, verified: set[str]) -> Subject | None:
 def _owner_of_email(email: str) -> Subject | None:
     index = identity_index("email", email)
     return Subject.objects.filter(identities__kind="email", identities__index=index).first()
+
+
+def _owner_of_any_email(email: str) -> Subject | None:
+    """Look for an address among the identities, then among the proven ones of sign-ins: those come and go by themselves."""
+    addresses = EmailAddress.objects.filter(email__iexact=email.strip(), verified=True).values("user_id")
+    return _owner_of_email(email) or Subject.objects.filter(account__in=addresses).first()
 
 
 def _sealed_identity(subject: Subject, key: bytes, kind: str, value: str) -> Identity:

@@ -275,3 +275,14 @@ def test_a_large_upload_lies_in_no_named_file() -> None:
     assert b"".join(received.chunks()) == b"canary" * 100_000
     handler.upload_interrupted()
     assert received.closed
+
+
+def test_a_file_that_is_too_large_is_refused_and_named(
+    ada: Subject, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "MAX_UPLOAD_BYTES", 100)
+    row = begin(ada, bytes(101))
+    seen = selectors.import_of(ada, row.pk)
+    assert (seen.state, seen.reason, seen.name) == ("failed", "too_large", "canary-name.zip")
+    assert not storage.exists() and services.run_import(row.pk) is False and services.due_imports() == []
+    assert begin(ada, bytes(100)).stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from apps.audit.selectors import details_of
 from apps.keys.models import Key
 from apps.records import contexts, opening, rows, selectors
 from apps.records.errors import ConversationNotFound, RecordingNotAllowed, SubjectFrozen
-from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.importers.errors import UnreadableFile
+from apps.records.importers.types import ParsedAttachment, ParsedConversation, Skipped
 from apps.records.models import Attachment, Conversation, Message, Subject
 from apps.records.reports import ImportReport
 from apps.records.services import set_recording, store_conversations
@@ -195,6 +197,18 @@ def test_each_batch_leaves_an_entry_with_counts_alone(ada: Subject) -> None:
     assert details_of(entry) == {"format": "chatgpt", "conversations": 2, "messages": 3}
 
 
+def test_a_file_that_cannot_be_read_is_named_and_leaves_nothing(ada: Subject, storage: Path) -> None:
+    def damaged() -> Iterator[bytes]:
+        yield b"first"
+        raise UnreadableFile("It is damaged.")
+
+    bad = ParsedAttachment("bad.pdf", "application/pdf", "file-service://bad", damaged, 10)
+    report = store(ada, conversation("c1", "text", attachments=[bad, attachment("good.pdf", b"good")]))
+    assert (report.conversations, report.attachments) == (1, 1)
+    assert report.skipped == [{"what": "bad.pdf", "why": "It is damaged."}]
+    assert len([path for path in storage.rglob("*") if path.is_file()]) == Attachment.objects.count() == 1
+
+
 def test_files_are_sealed_into_storage_and_read_back(ada: Subject, ben: Subject, storage: Path) -> None:
     secret = b"canary-lease " * 50_000
     with_file = conversation("c1", "see the lease", attachments=[attachment("lease.pdf", secret)])
@@ -212,4 +226,6 @@ def test_files_are_sealed_into_storage_and_read_back(ada: Subject, ben: Subject,
     assert (again.attachments, again.already_held) == (0, 1)
     later = replace(with_file, attachments=[*with_file.attachments, attachment("wall.jpg", b"wall")])
     assert store(ada, later).attachments == 1
+    counted = [details_of(entry) for entry in Entry.objects.filter(event=Event.CONVERSATIONS_IMPORTED).order_by("id")]
+    assert [details["attachments"] for details in counted if "attachments" in details] == [1, 1]
     assert [one.name for one in selectors.read_conversation(ada, only(ada)).files] == ["lease.pdf", "wall.jpg"]

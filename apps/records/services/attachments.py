@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -10,33 +10,32 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
 from apps.records import contexts, objects
 from apps.records.drafts import Plan
 from apps.records.errors import BeingErased
 from apps.records.importers.errors import ImporterError
 from apps.records.importers.types import ParsedAttachment
-from apps.records.models import Attachment, Conversation
+from apps.records.models import Attachment, Conversation, Subject
 from apps.records.subjects import lock_for_writing
 from apps.sealing import content
 
+AT_ONCE = 50  # files that are written down, uploaded and marked together
 LEFT_BEHIND_AFTER = timedelta(hours=24)  # longer than any upload runs
 
 
-def store_attachments(subject_id: UUID, plan: Plan, *, skip: Callable[[str, str], None]) -> int:
+def store_attachments(
+    subject: Subject, plan: Plan, *, skip: Callable[[str, str], None], actor: Actor, import_id: UUID | None = None
+) -> int:
     """Store the files of a conversation that are not held yet; what cannot be read is named through `skip`."""
     held = _held_pointers(plan)
+    new = {parsed.pointer or parsed.name: parsed for parsed in plan.draft.attachments}
+    waiting = [parsed for pointer, parsed in new.items() if pointer not in held]
     stored = 0
-    for parsed in plan.draft.attachments:
-        pointer = parsed.pointer or parsed.name
-        if pointer in held:
-            continue
-        try:
-            _store(subject_id, plan, parsed)
-        except ImporterError as error:
-            skip(parsed.name or _("a file without a name"), str(error))
-            continue
-        held.add(pointer)
-        stored += 1
+    for first in range(0, len(waiting), AT_ONCE):
+        stored += _store(subject, plan, waiting[first : first + AT_ONCE], skip, actor, import_id)
     return stored
 
 
@@ -49,30 +48,65 @@ def sweep_attachments() -> int:
     return len(left)
 
 
-def _store(subject_id: UUID, plan: Plan, parsed: ParsedAttachment) -> None:
-    row = Attachment(
-        id=uuid4(), conversation_id=plan.conversation_id, object_name=objects.new_name(objects.ATTACHMENTS, subject_id)
-    )
-    described = {"name": parsed.name, "media_type": parsed.media_type, "pointer": parsed.pointer}
-    row.sealed = content.seal_json(plan.box, described, context=contexts.attachment(plan.key_id, row.pk))
+def _store(
+    subject: Subject,
+    plan: Plan,
+    files: Sequence[ParsedAttachment],
+    skip: Callable[[str, str], None],
+    actor: Actor,
+    import_id: UUID | None,
+) -> int:
+    """Write some files down, upload them, and mark those that are there."""
+    rows = [_row(subject, plan, parsed) for parsed in files]
     with transaction.atomic():
-        lock_for_writing(subject_id, recording=True)
+        lock_for_writing(subject.pk, recording=True)
         if not Conversation.objects.filter(pk=plan.conversation_id, erasing_at__isnull=True).exists():
             raise BeingErased
-        row.save(force_insert=True)
+        Attachment.objects.bulk_create(rows)
+    try:
+        there = [row for row, parsed in zip(rows, files, strict=True) if _upload(row, plan, parsed, skip)]
+        with transaction.atomic():
+            lock_for_writing(subject.pk)
+            Attachment.objects.bulk_update(there, ["stored", "size"])
+            if there:
+                audit.append(
+                    Event.CONVERSATIONS_IMPORTED,
+                    about=subject.handle,
+                    actor=actor,
+                    import_id=import_id,
+                    attachments=len(there),
+                )
+    finally:
+        _forget_erased(rows)
+    return len(there)
+
+
+def _row(subject: Subject, plan: Plan, parsed: ParsedAttachment) -> Attachment:
+    name = objects.new_name(objects.ATTACHMENTS, subject.pk)
+    row = Attachment(id=uuid4(), conversation_id=plan.conversation_id, object_name=name)
+    described = {"name": parsed.name, "media_type": parsed.media_type, "pointer": parsed.pointer}
+    row.sealed = content.seal_json(plan.box, described, context=contexts.attachment(plan.key_id, row.pk))
+    return row
+
+
+def _upload(row: Attachment, plan: Plan, parsed: ParsedAttachment, skip: Callable[[str, str], None]) -> bool:
     counted = _Counted(parsed.open)
     context = contexts.attachment_file(plan.key_id, row.pk)
     try:
         objects.upload(row.object_name, counted, key_id=plan.key_id, key=plan.key, context=context)
-    except ImporterError:
+    except ImporterError as error:
+        skip(parsed.name or _("a file without a name"), str(error))
         _discard(row)
-        raise
-    try:
-        with transaction.atomic():
-            lock_for_writing(subject_id)
-            Attachment.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
-    finally:
-        if not Attachment.objects.filter(pk=row.pk).exists():  # erased while its bytes were on their way
+        return False
+    row.stored, row.size = True, counted.size
+    return True
+
+
+def _forget_erased(rows: Sequence[Attachment]) -> None:
+    """Delete the objects of rows that were erased while the bytes were on their way."""
+    known = set(Attachment.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
+    for row in rows:
+        if row.pk not in known:
             objects.try_delete(row.object_name)
 
 

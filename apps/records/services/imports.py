@@ -43,6 +43,7 @@ RUN_SECONDS = 200.0  # then another task goes on: below the time limit of a task
 LEASE = timedelta(minutes=10)  # longer than a task may run
 PAUSE = timedelta(minutes=1)  # before the next try when the storage does not answer
 PATIENCE = timedelta(seconds=20)  # for the message that starts an import, before the schedule does
+MAX_UPLOAD_BYTES = 4 * 1024**3  # the largest exports with pictures are about half of that
 MAX_ATTEMPTS = 5  # since something was last committed: a file that kills its worker is not tried for ever
 OPEN = (Import.State.WAITING, Import.State.RUNNING)
 ENDED = (Import.State.DONE, Import.State.FAILED)
@@ -51,7 +52,7 @@ ENDED = (Import.State.DONE, Import.State.FAILED)
 def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, format: str = "auto") -> Import:
     """Seal an uploaded file into storage and return its import; the caller then pokes `tasks.run_import`.
 
-    Key first, then the row, then the object. Raises SubjectFrozen, RecordingNotAllowed, StorageFull, Unavailable; then
+    Key first, then the row, then the object. A file that is too large has failed already. Raises SubjectFrozen, RecordingNotAllowed, StorageFull, Unavailable; then
     nothing is left of it.
     """
     check_writable(subject.pk)
@@ -59,8 +60,11 @@ def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, form
     row = Import(id=uuid4(), subject=subject, object_name=objects.new_name(objects.IMPORTS, subject.pk))
     described = {"name": uploaded.name or "", "format": format}
     row.sealed = content.seal_json(subject_key, described, context=contexts.import_name(subject.key_id, row.pk))
+    row.size = uploaded.size or 0
+    if row.size > MAX_UPLOAD_BYTES:
+        return _refuse(row)
     key = keys.create_key(KeyKind.IMPORT, owner=row.pk, parent=subject.key_id)
-    row.key_id, row.size = key.id, uploaded.size or 0
+    row.key_id = key.id
     with transaction.atomic():
         lock_for_writing(subject.pk, recording=True)
         row.save(force_insert=True)
@@ -303,6 +307,18 @@ def _end(row: Import, state: Import.State, *, reason: str = "", token: UUID | No
                 skipped=row.skipped,
             )
     _tidy(row.pk)
+
+
+def _refuse(row: Import) -> Import:
+    """Write down that a file was too large to be taken, so that its person finds it among the imports."""
+    row.state, row.reason, row.finished_at = Import.State.FAILED, "too_large", timezone.now()
+    with transaction.atomic():
+        lock_for_writing(row.subject_id, recording=True)
+        row.save(force_insert=True)
+        audit.append(
+            Event.IMPORT_FAILED, about=row.subject.handle, actor=Actor.system(), import_id=row.pk, reason=row.reason
+        )
+    return row
 
 
 def _tidy(import_id: UUID) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -174,10 +175,11 @@ class _Store:
             return
         sealed = [(part, list(part.plan.seal_rows(part.writes))) for part in parts]
         headers = [part.plan.seal_header() if part.sets_header else None for part in parts]
+        sizes = [sum(len(row[-1]) for row in sealed_rows) for _part, sealed_rows in sealed]
         try:
             with transaction.atomic():
                 lock_for_writing(self.subject.pk, recording=True)
-                self._write_conversations(parts, headers)
+                self._write_conversations(parts, headers, sizes)
                 rows.insert_messages(list(_rows(sealed, is_new=True)))
                 rows.replace_messages(list(_rows(sealed, is_new=False)))
                 self._append_entry(commit)
@@ -194,16 +196,18 @@ class _Store:
             part.plan.is_new = False
             part.plan.draft.is_stored = True
 
-    def _write_conversations(self, parts: Sequence[_Part], headers: Sequence[bytes | None]) -> None:
+    def _write_conversations(
+        self, parts: Sequence[_Part], headers: Sequence[bytes | None], sizes: Sequence[int]
+    ) -> None:
         new = []
-        for part, header in zip(parts, headers, strict=True):
+        for part, header, size in zip(parts, headers, sizes, strict=True):
             if part.creates and header is not None:
-                new.append(self._conversation(part, header))
+                new.append(self._conversation(part, header, size))
             else:
-                _update(part, header)
+                _update(part, header, size)
         Conversation.objects.bulk_create(new)
 
-    def _conversation(self, part: _Part, header: bytes) -> Conversation:
+    def _conversation(self, part: _Part, header: bytes, size: int) -> Conversation:
         plan, draft = part.plan, part.plan.draft
         return Conversation(
             id=plan.conversation_id,
@@ -216,10 +220,11 @@ class _Store:
             updated_at=plan.updated_at,
             message_count=part.added,
             node_count=part.new_nodes,
+            stored_bytes=size,
         )
 
     def _store_attachments(self, plan: Plan) -> None:
-        count = store_attachments(self.subject.pk, plan, skip=self.report.skip)
+        count = store_attachments(self.subject, plan, skip=self.report.skip, actor=self.actor, import_id=self.import_id)
         is_stored = plan.draft.is_stored or count > 0
         self._count(Commit(int(is_stored), 0, count, int(not is_stored), items=1))
 
@@ -308,12 +313,13 @@ def _groups(plans: Iterable[Plan]) -> Iterator[list[_Part]]:
         yield group
 
 
-def _update(part: _Part, header: bytes | None) -> None:
+def _update(part: _Part, header: bytes | None, size: int) -> None:
     """Change a conversation's row, if it still is as it was when the plan was made."""
     plan = part.plan
     changes: dict[str, Any] = {
         "message_count": plan.messages + part.added,
         "node_count": plan.nodes + part.new_nodes,
+        "stored_bytes": F("stored_bytes") + size,
     }
     if part.is_last:
         changes["updated_at"] = plan.updated_at
