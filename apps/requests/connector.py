@@ -22,7 +22,8 @@ from apps.mail.models import Letter
 from apps.mail.services import erase_letters
 from apps.records.models import Subject
 from apps.requests.errors import RecordErased
-from apps.requests.models import PrivacyRequest
+from apps.requests.models import Evidence, PrivacyRequest
+from apps.requests.services.evidence import destroy_documents
 from apps.requests.vault import details_of, open_vault, text_of
 
 DONE = "done"
@@ -59,8 +60,9 @@ class AccountConnector:
             yield Entry(f"{name}.json", "application/json", (content,), name, count=len(rows))
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
-        """Take sign-in, letters and links to the person, in one go; a repeat erases what is left."""
-        counts = {"letters": erase_letters(_owners(who))}
+        """Take sign-in, letters, documents and links to the person, in one go; a repeat erases what is left."""
+        documents = Evidence.objects.filter(request__in=requests_of(who)).select_related("request")
+        counts = {"documents": destroy_documents(documents), "letters": erase_letters(_owners(who))}
         if who.account_id is not None:
             for name, count in erase_account(who.account_id).items():
                 counts[name] = counts.get(name, 0) + count

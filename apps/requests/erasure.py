@@ -21,6 +21,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.keys import services as keys
 from apps.keys.intents import MOST_KEYS, named_keys
+from apps.keys.selectors import key_state
 from apps.keys.services import Destruction
 from apps.locations.contract import Scope
 from apps.locations.reasons import Reason
@@ -81,9 +82,10 @@ def open_copies(request: PrivacyRequest) -> bool:
 def prepare(claim: Claim) -> None:
     """Stop every writing of content, then copy what later steps need under the request key."""
     request = claim.request
+    details = claim.details
     if request.subject_id is not None:
         subjects.freeze_subject(request.subject_id)
-    details = claim.details
+        details["key"] = str(Subject.objects.values_list("key_id", flat=True).get(pk=request.subject_id))
     details["identities"] = copy_of(identity_now(request, details))
     with transaction.atomic():
         claims.conclude(claim)
@@ -145,14 +147,29 @@ def _mark_destroyed(
     claim: Claim, destroyed_at: datetime, *, intent: Entry | None = None, result: Destruction | None = None
 ) -> None:
     """Write T0: the tombstone, and the longest unit of work that may still have held the key (DESIGN §2)."""
-    unreadable_at = destroyed_at + timedelta(seconds=settings.STEP_BATCH_SECONDS)
     with transaction.atomic():
         claims.conclude(claim)
-        PrivacyRequest.objects.filter(pk=claim.request.pk).update(is_destroyed=True, unreadable_at=unreadable_at)
+        PrivacyRequest.objects.filter(pk=claim.request.pk).update(
+            is_destroyed=True, unreadable_at=unreadable_from(destroyed_at)
+        )
         if intent is not None and result is not None:
             keys.record_destruction(intent, result, actor=Actor.system())
             gone = Evidence.objects.filter(key_id__in=named_keys(intent), destroyed_at__isnull=True)
             gone.update(destroyed_at=destroyed_at)
+
+
+def unreadable_from(destroyed_at: datetime) -> datetime:
+    return destroyed_at + timedelta(seconds=settings.STEP_BATCH_SECONDS)
+
+
+def note_late_destruction(claim: Claim) -> None:
+    """Where a hold kept the subject key at first, T0 is when that one went, after the hold."""
+    key_id = claim.details.get("key")
+    state = key_state(UUID(key_id)) if key_id else None
+    if state is not None and state.destroyed_at is not None:
+        unreadable_at = unreadable_from(state.destroyed_at)
+        late = PrivacyRequest.objects.filter(pk=claim.request.pk, unreadable_at__lt=unreadable_at)
+        late.update(unreadable_at=unreadable_at)
 
 
 def purge(claim: Claim) -> None:

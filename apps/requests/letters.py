@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from apps.archives.models import Archive
 from apps.mail import services as mail
 from apps.requests.labels import kind_label
-from apps.requests.models import Intake, Kind, PrivacyRequest
+from apps.requests.models import Intake, Kind, PrivacyRequest, Status
 from apps.requests.regimes import Ground, regime_of
 from apps.requests.vault import Vault, details_of
 
@@ -67,8 +67,9 @@ def _received(request: PrivacyRequest) -> tuple[str, list[str], str]:
     lines = [
         kind_label(request.kind),
         _("We received it on %(day)s. A full answer is due by %(due)s.") % values,
-        _("We check that it is you, then a person or a standing rule approves it, then every place is asked."),
     ]
+    if request.status == Status.VERIFYING:
+        lines.append(_("First we check that it is you. If we need anything for that, we write to you."))
     if request.kind == Kind.ERASURE and request.cooling_off_until:
         lines.append(
             _("Nothing is erased before %(time)s. Until then you can withdraw with one click.")

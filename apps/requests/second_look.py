@@ -18,7 +18,7 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.requests import claims, closing, receipts
 from apps.requests.claims import Claim
-from apps.requests.erasure import EVERYTHING
+from apps.requests.erasure import EVERYTHING, note_late_destruction
 from apps.requests.models import Step
 from apps.requests.who import identity_of
 
@@ -38,6 +38,7 @@ def verify(claim: Claim) -> None:
     purged = [step for step in closing.other_steps(claim) if step.phase == Step.Phase.PURGE]
     settled = [_look_at(claim, step, who) for step in purged if step.state == Step.State.DONE]
     if all(settled):
+        note_late_destruction(claim)
         truncate_journal("default")  # SQLite keeps what was deleted in its journal until then
         return receipts.issue_and_close(claim)
     with transaction.atomic():

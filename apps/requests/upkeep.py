@@ -5,21 +5,25 @@ Every function is safe to repeat and to run twice at once; all run outside trans
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import date, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from apps.archives import services as archives
 from apps.archives.models import Archive
 from apps.audit import services as audit
 from apps.audit.actors import Actor
+from apps.audit.errors import AuditError
 from apps.audit.events import Event
 from apps.keys import services as keys
+from apps.keys.errors import KeysError
+from apps.locations.errors import LocationError
 from apps.locations.reasons import Reason
 from apps.mail.services import erase_letters
 from apps.requests import letters
@@ -31,6 +35,8 @@ from apps.requests.services.evidence import destroy_decided_evidence
 from apps.requests.services.intake import expire_intakes, send_links
 from apps.requests.vault import open_vault
 
+log = logging.getLogger(__name__)
+
 ASK_BEFORE = timedelta(days=7)  # the person, whether an erasure may go on without their copy (DESIGN §5)
 ALERT_BEFORE = timedelta(days=5)  # staff, that a place does not answer
 MOST_AT_ONCE = 500
@@ -41,26 +47,42 @@ def today() -> date:
     return timezone.now().astimezone(ZoneInfo(settings.TIME_ZONE)).date()
 
 
-def tidy() -> None:
+def tidy() -> dict[str, int]:
     """Do the small things that follow from what happened: a worker does it every few seconds."""
-    send_links()
-    destroy_decided_evidence()
-    discard_unwanted_archives()
+    return _do(
+        {
+            "links sent": send_links,
+            "documents destroyed": destroy_decided_evidence,
+            "archives discarded": discard_unwanted_archives,
+        }
+    )
 
 
 def nightly() -> dict[str, int]:
     """Do all that time brings; return how many of each. Runs hourly, so that a missed run is made up for."""
-    tidy()
-    duties: dict[str, Callable[[], int]] = {
-        "archives expired": archives.expire_due,
-        "segments swept": archives.sweep_segments,
-        "intakes expired": expire_intakes,
-        "requests lapsed": lapse_unverified,
-        "people asked": ask_about_copies,
-        "staff alerted": alert_staff,
-        "records erased": end_retentions,
-    }
-    return {name: duty() for name, duty in duties.items()}
+    return tidy() | _do(
+        {
+            "archives expired": archives.expire_due,
+            "segments swept": archives.sweep_segments,
+            "intakes expired": expire_intakes,
+            "requests lapsed": lapse_unverified,
+            "people asked": ask_about_copies,
+            "staff alerted": alert_staff,
+            "records erased": end_retentions,
+            "keys swept": lambda: keys.sweep_ownerless_keys().destroyed,
+        }
+    )
+
+
+def _do(duties: dict[str, Callable[[], int]]) -> dict[str, int]:
+    """Do one duty after the other. One that cannot be done now (a place or the log is away) does not stop the rest."""
+    done: dict[str, int] = {}
+    for name, duty in duties.items():
+        try:
+            done[name] = duty()
+        except (LocationError, AuditError, KeysError, OperationalError) as error:
+            log.warning("%s: %s; tried again", name, type(error).__name__)
+    return done
 
 
 def discard_unwanted_archives() -> int:

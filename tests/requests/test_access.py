@@ -49,7 +49,7 @@ def test_a_copy_holds_what_every_place_has_and_nothing_of_ben(ada, ben, place):
     assert request.retain_until is not None
     assert not request.clocks.filter(met_at=None).exists()
     assert "request.completed" in events(request)
-    assert Letter.objects.filter(owner=request.pk).count() == 3  # received, approved, ready
+    assert Letter.objects.filter(owner=request.pk).count() == 2  # received, ready
 
 
 def test_a_place_that_does_not_answer_holds_up_the_archive_for_a_day_only(ada, place):

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -17,7 +18,8 @@ from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.mail.models import Letter
 from apps.records import services as records
-from apps.records.models import Subject
+from apps.records.importers.types import Node, ParsedConversation
+from apps.records.models import Conversation, Subject
 from apps.requests import claims, engine, erasure, selectors, services, upkeep
 from apps.requests.errors import ErasureBegun
 from apps.requests.models import PrivacyRequest, Status, Step
@@ -298,6 +300,63 @@ def test_a_hold_between_freezing_and_destroying_is_seen_by_the_claim(ada, monkey
     run(request)
     assert request.steps.get(phase="destroy").reason == "legal_hold"
     assert keys.open_key(ada.key_id)
+
+
+def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
+    kept, gone = stored(ada, "kept"), stored(ada, "gone")
+    hold = records.place_hold(
+        ada, basis="GDPR Article 17(3)(e)", until=date(2031, 3, 1), actor=Actor.system(), conversation_id=kept.pk
+    )
+    request = run(approved(ada))
+    assert request.status == Status.PARTLY_COMPLETED
+    assert keys.open_key(kept.key_id)
+    with pytest.raises(KeyDestroyed):
+        keys.open_key(gone.key_id)
+    assert list(Conversation.objects.all()) == [kept]
+    said = result(request, "Conversations")
+    assert (said["outcome"], said["reason"], said["until"]) == ("blocked", "legal_hold", "2031-03-01")
+    records.lift_hold(hold, actor=Actor.system())
+    wake(request)
+    run(request)
+    assert request.status == Status.COMPLETED
+    assert not Conversation.objects.exists()
+    with pytest.raises(KeyDestroyed):
+        keys.open_key(ada.key_id)
+    assert body(request)["is_final"] is True
+    assert body(request)["unreadable_at"] >= body(request, 1)["unreadable_at"]
+
+
+def stored(subject, name):
+    """Give a person a conversation of two messages."""
+    nodes = []
+    for number, role in enumerate(("user", "assistant")):
+        message = {
+            "id": f"{name}{number}",
+            "author": {"role": role},
+            "content": {"content_type": "text", "parts": ["x"]},
+        }
+        parent = f"{name}{number - 1}" if number else None
+        data: dict[str, Any] = {"id": f"{name}{number}", "message": message, "parent": parent, "children": []}
+        nodes.append(Node(f"{name}{number}", parent, role, None, data))
+    parsed = ParsedConversation(
+        external_id=name, title=name, started_at=None, updated_at=None, header={}, nodes=nodes, attachments=[]
+    )
+    records.store_conversations(subject, [parsed], actor=as_person(subject))
+    return Conversation.objects.order_by("-imported_at").first()
+
+
+def test_documents_go_with_the_erasure(ada):
+    from django.core.files.storage import default_storage
+
+    other = filed(ada, "erasure", identity_level="none")
+    row = services.add_evidence(other, services.Document("id.jpg", "image/jpeg"), [b"x"], actor=as_person(ada))
+    run(approved(ada))
+    row.refresh_from_db()
+    assert (row.destroyed_at is not None, bytes(row.sealed), default_storage.exists(row.object_name)) == (
+        True,
+        b"",
+        False,
+    )
 
 
 def test_an_erasure_waits_for_the_persons_own_copy(ada, place):

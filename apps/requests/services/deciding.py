@@ -72,7 +72,7 @@ def approve_request(request: PrivacyRequest, *, actor: Actor, officer: User | No
     steps = _plan(request) if is_enough_yes else 0
     _log_approval(request, actor, rule, steps, is_second=is_second)
     if is_enough_yes:
-        _set_going(request, skip_cooling_off=rule == COMMAND_LINE)
+        _set_going(request, rule)
     return is_enough_yes
 
 
@@ -124,8 +124,8 @@ def _log_approval(request: PrivacyRequest, actor: Actor, rule: str, steps: int, 
     audit.append(event, about=request.handle, actor=actor, rule=rule, steps=steps, locations=places)
 
 
-def _set_going(request: PrivacyRequest, *, skip_cooling_off: bool) -> None:
-    until = None if skip_cooling_off else request.cooling_off_until
+def _set_going(request: PrivacyRequest, rule: str) -> None:
+    until = None if rule == COMMAND_LINE else request.cooling_off_until
     waits = until is not None and until > timezone.now()
     changed = PrivacyRequest.objects.filter(pk=request.pk, status=Status.IN_REVIEW).update(
         status=Status.COOLING_OFF if waits else Status.APPROVED, cooling_off_until=until
@@ -135,7 +135,8 @@ def _set_going(request: PrivacyRequest, *, skip_cooling_off: bool) -> None:
     request.refresh_from_db()
     if waits:
         audit.append(Event.REQUEST_COOLING_OFF, about=request.handle, actor=Actor.system(), until=until)
-    letters.approved(request, open_vault(request))
+    if rule != STANDING_POLICY:  # that one says yes in the same moment: one letter is enough
+        letters.approved(request, open_vault(request))
     poke(request.pk)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.audit import services as audit
 from apps.audit.actors import Actor
@@ -26,6 +26,7 @@ from apps.sealing.aead import associated_data
 
 FOLDER = "evidence"
 LARGEST = 20 * 1024 * 1024
+MOST_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,15 @@ def read_evidence(row: Evidence) -> Iterator[bytes]:
 
 
 def destroy_decided_evidence() -> int:
-    """Destroy the documents of all requests that are decided; outside transactions. A repeat goes on where it broke off."""
-    undecided = Q(request__status__in=UNDECIDED)
-    rows = Evidence.objects.exclude(undecided).filter(Q(destroyed_at__isnull=True) | ~Q(sealed=b""))
-    return sum(_destroy(row) for row in list(rows.select_related("request").order_by("created_at")[:100]))
+    """Destroy the documents of all requests that are decided; outside transactions."""
+    decided = Evidence.objects.exclude(request__status__in=UNDECIDED)
+    return destroy_documents(decided.select_related("request").order_by("created_at"), most=MOST_AT_ONCE)
+
+
+def destroy_documents(rows: QuerySet[Evidence], *, most: int | None = None) -> int:
+    """Destroy keys, then objects; outside transactions. A repeat goes on where it broke off."""
+    left = rows.filter(Q(destroyed_at__isnull=True) | ~Q(sealed=b""))
+    return sum(_destroy(row) for row in list(left[:most]))
 
 
 def _destroy(row: Evidence) -> int:
