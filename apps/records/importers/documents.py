@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from .encodings import open_as_utf8
 from .errors import BadConversation
-from .limits import CHUNK_BYTES, HEAD_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH, MIB
-from .parsing import parse_if_whole, parse_json
+from .limits import CHUNK_BYTES, HEAD_BYTES, MAX_CONVERSATION_BYTES, MIB
+from .parsing import parse_if_whole, parse_json, too_deep
 from .sources import Source
 from .splitter import Span, Splitter
 
@@ -145,14 +145,10 @@ def _value(span: Span) -> Value:
         return Value(span.offset, span.length, problem=str(error))
 
 
-def too_deep() -> str:
-    return _problem("deep")
-
-
 def _problem(name: str) -> str:
     return {
         "large": _("It is larger than %(limit)s MiB.") % {"limit": MAX_CONVERSATION_BYTES // MIB},
-        "deep": _("It is nested more than %(limit)s levels deep.") % {"limit": MAX_DEPTH},
+        "deep": too_deep(),
         "cut off": _("The file ends in the middle of it, or a bracket or quotation mark is missing."),
         "junk": _("This is not a conversation, only loose text or numbers."),
     }.get(name, name)

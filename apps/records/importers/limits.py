@@ -8,8 +8,10 @@ CHUNK_BYTES = 256 * 1024  # read at a time; several fit into a processor's cache
 MAX_CONVERSATION_BYTES = 64 * MIB
 # A JSON value costs up to 75 bytes in memory for two in the file; a message has about 40, so this is 50,000 messages.
 MAX_VALUES = 2_000_000
-# Exports nest about 12 deep. orjson writes at most 254 levels, and what is stored adds some of its own.
+# Messages nest about 12 deep. orjson writes at most 254 levels, and what is stored adds some of its own.
 MAX_DEPTH = 100
+# LibreChat can nest each message in the one it answers, two levels each. orjson reads 1,024 levels.
+MAX_FILE_DEPTH = 1_000
 # The survey of a file remembers about 150 bytes for each conversation. The largest exports known have about 20,000.
 MAX_CONVERSATIONS = 300_000
 # Parts of one conversation that lie apart are held together in memory while they are merged.

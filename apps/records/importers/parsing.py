@@ -72,7 +72,11 @@ def _parse_leniently(raw: bytes) -> Any:
         place = getattr(error, "pos", 0)
         raise BadConversation(_("It is not valid JSON (near character %(place)s).") % {"place": place}) from None
     except RecursionError:
-        raise BadConversation(_("It is nested too deeply.")) from None
+        raise BadConversation(too_deep()) from None
+
+
+def too_deep() -> str:
+    return _("It is nested too deeply.")
 
 
 def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

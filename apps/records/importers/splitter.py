@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .limits import CHUNK_BYTES, MAX_CONVERSATION_BYTES, MAX_DEPTH, MIB
+from .limits import CHUNK_BYTES, MAX_CONVERSATION_BYTES, MAX_FILE_DEPTH, MIB
 
 _PASS_OVER = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
 _IN_STRING = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
@@ -200,7 +200,7 @@ class Splitter:
                 continue
             position += 1
             depth += 1 if byte in _OPENING else -1
-            if depth > MAX_DEPTH:
+            if depth > MAX_FILE_DEPTH:
                 problem = problem or "deep"
             if depth > _HOPELESS_DEPTH:
                 self._at_end = True

@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext as _
 
-from .documents import Document, Value, too_deep
+from .documents import Document, Value
 from .errors import BadConversation, UnreadableFile
 from .limits import MAX_CONVERSATIONS, MAX_DEPTH, MAX_MERGE_BYTES, MAX_SKIPPED, MAX_UNKNOWN
 from .merging import merge
-from .parsing import parse_json
+from .parsing import parse_json, too_deep
 from .recognise import JSON_FORMATS, Format, format_of, unwrap
 from .types import ParsedConversation, Skipped
 from .values import as_dict, as_title
@@ -38,6 +38,7 @@ class Place:
     number: int  # for people: the how-manieth value of the file
     format: Format
     key: int  # hash of the id
+    is_deep: bool  # it may nest deeper than can be stored
 
 
 @dataclass
@@ -139,21 +140,21 @@ class Survey:
             contents.unlisted += 1
 
     def _place(self, contents: Contents, number: int, value: Value, index: int, item: Any, found: Format) -> None:
+        content = _content_hash(item)
         try:
-            content = _content_hash(item)
-        except TypeError:  # orjson's word for too many levels
+            key = _hash(f"{found.NAME}\0{found.identify(item)}".encode())
+        except TypeError:  # without an id, and too deep to make one from its content
             self._skip(contents, _what(contents.document, number, item), too_deep())
             return
         contents.recognised += 1
-        key = _hash(f"{found.NAME}\0{found.identify(item)}".encode())
-        if self._seen.get(key) == content:
+        if content is not None and self._seen.get(key) == content:
             self.copies += 1
             return
         if key in self._seen:
             self._repeated.add(key)
-        self._seen.setdefault(key, content)
+        self._seen.setdefault(key, content or 0)
         number = index + 1 if index >= 0 else number
-        contents.found.append(Place(value.offset, value.length, index, number, found, key))
+        contents.found.append(Place(value.offset, value.length, index, number, found, key, content is None))
         self._is_full = self._is_full or len(self._seen) >= MAX_CONVERSATIONS
 
     def _values(self, contents: Contents, places: list[Place]) -> Iterator[Any]:
@@ -208,9 +209,22 @@ def _places(contents: Contents) -> Iterator[Place]:
 
 def _parse(document: Document, place: Place, value: Any) -> ParsedConversation | Skipped:
     try:
-        return place.format.parse(value)
+        conversation = place.format.parse(value)
+        if place.is_deep:
+            _check_depth(conversation)
+        return conversation
     except BadConversation as error:
         return Skipped(_what(document, place.number, value), str(error))
+    except RecursionError:
+        return Skipped(_what(document, place.number, value), too_deep())
+
+
+def _check_depth(conversation: ParsedConversation) -> None:
+    """A value may nest deeply and its messages not: LibreChat nests each in the one that it answers."""
+    if any(
+        _content_hash(value) is None for value in [conversation.header, *[node.data for node in conversation.nodes]]
+    ):
+        raise BadConversation(too_deep())
 
 
 def _whole_if_messages(document: Document, formats: Sequence[Format]) -> Document:
@@ -241,12 +255,15 @@ def _unknown() -> str:
     return _("It does not look like a conversation in any known format.")
 
 
-def _content_hash(item: Any) -> int:
-    """Raises TypeError if the item nests more than MAX_DEPTH levels, and so could not be stored."""
+def _content_hash(item: Any) -> int | None:
+    """None if the item nests more than MAX_DEPTH levels."""
     wrapped = item
     for _level in range(_DEPTH_OF_ORJSON - MAX_DEPTH):
         wrapped = [wrapped]
-    return _hash(orjson.dumps(wrapped))
+    try:
+        return _hash(orjson.dumps(wrapped))
+    except TypeError:  # orjson's word for too many levels
+        return None
 
 
 def _hash(value: bytes) -> int:

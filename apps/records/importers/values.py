@@ -94,6 +94,8 @@ def as_role(value: Any) -> str:
 
 
 def content_id(value: Any) -> str:
-    """An identifier made from the content itself, for formats that have none: the same content, the same identifier."""
-    packed = value.encode() if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    return "sha256:" + hashlib.sha256(packed).hexdigest()
+    """An identifier made from the content itself, for formats that have none: the same content, the same identifier.
+
+    Raises TypeError for a value that nests deeper than orjson writes.
+    """
+    return "sha256:" + hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

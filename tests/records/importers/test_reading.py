@@ -120,6 +120,24 @@ def test_many_damaged_conversations_do_not_hide_the_others(tmp_path: Path, damag
     assert len(outcomes) - len(found) >= 33
 
 
+@pytest.mark.parametrize(("length", "is_read"), [(120, True), (480, True), (600, False), (20_000, False)])
+def test_messages_nested_in_the_one_they_answer(tmp_path: Path, length: int, is_read: bool) -> None:
+    """LibreChat's recursive export: two levels for each message."""
+    text = "".join(
+        f'{{"messageId": "m{n}", "text": "number {n}", "isCreatedByUser": true, "children": [' for n in range(length)
+    )
+    path = tmp_path / "upload"
+    nested = f'{{"conversationId": "deep", "messages": [{text}{"]}" * length}]}}'
+    path.write_text(f'[{nested}, {{"conversationId": "flat", "messages": [{{"messageId": "m", "text": "x"}}]}}]')
+    outcomes = {getattr(found, "external_id", "skipped"): found for found in read(path)}
+    assert outcomes.keys() == ({"deep", "flat"} if is_read else {"skipped", "flat"})
+    if is_read:
+        assert len(outcomes["deep"].nodes) == length  # type: ignore[union-attr]
+        check_conversation(outcomes["deep"])  # type: ignore[arg-type]
+    else:
+        assert "nested too deeply" in outcomes["skipped"].why  # type: ignore[union-attr]
+
+
 def test_a_named_format_is_kept_to(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     samples.write("claude", path, 10)

@@ -92,7 +92,7 @@ def test_after_a_lost_bracket_reading_goes_on_at_the_next_conversation(monkeypat
         (b'[{"a": 1}, {"b": [1, 2', ["", "cut off"]),
         (b'{"a": 1}]}]{"b": 1}', ["", ""]),
         (b"[" * 50, ["cut off"]),
-        (b"[" * 1_000, ["deep"]),
+        (b"[" * 2_000, ["deep"]),
         (b'"' * 999, ["junk"]),
         (b"", []),
     ],
