@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.records import selectors
-from apps.records.importers.types import Node
+from apps.records.importers.types import Node, ParsedConversation
 from apps.records.models import Conversation, Import
 from apps.records.services import place_hold, run_import, store_conversations
 from tests.portal.conftest import Person
@@ -20,7 +21,7 @@ from tests.records.conftest import conversation, node
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
 
-def store(person: Person, *parsed: object) -> list:
+def store(person: Person, *parsed: ParsedConversation) -> list[Any]:
     store_conversations(person.subject, parsed, actor=person.actor, source="chatgpt")
     return selectors.conversations_page(person.subject).items
 

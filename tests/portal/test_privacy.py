@@ -1,0 +1,133 @@
+"""Data and privacy: every place counted, every look shown, every choice kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor, Role
+from apps.audit.events import Event
+from apps.audit.handles import new_handle
+from apps.locations.contract import Item, Obstacle
+from apps.locations.errors import Unavailable
+from apps.locations.models import Location
+from apps.portal import places as held
+from apps.requests.services import look_at_request
+from tests.portal.conftest import Person
+from tests.portal.test_conversations import store
+from tests.records.conftest import conversation
+
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
+
+OFFICER = Actor(new_handle(), Role.OFFICER)
+
+
+class Shelf:
+    """A place with switches."""
+
+    trouble: Exception | None = None
+    items = 3
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        pass
+
+    def preflight(self, who: Any, scope: Any) -> list[Obstacle]:
+        return [Obstacle("object_lock", 2)]
+
+    def find(self, who: Any, scope: Any) -> Iterator[Item]:
+        if self.trouble:
+            raise self.trouble
+        for number in range(self.items):
+            yield Item(f"secret-name-{number}", "object", 1_000)
+
+
+@pytest.fixture
+def shelf(places: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Shelf]]:
+    settings.CONNECTORS = settings.CONNECTORS | {"shelf": "tests.portal.test_privacy.Shelf"}
+    Location.objects.create(kind="shelf", name="Support desk", country="Ireland", purpose="Tickets", horizon_days=30)
+    monkeypatch.setattr(Shelf, "trouble", None)
+    monkeypatch.setattr(Shelf, "items", 3)
+    yield Shelf
+
+
+def row(page: str, name: str) -> str:
+    found = [line for line in page.split('<tr role="row">') if f'scope="row">{name}' in line]
+    assert found, page
+    return re.sub(r"<[^>]+>", " ", found[0])
+
+
+def test_every_place_is_counted_with_its_purpose(shelf: type[Shelf], ada: Person, mallory: Person) -> None:
+    store(mallory, conversation("m", "x"), conversation("n", "y"))
+    store(ada, conversation("a", "x"))
+    page = ada.client.get("/privacy/").content.decode()
+    assert "1 conversation" in row(page, "Conversations")
+    assert "1 account" in row(page, "Account and requests")
+    outside = row(page, "Support desk")
+    assert "Ireland" in outside
+    assert "3 objects" in outside
+    assert "Tickets" in outside
+    assert "Old copies: 30 days after erasing" in outside
+    assert "secret-name" not in page
+
+
+def test_a_place_that_does_not_answer_is_not_called_empty(shelf: type[Shelf], ada: Person) -> None:
+    shelf.trouble = Unavailable("down")
+    page = ada.client.get("/privacy/").content.decode()
+    assert "Does not answer" in row(page, "Support desk")
+    Location.objects.filter(kind="shelf").update(is_enabled=False)
+    shelf.trouble = None
+    assert "Does not answer" in row(ada.client.get("/privacy/").content.decode(), "Support desk")
+
+
+def test_counting_stops_in_time_and_says_so(shelf: type[Shelf], ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "SECONDS", -1.0)
+    assert "At least 1 object" in row(ada.client.get("/privacy/").content.decode(), "Support desk")
+
+
+def test_before_an_erasure_what_cannot_go_yet_is_named(shelf: type[Shelf], ada: Person) -> None:
+    page = ada.client.post("/requests/new/details/", {"kind": "erasure", "residence": "DE"}).content.decode()
+    outside = row(page, "Support desk")
+    assert "2 cannot go yet:" in outside
+    assert "Locked by the storage until a date" in outside
+    assert "Old copies there go 30 days later." in outside
+
+
+def test_looks_show_date_role_and_purpose_and_no_officer(ada: Person, mallory: Person) -> None:
+    assert "Nobody has looked." in ada.client.get("/privacy/").content.decode()
+    filed = ada.file("erasure").request
+    look_at_request(filed, purpose="review", actor=OFFICER)
+    with transaction.atomic():
+        audit.append(Event.CONTENT_LOOKED_AT, about=ada.subject.handle, actor=OFFICER, purpose="legal")
+    page = ada.client.get("/privacy/").content.decode()
+    assert "Privacy team" in page
+    assert "A request of yours" in page
+    assert "Review of the request" in page
+    assert "Legal claim or order of an authority" in page
+    assert OFFICER.handle not in page
+    assert "Nobody has looked." in mallory.client.get("/privacy/").content.decode()
+
+
+def test_choices_are_kept_and_shown(ada: Person) -> None:
+    chosen = {"no_training": "on", "retention": "90", "time_zone": "Europe/Berlin"}
+    page = ada.client.post("/privacy/choices/", chosen, follow=True).content.decode()
+    assert "Your choices are saved." in page
+    ada.subject.refresh_from_db()
+    assert ada.subject.is_recording_allowed is False
+    assert ada.subject.opted_out_of_training is True
+    assert ada.subject.opted_out_of_sharing is False
+    assert ada.subject.retention_days == 90
+    assert re.search(r'name="no_training" checked', page)
+    assert not re.search(r'name="recording" checked', page)
+    assert re.search(r'value="90" selected', page)
+
+
+def test_an_open_request_stands_on_top(ada: Person) -> None:
+    filed = ada.file("erasure").request
+    page = ada.client.get("/privacy/").content.decode()
+    assert f"/requests/{filed.reference}/" in page
+    assert "A full answer is due by" in page
