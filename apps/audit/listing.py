@@ -35,18 +35,24 @@ class Page:
 def page_of(found: QuerySet[Entry], *, before: int | None = None, after: int | None = None) -> Page:
     """Return the 50 entries before or after an id, newest first; without either the newest ones."""
     if after is not None:
-        entries = list(found.filter(pk__gt=after).order_by("pk")[: PAGE + 1])
-        more = len(entries) > PAGE
-        entries = entries[:PAGE][::-1]
-        return Page(rows_of(entries), entries[-1].pk if entries else None, entries[0].pk if more else None)
+        ids = _ids(found.filter(pk__gt=after).order_by("pk"))
+        shown = ids[:PAGE][::-1]
+        return Page(_rows_by_id(shown), shown[-1] if shown else None, shown[0] if len(ids) > PAGE else None)
     if before is not None:
         found = found.filter(pk__lt=before)
-    entries = list(found.order_by("-pk")[: PAGE + 1])
-    more = len(entries) > PAGE
-    entries = entries[:PAGE]
-    return Page(
-        rows_of(entries), entries[-1].pk if more else None, entries[0].pk if before is not None and entries else None
-    )
+    ids = _ids(found.order_by("-pk"))
+    shown = ids[:PAGE]
+    has_newer = before is not None and bool(shown)
+    return Page(_rows_by_id(shown), shown[-1] if len(ids) > PAGE else None, shown[0] if has_newer else None)
+
+
+def _ids(found: QuerySet[Entry]) -> list[int]:
+    """Find ids alone first: from an index that holds the filter too, PostgreSQL need not visit the rows that do not fit."""
+    return list(found.values_list("pk", flat=True)[: PAGE + 1])
+
+
+def _rows_by_id(ids: list[int]) -> list[Row]:
+    return rows_of(list(Entry.objects.filter(pk__in=ids).select_related("leaf").order_by("-pk")))
 
 
 def rows_of(entries: list[Entry]) -> list[Row]:

@@ -19,6 +19,7 @@ class Entry(models.Model):
         indexes = [
             models.Index(fields=["about", "id"]),
             models.Index(fields=["event", "id"]),
+            models.Index(fields=["event", "role", "id"]),
             models.Index(fields=["actor", "id"]),
             models.Index(fields=["role", "id"]),
             models.Index(fields=["created_at", "id"]),
