@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,23 @@ class Person:
         self.sees("We have your request")
         reference, code = self.page.locator(".stamp .moment").all_inner_texts()[:2]
         return reference, code
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the page for the README where PICTURES names a folder."""
+        if folder := os.environ.get("PICTURES"):
+            self.page.set_viewport_size({"width": 1120, "height": 800})
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    def approve(self, reference: str) -> None:
+        """As staff: open the request with a purpose, see the plan, approve with the own password."""
+        self.go(f"/admin/requests/privacyrequest/{reference}/")
+        if self.page.get_by_role("button", name="Open the request").count():
+            self.press("Open the request")
+        self.go(f"/admin/requests/privacyrequest/{reference}/approve/")
+        self.picture("approve")
+        self.page.get_by_role("button", name="Approve", exact=False).click()
+        self.page.wait_for_load_state()
+        self.sees("Approved")
 
 
 def chatgpt_export(path: Path) -> Path:
