@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -17,6 +17,7 @@ from apps.audit.models import Checkpoint, Entry, Leaf
 from apps.audit.proofs import FILE_EXTENSION
 from config.http import stream
 
+LONGEST_NUMBER = 18  # digits that fit into the databases' integers
 VERIFY_SECONDS = 2.0  # a page's share; "continue" goes on from there
 
 
@@ -91,10 +92,9 @@ def export(request: HttpRequest, extension: str) -> HttpResponse | StreamingHttp
 @auditors_only
 def verify(request: HttpRequest) -> HttpResponse:
     """Check the signature, the root, and as many raw entries as fit into two seconds."""
-    before = request.POST.get("before", "")
     values: dict = {}
     try:
-        values["report"] = verification.verify_newest(VERIFY_SECONDS, int(before) if before.isdecimal() else None)
+        values["report"] = verification.verify_newest(VERIFY_SECONDS, _whole(request.POST, "before"))
     except LogDamaged as error:
         values["damage"] = str(error)
     return render(request, "audit/verify.html", _beside() | values)
@@ -127,8 +127,12 @@ def _newest_checkpoint() -> Checkpoint:
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+    return _whole(request.GET, name)
+
+
+def _whole(values: QueryDict, name: str) -> int | None:
+    text = values.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER else None
 
 
 def _query(request: HttpRequest) -> str:

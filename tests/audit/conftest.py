@@ -13,7 +13,12 @@ from apps.audit import services, triggers
 from apps.audit.actors import Actor, Role
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
-from apps.audit.models import Entry
+from apps.audit.models import Checkpoint, Entry
+
+
+def newest() -> Checkpoint:
+    """The newest checkpoint, which there must be."""
+    return Checkpoint.objects.latest("size")
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_receipt_with_another_text_is_bad(receipt_entry, receipt, tmp_path):
 
 
 def test_another_entry_is_no_receipt(receipt, receipt_entry, tmp_path):
-    other = Entry.objects.exclude(pk=receipt_entry.pk).last()
+    other = Entry.objects.exclude(pk=receipt_entry.pk).latest("pk")
     plain = selectors.entry_proof(other)
     assert proofs.check(plain, selectors.verifier_key()).body is None
     assert run_verifier("receipt", plain, tmp_path).code == 0  # a good proof of an entry, and says so

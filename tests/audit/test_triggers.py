@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection, transaction
 from django.db.utils import DatabaseError
@@ -12,7 +14,7 @@ from tests.audit.conftest import past_the_triggers
 
 pytestmark = pytest.mark.usefixtures("signing_without_commits")
 
-TABLES = [Entry, Leaf, Tile, Checkpoint]
+TABLES: list[Any] = [Entry, Leaf, Tile, Checkpoint]
 CHANGES = [
     "UPDATE {table} SET {column} = {column}",
     "DELETE FROM {table}",

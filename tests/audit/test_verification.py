@@ -10,6 +10,7 @@ import io
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -37,7 +38,7 @@ def good_log(write) -> Checkpoint:
     return checkpoint
 
 
-def change(statement: str, *values: object) -> None:
+def change(statement: str, *values: Any) -> None:
     """Change the database as its administrator can: past the triggers."""
     with past_the_triggers(), connection.cursor() as cursor:
         cursor.execute(statement, values)
@@ -85,7 +86,7 @@ class TestDatabase:
         assert_damaged("entry 7 is listed")
 
     def test_a_time_that_says_something_else_than_the_entry(self, good_log):
-        later = Entry.objects.last().created_at
+        later = Entry.objects.latest("pk").created_at
         change("UPDATE audit_entry SET created_at = %s WHERE id = %s", later, Leaf.objects.get(index=7).entry_id)
         assert_damaged("entry 7 is listed")
 
@@ -126,7 +127,7 @@ class TestDatabase:
 
     @pytest.mark.parametrize(("level", "column"), [(0, "hashes"), (0, "root")])
     def test_a_changed_tile(self, good_log, level, column):
-        tile = Tile.objects.filter(level=level).first()
+        tile = Tile.objects.filter(level=level).earliest("index")
         changed = bytearray(getattr(tile, column))
         changed[-1] ^= 1
         change(f"UPDATE audit_tile SET {column} = %s WHERE id = %s", bytes(changed), tile.pk)
@@ -425,4 +426,5 @@ def test_a_key_may_be_a_file(good_log, tiles_dir, tmp_path):
 
 def test_the_folder_is_written_with_whole_files_only(good_log, tiles_dir):
     assert not list((tiles_dir / ".tmp").iterdir())
-    assert publishing.published().size == SIZE
+    published = publishing.published()
+    assert published is not None and published.size == SIZE

@@ -25,8 +25,9 @@ def run_verifier(
     what: str, content: str | bytes | Path, folder: Path, *options: str, key: str | None = OWN_KEY
 ) -> Result:
     """Check a file, or content that is written into a file first."""
-    path = content
-    if not isinstance(path, Path):
+    if isinstance(content, Path):
+        path = content
+    else:
         path = folder / "file-to-check"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     key = selectors.public_key_text() if key == OWN_KEY else key
