@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
@@ -65,6 +66,13 @@ def latest_checkpoint() -> Checkpoint | None:
 
 def verifier_key() -> VerifierKey:
     return VerifierKey(settings.AUDIT_ORIGIN, SigningKey.from_seed(settings.LOG_SIGNING_KEY).public)
+
+
+def fingerprints() -> tuple[str, str]:
+    """Return the SHA-256 of the public halves of the log's and the archives' signing keys."""
+    seeds = (settings.LOG_SIGNING_KEY, settings.ARCHIVE_SIGNING_KEY)
+    log, archives = (sha256(SigningKey.from_seed(seed).public).hexdigest() for seed in seeds)
+    return log, archives
 
 
 def public_key_text() -> str:

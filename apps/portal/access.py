@@ -14,8 +14,7 @@ from django.views.decorators.cache import never_cache
 
 from apps.accounts.services import actor_of
 from apps.audit.actors import Actor
-from apps.keys.errors import KeyDestroyed
-from apps.records.errors import AttachmentNotFound, ConversationNotFound, ImportNotFound, SubjectFrozen
+from apps.records.errors import CONTENT_IS_GONE, AttachmentNotFound, ConversationNotFound, ImportNotFound
 from apps.records.models import Subject
 from apps.records.subjects import subject_for
 from apps.requests import selectors
@@ -40,7 +39,7 @@ def person_page(view: View) -> View:
             return view(request, subject_for(request.user), *args, **kwargs)  # type: ignore[arg-type]
         except (ConversationNotFound, AttachmentNotFound, ImportNotFound):
             raise Http404 from None
-        except (SubjectFrozen, KeyDestroyed):
+        except CONTENT_IS_GONE:
             return render(request, "portal/frozen.html", status=409)
 
     return checked

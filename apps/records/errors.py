@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+from apps.keys.errors import KeyDestroyed
+
 
 class RecordsError(Exception):
     """Base of this package's errors. No message holds a name, an address or content."""
@@ -55,3 +57,6 @@ class BeingErased(RecordsError):
 
 class Contention(RecordsError):
     """Others kept writing the same conversation. Nothing is lost: try again."""
+
+
+CONTENT_IS_GONE = (SubjectFrozen, KeyDestroyed)  # an erasure has begun, or its keys are destroyed already

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -15,7 +13,6 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.audit import selectors as audit
 from apps.portal.story import cite_of, period_words
 from apps.requests.regimes import REGIMES, Regime
-from apps.sealing.signatures import SigningKey
 
 A_YEAR = 365 * 24 * 3600
 WHERE = {
@@ -49,11 +46,12 @@ def accessibility(request: HttpRequest) -> HttpResponse:
 @require_GET
 def verify(request: HttpRequest) -> HttpResponse:
     """Show the public keys and their fingerprints, to be compared with what others have noted."""
+    log_fingerprint, archive_fingerprint = audit.fingerprints()
     context = {
         "log_key": audit.public_key_text(),
-        "log_fingerprint": _fingerprint(settings.LOG_SIGNING_KEY),
+        "log_fingerprint": log_fingerprint,
         "archive_key": audit.archive_key_text(),
-        "archive_fingerprint": _fingerprint(settings.ARCHIVE_SIGNING_KEY),
+        "archive_fingerprint": archive_fingerprint,
     }
     return render(request, "portal/verify.html", context)
 
@@ -97,7 +95,3 @@ def _regime(regime: Regime) -> dict[str, str]:
         "extended": period_words(regime.extended) if regime.extended else "–",
         "cite": cite_of(regime, regime.respond),
     }
-
-
-def _fingerprint(seed: str) -> str:
-    return sha256(SigningKey.from_seed(seed).public).hexdigest()
