@@ -11,13 +11,15 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection as db
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.keys import services as keys
 from apps.keys.models import Key
 from apps.locations.contract import Identity, Scope
 from apps.locations.errors import Refused, Unavailable
-from apps.records import loading, objects, subjects
+from apps.records import loading, objects, rows, subjects
 from apps.records.connector import RecordsConnector
 from apps.records.errors import SubjectFrozen
 from apps.records.importers.types import ParsedAttachment
@@ -320,3 +322,21 @@ def test_what_an_upload_left_behind_is_seen_by_the_second_look_and_taken_by_a_re
     assert PLACE.remaining(person, EVERYTHING).count == 1
     list(PLACE.erase(person, EVERYTHING, ""))
     assert PLACE.remaining(person, EVERYTHING).count == 0
+
+
+def test_rows_go_in_batches_with_one_delete_each_and_are_never_read(
+    ada: Subject, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "rows_per_transaction", lambda: 20)
+    parsed = [conversation(f"c{number}", "a", "b", "c") for number in range(12)]
+    store_conversations(ada, [*parsed, conversation("long", *["text"] * 99)], actor=by(ada))
+    person = who(ada)
+    destroy(ada)
+    with CaptureQueriesContext(db) as seen:
+        progress = list(PLACE.erase(person, EVERYTHING, ""))
+    assert sum(one.counts.get("messages", 0) for one in progress) == 12 * 4 + 100
+    deletes = [one["sql"] for one in seen.captured_queries if one["sql"].startswith('DELETE FROM "records_message"')]
+    assert 5 + 3 <= len(deletes) <= 5 + 6
+    reads = [one["sql"] for one in seen.captured_queries if 'FROM "records_message"' in one["sql"]]
+    assert len(reads) == len(deletes)
+    assert set(rows_of(ada).values()) == {0}

@@ -23,13 +23,14 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.actors import Actor, Role
+from apps.audit.errors import NotSigned
 from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.keys.services import KeyKind
 from apps.locations.errors import LocationError, StorageFull
 from apps.records import contexts, importers, objects
-from apps.records.errors import LostClaim, RecordingNotAllowed, SubjectFrozen
+from apps.records.errors import BeingErased, Contention, LostClaim, RecordingNotAllowed, SubjectFrozen
 from apps.records.importers.reading import read_text
 from apps.records.models import Import, Subject
 from apps.records.reports import Commit, ImportReport
@@ -120,6 +121,8 @@ def run_import(import_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
         run.fail("not_allowed")
     except (SubjectFrozen, KeyDestroyed):
         run.fail("frozen")
+    except (BeingErased, Contention, NotSigned):
+        run.release(pause=PAUSE)
     except LocationError as error:
         run.release(pause=PAUSE, gives_attempt_back=not isinstance(error, StorageFull))
     return False
