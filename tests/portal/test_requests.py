@@ -98,6 +98,18 @@ def test_sending_the_confirming_page_twice_files_once(ada: Person) -> None:
     assert "This was sent already." in text(again)
 
 
+def test_sending_it_twice_at_the_same_moment_files_once(ada: Person) -> None:
+    """Both answers begin with the session as it was: here it is put back."""
+    fields = hidden_fields(text(ada.client.post(DETAILS, COPY)).split("<main")[1])
+    before = dict(ada.client.session)
+    ada.client.post(DETAILS, fields)
+    session = ada.client.session
+    session.update(before)
+    session.save()
+    ada.client.post(DETAILS, fields)
+    assert PrivacyRequest.objects.count() == 1
+
+
 def test_an_erasure_needs_the_word_and_says_what_goes(ada: Person) -> None:
     store(ada, conversation("a", "x"), conversation("b", "y"))
     page = text(ada.client.post(DETAILS, ERASURE))
