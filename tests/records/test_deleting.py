@@ -19,7 +19,7 @@ from apps.keys.models import Key
 from apps.records import objects, selectors, services
 from apps.records.errors import AttachmentNotFound, ConversationNotFound, ConversationsHeld, SubjectFrozen
 from apps.records.models import Attachment, Conversation, Message, Subject
-from apps.records.services import deleting
+from apps.records.services import deleting, storing
 from tests.records.conftest import attachment, by, conversation
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -198,3 +198,21 @@ def test_more_conversations_than_one_intent_may_name(
     assert services.delete_all_conversations(ada, actor=by(ada)).conversations == 8
     assert (Conversation.objects.count(), Message.objects.count()) == (1, 2)
     assert Key.objects.filter(kind="conversation").count() == 1
+
+
+def test_a_conversation_that_is_erased_while_it_comes_in_again_is_stored_anew(
+    ada: Subject, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = give(ada, "c1")
+    looked = storing._Store._held_rows
+
+    def erased_after_the_look(store: Any) -> Any:
+        found = looked(store)
+        if any(row.erasing_at is None for row in found.values()):
+            services.delete_conversations(ada, [made["c1"].pk], actor=by(ada))
+        return found
+
+    monkeypatch.setattr(storing._Store, "_held_rows", erased_after_the_look)
+    report = services.store_conversations(ada, [conversation("c1", "text", "more")], actor=by(ada))
+    assert (report.conversations, report.messages) == (1, 2)
+    assert Conversation.objects.get(subject=ada).pk != made["c1"].pk

@@ -84,7 +84,7 @@ class ImportView:
 
 
 def theirs(subject: Subject, *, since: date | None = None, until: date | None = None) -> QuerySet[Conversation]:
-    """Return a person's conversations that have something between two days (inclusive, UTC)."""
+    """Return a person's conversations that have something between two days (inclusive, in the active time zone)."""
     found = Conversation.objects.filter(subject=subject, erasing_at__isnull=True)
     if since is not None:
         found = found.filter(updated_at__gte=_midnight(since))

@@ -16,6 +16,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import DETAILS, Event
 from apps.keys import services as keys
+from apps.keys.errors import KeyDestroyed
 from apps.keys.services import KeyKind
 from apps.records import rows
 from apps.records.drafts import Draft, Held, Plan, Write, make_draft, plan_new, plan_update
@@ -147,7 +148,7 @@ class _Store:
         if any(row.erasing_at is not None for row in held.values()):  # it comes again while it is on its way out
             finish_deletions(self.subject.pk, actor=self.actor)
             held = self._held_rows()
-        opened = keys.open_keys([row.key_id for row in held.values()]) if held else {}
+        opened = self._open(held.values())
         new = [draft for draft in drafts if draft.index not in held]
         owners = [uuid4() for _draft in new]
         made = keys.create_keys(KeyKind.CONVERSATION, owners, parent=self.subject.key_id) if new else []
@@ -161,6 +162,13 @@ class _Store:
                 row = held[draft.index]
                 plans.append(plan_update(draft, _held(row, opened[row.key_id])))
         return plans
+
+    def _open(self, held: Iterable[Conversation]) -> dict[UUID, bytes]:
+        try:
+            return keys.open_keys([row.key_id for row in held])
+        except KeyDestroyed:
+            keys.open_key(self.subject.key_id)  # an erasure of everything ends here
+            raise _Stale from None  # one of them was erased this very moment
 
     def _held_rows(self) -> dict[bytes, Conversation]:
         found = Conversation.objects.filter(subject=self.subject, external_index__in=list(self.batch))
