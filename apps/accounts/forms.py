@@ -9,6 +9,8 @@ from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 EMAIL, PASSWORD, CODE = _("E-mail address"), _("Password"), _("Code")
@@ -45,6 +47,12 @@ class SignupForm(InOurWords, account.SignupForm):
         "password1": (PASSWORD, PASSWORD_HINT, TYPE_NEW_PASSWORD),
         "password2": (_("The password again"), "", TYPE_AGAIN),
     }
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """Work as long for an address that has an account: hashing a password is most of what a new one costs."""
+        if self.account_already_exists:
+            make_password(self.cleaned_data["password1"])
+        return super().try_save(request)
 
 
 class AddEmailForm(InOurWords, account.AddEmailForm):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import get_hasher
 from django.core.cache import cache
 from django.test import Client
 
@@ -46,6 +48,14 @@ def test_signing_up_again_looks_the_same_and_the_owner_is_told(client: Client, a
     assert "confirm-email" in to_new.body
     assert "You have an account already" in to_ada.subject
     assert Letter.objects.filter(owner=ada.pk).count() == 1  # so that it goes when Ada's account goes
+
+
+@pytest.mark.parametrize("email", ["ada@example.org", "new@example.org"])
+def test_signing_up_takes_as_long_for_an_address_that_is_known(email: str, client: Client, ada: User) -> None:
+    hasher = type(get_hasher())
+    with patch.object(hasher, "encode", autospec=True, side_effect=hasher.encode) as encode:
+        client.post("/accounts/signup/", NEW | {"email": email})
+    assert encode.call_count == 1
 
 
 def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(client: Client, ada: User) -> None:
