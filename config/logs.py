@@ -6,12 +6,14 @@ offending row, a parser its input): of these the log keeps the type and the plac
 
 from __future__ import annotations
 
+import copy
 import logging
 import traceback
 from types import TracebackType
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.template import TemplateDoesNotExist
 
 OWN = ("apps.", "config.")
@@ -31,6 +33,14 @@ class PlainFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(FORMAT, style="{")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Django names the page last. Its address may hold a secret link or a reference: the log keeps its pattern."""
+        request, values = getattr(record, "request", None), record.args
+        if isinstance(request, HttpRequest) and isinstance(values, tuple) and values:
+            record = copy.copy(record)
+            record.args = (*values[:-1], _pattern(request))
+        return super().format(record)
+
     def formatException(self, ei: Any) -> str:
         error: BaseException | None = ei[1]
         parts: list[str] = []
@@ -38,6 +48,10 @@ class PlainFormatter(logging.Formatter):
             parts.insert(0, f"{describe(error)}\n{_places(error.__traceback__)}".rstrip())
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "\nthen\n".join(parts)
+
+
+def _pattern(request: HttpRequest) -> str:
+    return request.resolver_match.route if request.resolver_match else "no page of ours"
 
 
 def _places(trace: TracebackType | None) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 
+import pytest
+from django.test import Client
+
 from apps.mail.errors import Undeliverable
 from config.logs import PlainFormatter, TaskFilter
 
@@ -39,3 +42,17 @@ def test_what_celery_says_about_a_failed_task_names_the_type_alone() -> None:
     assert TaskFilter().filter(record)
     record.msg = "Task %(name)s raised: %(exc)s"
     assert record.getMessage() == "Task t raised: builtins.ValueError"
+
+
+@pytest.mark.django_db(databases=["default", "keys"])
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [("/requests/confirm/a-secret-link/", "requests/confirm/<str:token>/"), ("/a-secret-link/", "no page of ours")],
+)
+def test_the_address_of_a_page_stays_out(path: str, pattern: str, caplog: pytest.LogCaptureFixture) -> None:
+    Client(enforce_csrf_checks=True).post(path)
+    Client().get(path)
+    lines = [PlainFormatter().format(record) for record in caplog.records if record.name.startswith("django.")]
+    assert len(lines) == 2
+    assert all(pattern in line for line in lines)
+    assert not any("a-secret-link" in line for line in lines)
