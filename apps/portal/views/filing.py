@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -26,6 +27,7 @@ from apps.requests import services
 from apps.requests.regimes import regime_of
 
 ONCE = "filing"  # in the session: which confirming page has not been sent yet
+ONCE_SECONDS = 3600  # two tabs at the same moment read the same session: the cache lets one of them through
 LANGUAGE = "en"
 
 
@@ -87,7 +89,8 @@ def _confirm(
 
 def _file(request: HttpRequest, subject: Subject, kind: str, form: DetailsForm) -> HttpResponse:
     """File once: a page that is sent twice, or loaded again, files nothing more."""
-    if request.session.pop(ONCE, None) != request.POST["once"]:
+    once = request.session.pop(ONCE, None)
+    if once != request.POST["once"] or not cache.add(f"filed-{once}", True, ONCE_SECONDS):
         messages.info(request, _("This was sent already. Here are your requests."))
         return redirect("portal:requests")
     opened = services.open_request(
