@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from apps.audit import selectors as audit
 from apps.audit.access import is_auditor
 from apps.audit.models import Pending
-from apps.locations.labels import label
+from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.requests import schedule
 from apps.requests.models import PrivacyRequest, Step
@@ -112,27 +112,13 @@ def _open_steps() -> Counter[Any]:
 def _place_line(place: Location, open_steps: Counter[Any]) -> PlaceLine:
     more = "+" if open_steps.total() >= STEPS_COUNTED else ""
     return PlaceLine(
-        name=label(place),
+        name=staff_label(place),
         url=reverse("admin:locations_location_change", args=[place.pk]),
-        badge=place_badge(place),
+        badge=words.Badge(*state_of(place)),
         checked=words.moment(place.checked_at) if place.checked_at else _("never"),
         horizon=horizon_words(place.horizon_days),
         open_steps=f"{open_steps[place.pk]}{more}",
     )
-
-
-def place_badge(place: Location) -> words.Badge:
-    if not place.is_enabled:
-        return words.Badge(_("Switched off"), words.WARN)
-    if place.is_reachable is False:
-        return words.Badge(_("Does not answer"), words.WARN)
-    return words.Badge(_("Reachable"), words.OK) if place.is_reachable else words.Badge(_("Not checked"))
-
-
-def horizon_words(days: int | None) -> str:
-    if days is None:
-        return _("unknown")
-    return _("%(days)s days") % {"days": days} if days else _("at once")
 
 
 def proof_facts(now: datetime) -> list[Fact]:

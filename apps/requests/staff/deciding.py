@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import fresh_authentication_required
 from apps.requests import letters, services
+from apps.requests.erasure import open_copies
 from apps.requests.errors import RequestError
 from apps.requests.models import Kind, PrivacyRequest
 from apps.requests.regimes import regime_of
@@ -70,7 +71,7 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
         "is_erasure": found.kind == Kind.ERASURE,
         "is_last_yes": is_last_yes,
         "is_second": found.approvals.exists(),
-        "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first,
+        "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first and open_copies(found),
         "act": plan.act_words(found, seen, is_last_yes=is_last_yes),
     }
     return show(request, "approve", _title(_("Approve"), found), context)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import User
 from apps.accounts.roles import APPROVERS, COMPLIANCE
 from apps.audit.events import Purpose
-from apps.locations.labels import label
+from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.requests.labels import STATUSES
 from apps.requests.models import PrivacyRequest
@@ -22,7 +22,6 @@ from apps.requests.regimes import NONE, REGIMES, regime_of
 from apps.requests.staff.queue import SHOWS, Filters
 from apps.requests.staff.words import KINDS, LEVELS, METHODS
 from apps.requests.upkeep import today
-from config.dressing import dress
 
 LONGEST_TEXT = 10_000
 ANY = ("", _("Any"))
@@ -67,8 +66,7 @@ class FilterForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         places = Location.objects.that_ever_held_data().order_by("name")
-        self._field("place").choices = [ANY, *((str(place.pk), label(place)) for place in places)]
-        dress(self)
+        self._field("place").choices = [ANY, *((str(place.pk), staff_label(place)) for place in places)]
 
     def _field(self, name: str) -> Any:
         return self.fields[name]

@@ -14,9 +14,8 @@ from apps.audit import listing
 from apps.audit import selectors as audit
 from apps.audit.actors import Role
 from apps.audit.events import Event, Purpose
-from apps.locations.labels import label
+from apps.locations.labels import staff_label
 from apps.locations.models import Location
-from apps.locations.reasons import Reason
 from apps.requests.labels import PHASES
 from apps.requests.models import PrivacyRequest
 from apps.requests.staff import words
@@ -44,6 +43,7 @@ NAMES = {
     "due": _lazy("due %(value)s"),
     "until": _lazy("until %(value)s"),
 }
+TOLD_AS_ZERO = ("erased", "exported", "found", "remaining")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _row(row: listing.Row, places: dict[str, str]) -> HistoryRow:
 
 def _places(rows: list[listing.Row]) -> dict[str, str]:
     ids = {row.details["location"] for row in rows if row.details.get("location")}
-    return {str(place.pk): label(place) for place in Location.objects.filter(pk__in=ids)}
+    return {str(place.pk): staff_label(place) for place in Location.objects.filter(pk__in=ids)}
 
 
 def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
@@ -91,11 +91,12 @@ def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
     said = {
         "location": places.get(details.get("location", ""), ""),
         "phase": str(PHASES.get(details.get("phase", ""), "")),
-        "reason": _of(Reason, details.get("reason")),
-        "purpose": _of(Purpose, details.get("purpose")),
+        "reason": words.reason(details.get("reason", "")),
+        "purpose": str(Purpose(details["purpose"]).label) if details.get("purpose") in Purpose.values else "",
         "rule": str(RULES.get(details.get("rule", ""), "")),
         "identity": words.level(details["identity"]) if details.get("identity") else "",
     }
+    details = {name: value for name, value in details.items() if value or name in TOLD_AS_ZERO}
     counts = [
         str(text) % {"value": _said(details[name])} for name, text in NAMES.items() if details.get(name) is not None
     ]
@@ -103,14 +104,12 @@ def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
 
 
 def _said(value: Any) -> str:
-    """Say a number, a day or a moment; the log has the last two as text."""
+    """Say a number, how many ids, a day or a moment; the log has the last two as text."""
+    if isinstance(value, list):
+        return str(len(value))
     if not isinstance(value, str):
         return f"{value:,}"
     day, moment = parse_date(value), parse_datetime(value)
     if day is not None:
         return words.day(day)
     return words.moment(moment) if moment is not None else value
-
-
-def _of(choices: Any, value: str | None) -> str:
-    return str(choices(value).label) if value in choices.values else ""

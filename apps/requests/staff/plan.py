@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from apps.locations.contract import Obstacle
-from apps.locations.labels import label
+from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.requests.counting import count_words
@@ -74,22 +74,23 @@ def preview(request: PrivacyRequest, *, everywhere: bool) -> Preview:
 
 def _line(place: Location, row: PlanRow | None) -> PlanLine:
     if row is None:
-        return PlanLine(label(place), Badge(_("Not asked yet")), "", is_counted=False)
+        return PlanLine(staff_label(place), Badge(_("Not asked yet")), "", is_counted=False)
     if not row.is_enabled:
-        return PlanLine(label(place), Badge(_("Needs a person"), words.WARN), "", False, [str(Reason.DISABLED.label)])
+        return PlanLine(
+            staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, [words.reason(Reason.DISABLED)]
+        )
     if row.trouble:
-        return PlanLine(label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble])
+        return PlanLine(staff_label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble])
     found = count_words(row.counts)
     if found and not row.is_complete:
         found = _("At least %(counted)s") % {"counted": found}
     badge = Badge(_("Counted"), words.OK) if row.is_complete else Badge(_("Counted in part"), words.WARN)
-    return PlanLine(label(place), badge, found, True, [_obstacle(obstacle) for obstacle in row.obstacles])
+    return PlanLine(staff_label(place), badge, found, True, [_obstacle(obstacle) for obstacle in row.obstacles])
 
 
 def _obstacle(obstacle: Obstacle) -> str:
-    reason = str(Reason(obstacle.reason).label) if obstacle.reason in Reason.values else obstacle.reason
     stays = ngettext("%(number)s item will stay", "%(number)s items will stay", obstacle.count)
-    said = f"{stays % {'number': obstacle.count}}: {reason}"
+    said = f"{stays % {'number': obstacle.count}}: {words.reason(obstacle.reason)}"
     return f"{said} ({words.day(obstacle.until)})" if obstacle.until else said
 
 
@@ -116,7 +117,7 @@ def _step_line(step: Step, may_retry: bool) -> StepLine:
     waits = step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON)
     return StepLine(
         step=step,
-        place=label(step.location) if step.location else str(PHASES[step.phase]),
+        place=staff_label(step.location) if step.location else str(PHASES[step.phase]),
         badge=words.step_badge(step),
         done=_done(step),
         notes=_notes(step),
@@ -136,8 +137,8 @@ def _done(step: Step) -> str:
 
 def _notes(step: Step) -> list[str]:
     notes = []
-    if step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and step.reason in Reason.values:
-        notes.append(str(Reason(step.reason).label))
+    if step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and step.reason:
+        notes.append(words.reason(step.reason))
     if step.remaining:
         stays = ngettext("%(number)s item is still there", "%(number)s items are still there", step.remaining)
         notes.append(stays % {"number": step.remaining})

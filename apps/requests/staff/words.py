@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
+from apps.locations.reasons import Reason
 from apps.requests import errors
 from apps.requests.labels import status_label
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
@@ -56,6 +57,9 @@ DATA_POINTS: dict[str, Promise] = {
     "first_use": _lazy("First used the service"),
     "conversation": _lazy("One of their conversations"),
     "other": _lazy("Something else"),
+}
+REASONS: dict[str, Promise] = {  # where staff need other words than the person
+    Reason.WAITS_FOR_ARCHIVE: _lazy("Waits until the person has fetched their copy"),
 }
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.WrongStatus: _lazy("The request is not in a state any more that allows this. Look at it again."),
@@ -145,6 +149,11 @@ def moment(value: datetime) -> str:
 
 def kind(name: str) -> str:
     return str(KINDS.get(name, name))
+
+
+def reason(name: str) -> str:
+    """Say why something stands still; "" for no reason."""
+    return str(REASONS.get(name) or (Reason(name).label if name in Reason.values else name))
 
 
 def level(name: str) -> str:

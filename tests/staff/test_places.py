@@ -1,0 +1,115 @@
+"""Places in the staff site: administrators set them, officers see how they are, names of what they hold are not shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from apps.audit.actors import Actor
+from apps.audit.models import Entry
+from apps.locations.models import Location
+from apps.locations.services import config_of, save_location
+from tests.staff.conftest import text_of
+
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
+PLACES = "/admin/locations/location/"
+
+
+def values(root: Path, **more: str) -> dict[str, str]:
+    base = {"name": "Exports", "country": "Ireland", "purpose": "Support. Contract", "retention": "1 year"}
+    return base | {"config-root": str(root), "config-templates": "people/{email}/"} | more
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "people" / "ada@example.org").mkdir(parents=True)
+    for name in ("divorce.txt", "salary.txt"):
+        (tmp_path / "people" / "ada@example.org" / name).write_text("x")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _real_kinds(settings: Any) -> None:
+    settings.CONNECTORS = {kind: path for kind, path in settings.CONNECTORS.items() if kind != "fake"}
+
+
+@pytest.fixture
+def exports(own_places: None, folder: Path) -> Location:
+    location = Location(kind="files", name="Exports", country="Ireland")
+    config = {"root": str(folder), "templates": ["people/{email}/"]}
+    return save_location(location, config=config, actor=Actor.system())
+
+
+def test_one_is_tried_saved_tested_and_takes_part(at_roots, folder):
+    tried = values(folder, **{"try": "1", "search-kind": "email", "search-value": "ada@example.org"})
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=files", tried))
+    assert "2 found" in text
+    assert "divorce" not in text
+    assert not Location.objects.filter(name="Exports").exists()
+    at_roots.post(f"{PLACES}add/?kind=files", values(folder))
+    place = Location.objects.get(name="Exports")
+    assert config_of(place)["root"] == str(folder)
+    at_roots.post(f"{PLACES}{place.pk}/check/")
+    place.refresh_from_db()
+    assert place.is_reachable
+    assert "Reachable" in at_roots.read(PLACES)
+    assert list(Entry.objects.filter(event__startswith="location.").values_list("event", flat=True)) == [
+        "location.added", "location.checked",
+    ]  # fmt: skip
+
+
+def test_one_is_switched_off_and_recorded_as_emptied_and_stays_listed(at_roots, exports):
+    row = exports
+    at_roots.post(f"{PLACES}{row.pk}/switch/")
+    assert "Its steps in every request wait for a person" in at_roots.read(f"{PLACES}{row.pk}/change/")
+    at_roots.post(f"{PLACES}{row.pk}/emptied/")
+    row.refresh_from_db()
+    assert row.emptied_at is not None
+    assert "Holds nothing any more" in at_roots.read(PLACES)
+
+
+def test_our_own_can_be_tested_and_not_switched_off(at_roots, own_places):
+    own = Location.objects.get(kind="account")
+    at_roots.post(f"{PLACES}{own.pk}/switch/")
+    at_roots.post(f"{PLACES}{own.pk}/check/")
+    own.refresh_from_db()
+    assert own.is_enabled
+    assert own.is_reachable
+    assert "This place is our own" in at_roots.read(f"{PLACES}{own.pk}/change/")
+
+
+def test_officers_see_how_places_are_and_change_nothing(at_cleos, exports):
+    row = exports
+    text = at_cleos.read(f"{PLACES}{row.pk}/change/")
+    assert "Ireland" in text
+    assert "Save this place" not in text
+    assert "Test the connection" not in text
+    for part in (f"{row.pk}/switch/", f"{row.pk}/check/", f"{row.pk}/emptied/", f"{uuid4()}/check/"):
+        assert at_cleos.post(f"{PLACES}{part}").status_code == 403, part
+    assert at_cleos.get(f"{PLACES}add/?kind=files").status_code == 403
+    row.refresh_from_db()
+    assert (row.is_enabled, row.emptied_at) == (True, None)
+
+
+def test_unknown_ones_are_not_found(at_roots):
+    assert at_roots.get(f"{PLACES}{uuid4()}/change/").status_code == 404
+    assert at_roots.post(f"{PLACES}{uuid4()}/check/").status_code == 404
+    assert at_roots.get(f"{PLACES}add/?kind=nonsense").status_code == 200
+
+
+def test_a_secret_is_never_shown_again(at_roots, own_places):
+    secret = "very-secret-key"
+    s3 = {
+        "name": "Bucket", "config-bucket": "b", "config-access_key": "a", "config-secret_key": secret,
+        "config-templates": "{email}/",
+    }  # fmt: skip
+    at_roots.post(f"{PLACES}add/?kind=s3", s3)
+    place = Location.objects.get(name="Bucket")
+    assert config_of(place)["secret_key"] == secret
+    assert secret not in at_roots.read(f"{PLACES}{place.pk}/change/")
+    at_roots.post(f"{PLACES}{place.pk}/change/", s3 | {"config-secret_key": "", "country": "France"})
+    place.refresh_from_db()
+    assert (config_of(place)["secret_key"], place.country) == (secret, "France")
