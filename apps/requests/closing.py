@@ -79,7 +79,7 @@ def mark_ended(request: PrivacyRequest, status: Status, *, ground: str = "") -> 
     PrivacyRequest.objects.filter(pk=request.pk).update(
         status=status, ground=ground, ended_at=now, retain_until=retained_until(now.date())
     )
-    request.steps.filter(state=Step.State.RUNNING).update(state=Step.State.PENDING, token=None, lease_until=None)
+    request.steps.exclude(state=Step.State.DONE).delete()  # whoever is at one of them cannot commit it any more
     request.clocks.filter(met_at__isnull=True).update(met_at=now)
 
 

@@ -90,7 +90,7 @@ def _rights(request: PrivacyRequest) -> dict[str, Any]:
 
 
 def _automated() -> dict[str, Any]:
-    text = _("No decision about you is made by a computer alone (GDPR Article 22).")
+    text = _("This site makes no decision about you by a computer alone (GDPR Article 22).")
     return {"heading": _("Automated decisions"), "paragraphs": [text]}
 
 

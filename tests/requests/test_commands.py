@@ -82,6 +82,10 @@ def test_unknown_people_and_missing_leave_are_refused(ada, settings):
         submit("--subject", "nobody@example.org", "--kind", "access")
     with pytest.raises(CommandError, match="cannot read"):
         submit("--subject", "@/nonexistent", "--kind", "access")
+    with pytest.raises(CommandError, match="say one of access"):
+        submit("--subject", "ada@example.org", "--kind", "banana")
+    with pytest.raises(CommandError, match="say one of ccpa"):
+        submit("--subject", "ada@example.org", "--kind", "access", "--regime", "atlantis")
     settings.COMMAND_LINE_APPROVAL = False
     with pytest.raises(CommandError, match="COMMAND_LINE_APPROVAL"):
         submit("--subject", "ada@example.org", "--kind", "access", "--approve")

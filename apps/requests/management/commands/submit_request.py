@@ -42,8 +42,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--subject", required=True, metavar="EMAIL", help="address or id of the person, or @FILE holding it"
         )
-        parser.add_argument("--kind", required=True, choices=Kind.values)
-        parser.add_argument("--regime", default=settings.DEFAULT_REGIME, choices=sorted(REGIMES))
+        parser.add_argument("--kind", required=True, metavar="KIND", help=", ".join(Kind.values))
+        parser.add_argument("--regime", default=settings.DEFAULT_REGIME, metavar="LAW", help=", ".join(sorted(REGIMES)))
         parser.add_argument("--approve", action="store_true", help="counts as every approval and skips the cooling-off")
         parser.add_argument(
             "--wait", nargs="?", type=float, const=WAIT_SECONDS, metavar="SECONDS", help="until it has ended"
@@ -53,6 +53,8 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, subject: str, approve: bool, wait: float | None, as_json: bool, **options: Any
     ) -> None:
+        _check("--kind", options["kind"], Kind.values)
+        _check("--regime", options["regime"], sorted(REGIMES))
         if approve and not settings.COMMAND_LINE_APPROVAL:
             raise CommandError("--approve is switched off: set COMMAND_LINE_APPROVAL=on, or approve in the admin")
         opened = self._open(find(subject), options["kind"], options["regime"], approve)
@@ -103,6 +105,11 @@ class Command(BaseCommand):
             place = f" {step.location.name}" if step.location else ""
             reason = f" ({step.reason})" if step.reason else ""
             self.stdout.write(f"  {step.phase}{place}: {step.state}{reason}, {step.done_count} done")
+
+
+def _check(option: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise CommandError(f"{option} {value}: not known; say one of {', '.join(known)}")
 
 
 def find(value: str) -> Subject:

@@ -1,0 +1,133 @@
+"""The real worker, as a process of its own: no schedule, no message, killed in the middle, started again."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE = 90.0  # seconds: a worker starts, looks every two seconds, and the work is small
+
+PREPARE = """
+import django; django.setup()
+from apps.accounts.models import User
+from apps.audit.actors import Actor
+from apps.records import services as records
+from apps.records.importers import read
+from apps.records.subjects import create_subject
+from pathlib import Path
+account = User.objects.create_user("ada@example.org", "a good password")
+ada = create_subject(account, emails=["ada@example.org"])
+records.store_conversations(ada, read(Path({path!r})), actor=Actor.system())
+"""
+STATE = """
+import django; django.setup()
+import json
+from apps.requests.models import PrivacyRequest
+from apps.records.models import Conversation, Message, Subject
+request = PrivacyRequest.objects.get(kind="erasure")
+steps = {step.location.kind if step.location else step.phase: step.state for step in request.steps.all()}
+rows = Conversation.objects.count() + Message.objects.count() + Subject.objects.count()
+print(json.dumps({"status": request.status, "steps": steps, "rows": rows, "receipts": request.receipts.count()}))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a site of its own: SQLite, a broker of files, no beat."""
+    secret = {
+        name: base64.b64encode(name[:1].encode() * 32).decode() for name in ("LOG_SIGNING_KEY", "ARCHIVE_SIGNING_KEY")
+    }
+    env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    env |= secret | {
+        "DATA_DIR": str(tmp_path / "data"),
+        "SECRET_KEY": "x" * 60,
+        "COMMAND_LINE_APPROVAL": "on",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PYTHONPATH": str(ROOT),
+    }
+    (tmp_path / "data" / "keys").mkdir(parents=True)
+    for database in ("default", "keys"):
+        manage(env, "migrate", "--database", database, "--verbosity", "0")
+    yield env
+
+
+def run(env: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def manage(env: dict[str, str], *arguments: str) -> str:
+    return run(env, "manage.py", *arguments)
+
+
+def state(env: dict[str, str]) -> dict:
+    return json.loads(run(env, "-c", STATE).splitlines()[-1])
+
+
+def start_worker(env: dict[str, str], pool: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--pool", pool, "--concurrency", "2"]
+    log = (Path(env["DATA_DIR"]) / "worker.log").open("ab")
+    return subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+
+def stop(worker: "subprocess.Popen[bytes]") -> None:
+    """Kill a worker and its children, as a power cut does."""
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+def forget_messages(env: dict[str, str]) -> None:
+    for message in (Path(env["DATA_DIR"]) / "broker" / "queue").glob("*"):
+        message.unlink()
+
+
+def talk(number: int) -> list[dict[str, str]]:
+    """A conversation of 300 messages, unlike the others."""
+    roles = ("user", "assistant")
+    return [{"role": roles[place % 2], "content": f"talk {number}, {place}: " + "words " * 40} for place in range(300)]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_an_erasure_ends_without_schedule_and_messages_and_after_a_kill(site, tmp_path, pool):
+    path = tmp_path / "talks.jsonl"
+    path.write_text("\n".join(json.dumps({"messages": talk(number)}) for number in range(20)))
+    run(site, "-c", PREPARE.format(path=str(path)))
+    manage(site, "submit_request", "--subject", "ada@example.org", "--kind", "erasure", "--approve")
+    forget_messages(site)
+    assert state(site)["rows"] > 6000
+
+    worker = start_worker(site, pool)
+    try:
+        wait_until(site, lambda now: now["steps"]["prepare"] == "done")
+    finally:
+        stop(worker)
+    forget_messages(site)
+    worker = start_worker(site, pool)
+    try:
+        ended = wait_until(site, lambda now: now["status"] == "completed")
+    finally:
+        stop(worker)
+    assert (ended["rows"], ended["receipts"], set(ended["steps"].values())) == (0, 1, {"done"})
+
+
+def wait_until(env, is_so) -> dict:
+    ends_at = time.monotonic() + PATIENCE
+    now: dict = {}
+    while time.monotonic() < ends_at:
+        now = state(env)
+        if is_so(now):
+            return now
+        time.sleep(0.2)
+    log = (Path(env["DATA_DIR"]) / "worker.log").read_text()
+    raise AssertionError(f"{now}\n{log[-2000:]}")
