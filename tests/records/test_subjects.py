@@ -33,7 +33,9 @@ def test_a_person_is_found_by_any_spelling_of_the_address(ada: Subject, ben: Sub
     assert subjects.find_subject(str(ada.pk)) == subjects.find_subject(ada.pk) == ada
 
 
-@pytest.mark.parametrize("value", ["", "carl@example.org", "not an id", "3f0c7a52-6f0f-4a8e-9d57-0d6c3a1b7e11", uuid.UUID(int=7)])
+@pytest.mark.parametrize(
+    "value", ["", "carl@example.org", "not an id", "3f0c7a52-6f0f-4a8e-9d57-0d6c3a1b7e11", uuid.UUID(int=7)]
+)
 def test_nobody_is_found_by_anything_else(ada: Subject, value: Any) -> None:
     with pytest.raises(SubjectNotFound):
         subjects.find_subject(value)
