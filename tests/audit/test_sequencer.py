@@ -54,6 +54,13 @@ def test_waiting_for_an_entry_signs_it(write, tiles_dir):
     assert (tiles_dir / "checkpoint").read_text() == newest().note
 
 
+def test_what_is_signed_already_is_not_waited_for(write, monkeypatch):
+    (entry,) = write()
+    services.wait_until_signed(entry)
+    monkeypatch.setattr(services, "sequence", None)
+    services.wait_until_signed(entry, timeout=0)
+
+
 def test_the_first_entry_says_that_the_log_began_and_with_which_keys(write):
     write(3)
     services.sequence()

@@ -9,6 +9,7 @@ import csv
 import io
 import shutil
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +407,11 @@ def test_keys_are_printed(capsys):
     assert log.split() == ["log", selectors.public_key_text()]
     assert archives.split() == ["archives", selectors.archive_key_text()]
     assert notes.VerifierKey.parse(archives.split()[1]).name == "testserver/archives"
+
+
+def test_fingerprints_are_those_of_the_keys():
+    assert selectors.fingerprints()[0] == sha256(selectors.verifier_key().public).hexdigest()
+    assert len(set(selectors.fingerprints())) == 2
 
 
 def test_a_key_may_be_a_file(good_log, tiles_dir, tmp_path):
