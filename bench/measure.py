@@ -50,7 +50,7 @@ def request(subject_id: str, kind: str) -> dict[str, Any]:
     taken = time.perf_counter() - began
     answer = {"seconds": taken, "peak_mib": peak(), "before_mib": before, "status": opened.request.status}
     destroy = opened.request.steps.filter(phase=Step.Phase.DESTROY).first()
-    if destroy is not None:
+    if destroy is not None and destroy.started_at and destroy.ended_at:
         answer["destroy_ms"] = (destroy.ended_at - destroy.started_at).total_seconds() * 1000
     return answer
 

@@ -29,7 +29,8 @@ class Reader:
     """Signed in, and loading pages one after the other."""
 
     def __init__(self, port: int, email: str) -> None:
-        self.port, self.cookies = port, {}
+        self.port = port
+        self.cookies: dict[str, str] = {}
         page = self.fetch("GET", "/accounts/login/")[1]
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         form = {"login": email, "password": PASSWORD, "csrfmiddlewaretoken": token[1] if token else ""}

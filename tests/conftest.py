@@ -17,16 +17,17 @@ from apps.audit import triggers
 @pytest.fixture(autouse=True, scope="session")
 def _flush_past_the_triggers() -> Iterator[None]:
     """Let a test with real transactions empty the tables afterwards: the log's triggers refuse that, rightly."""
-    teardown = TransactionTestCase._fixture_teardown
+    case: Any = TransactionTestCase
+    teardown = case._fixture_teardown
 
     def without_triggers(self: Any) -> None:
         triggers.remove(connection)
         teardown(self)
         triggers.install(connection)
 
-    TransactionTestCase._fixture_teardown = without_triggers
+    case._fixture_teardown = without_triggers
     yield
-    TransactionTestCase._fixture_teardown = teardown
+    case._fixture_teardown = teardown
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

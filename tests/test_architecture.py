@@ -63,8 +63,13 @@ def test_the_table_has_no_cycle() -> None:
 
 
 def test_modules_of_one_package_do_not_import_each_other_in_a_circle() -> None:
-    names = {".".join(("apps", *path.relative_to(APPS).with_suffix("").parts)).removesuffix(".__init__"): path for path in sources()}
-    graph = {name: {other for other in imported(path) if other in names and other != name} for name, path in names.items()}
+    names = {
+        ".".join(("apps", *path.relative_to(APPS).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in sources()
+    }
+    graph = {
+        name: {other for other in imported(path) if other in names and other != name} for name, path in names.items()
+    }
     done: set[str] = set()
     while len(done) < len(graph):
         free = {name for name, below in graph.items() if name not in done and below <= done}

@@ -67,13 +67,13 @@ INVENTORY = {
     "records.Identity": Table("records", "records", sealed="sealed", blind="index", opaque="id subject_id", plain="kind"),
     "records.Conversation": Table(
         "records", "records", sealed="sealed", blind="external_index", opaque="id subject_id key_id",
-        plain="source started_at updated_at message_count node_count imported_at erasing_at",
+        plain="source started_at updated_at message_count node_count stored_bytes imported_at erasing_at",
     ),
     "records.Message": Table("records", "records", sealed="sealed", opaque="conversation_id", plain="position parent is_message"),
     "records.Attachment": Table("records", "records", sealed="sealed", opaque="id conversation_id object_name", plain="size stored created_at"),
     "records.Import": Table(
         "records", "records", sealed="sealed sealed_report", opaque="id subject_id key_id object_name token",
-        plain="size stored state reason format conversations messages attachments already_held skipped done_items attempts "
+        plain="size stored state reason format conversations messages attachments already_held skipped done_items total_items attempts "
         "lease_until created_at finished_at",
     ),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),

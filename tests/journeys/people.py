@@ -118,7 +118,7 @@ def chatgpt_export(path: Path) -> Path:
     about_file = {"attachments": [{"id": "file-Qm4xTz81Lk", "name": name, "mime_type": "text/plain"}]}
 
     def node(identity: str, parent: str | None, children: list[str], role: str, content: dict, metadata: dict) -> dict:
-        author = {"role": role, "name": None, "metadata": {}}
+        author: dict[str, Any] = {"role": role, "name": None, "metadata": {}}
         message = {
             "id": identity,
             "author": author,

@@ -175,7 +175,7 @@ def rows_of(person: str) -> dict[str, int]:
 
     subject, account = person.split("/")
     conversations = records.Conversation.objects.filter(subject_id=subject)
-    owners = [subject, *conversations.values_list("pk", flat=True)]
+    owners: list[Any] = [subject, *conversations.values_list("pk", flat=True)]
     return {
         "subjects": records.Subject.objects.filter(pk=subject).count(),
         "identities": records.Identity.objects.filter(subject_id=subject).count(),

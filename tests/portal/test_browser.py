@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from tests.journeys.conftest import browser  # noqa: F401
 from tests.journeys.people import PASSWORD
@@ -21,8 +21,8 @@ PUBLIC = ["/", "/how-it-works/", "/verify/", "/accessibility/", "/requests/find/
           "/requests/confirm/nothing/", "/nothing/", "/accounts/login/"]  # fmt: skip
 OWN = ["/privacy/", "/conversations/", "/conversations/search/", "/conversations/import/", "/conversations/erase-all/",
        "/requests/", "/requests/new/", "/requests/new/details/?kind=access", "/requests/new/details/?kind=erasure"]  # fmt: skip
-PHONE = {"width": 320, "height": 700}
-DESK = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 320, "height": 700}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ SOURCES = {
     "openwebui": "Open WebUI",
     "librechat": "LibreChat",
     "openai": "OpenAI",
-    "openai_jsonl": "OpenAI JSONL",
+    "openai-chat": "OpenAI JSONL",
     "sharegpt": "ShareGPT",
     "habeas": "Habeas",
     "csv": "CSV",
@@ -87,7 +87,7 @@ def kind_name(kind: str) -> str:
 
 @register.filter
 def source_name(code: str) -> str:
-    words = {"txt": _("Text"), "paste": _("Pasted text"), "screenshot": _("Screenshot")}
+    words = {"txt": _("Text"), "paste": _("Pasted text"), "images": _("Pictures")}
     return SOURCES.get(code) or words.get(code, code)
 
 
