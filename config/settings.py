@@ -224,6 +224,7 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password_from_key": "300/m/ip",
     "reset_link": "30/h/key",
     "confirm_link": "30/h/key",
+    "intake": "60/m/ip,5/h/key",  # each sends a letter to the address given
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
     "manage_email": "10/m/user",

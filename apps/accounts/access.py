@@ -41,13 +41,18 @@ def took_two_steps(request: HttpRequest) -> bool:
     return any(record["method"] in {"mfa", "code"} for record in get_authentication_records(request, request.user))
 
 
+def is_too_often(request: HttpRequest, action: str, *, key: str) -> bool:
+    """Count one more try with this key, whoever asks, and say whether that is more than ACCOUNT_RATE_LIMITS allows."""
+    return not ratelimit.consume(request, app="allauth.account", action=action, key=key, limit_get=True)
+
+
 def limited(action: str, *, key: str) -> Callable[[View], View]:
     """Answer 429 when a link is tried too often: counts by the part of the address named `key`, whoever asks."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not ratelimit.consume(request, app="allauth.account", action=action, key=kwargs[key], limit_get=True):
+            if is_too_often(request, action, key=kwargs[key]):
                 return ratelimit.respond_429(request)
             return view(request, *args, **kwargs)
 

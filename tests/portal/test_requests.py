@@ -261,6 +261,15 @@ def test_the_answer_to_an_intake_does_not_say_who_is_known(ada: Person, nobody: 
     assert "If we know this address, a link is on its way." in pages[0]
 
 
+@pytest.mark.parametrize("email", ["ada@example.org", "stranger@example.net"])
+def test_nobody_floods_an_address_with_letters(email: str, nobody: Client, ada: Person) -> None:
+    sent = [nobody.post("/requests/without-account/", INTAKE | {"email": email}).status_code for _ in range(6)]
+    assert sent == [200] * 5 + [429]
+    assert nobody.post("/requests/without-account/", INTAKE | {"email": email.title()}).status_code == 429
+    assert nobody.post("/requests/without-account/", INTAKE | {"email": "other@example.net"}).status_code == 200
+    assert Intake.objects.count() == 6
+
+
 def test_an_intake_keeps_what_was_typed_when_something_is_wrong(nobody: Client, places: None) -> None:
     page = text(nobody.post("/requests/without-account/", INTAKE | {"email": "not an address", "note": "Please"}))
     assert "Enter an e-mail address such as name@example.org." in page

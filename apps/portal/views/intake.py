@@ -12,6 +12,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from apps.accounts.access import is_too_often
 from apps.portal.access import open_by_code
 from apps.portal.forms import FindForm, IntakeForm
 from apps.records.subjects import subject_for
@@ -45,6 +46,8 @@ def intake(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, "portal/intake.html", {"form": form})
     data = form.cleaned_data
+    if is_too_often(request, "intake", key=data["email"].strip().lower()):
+        return render(request, "429.html", status=429)
     opened = services.open_intake(
         kind=data["kind"],
         regime=form.regime,
