@@ -98,6 +98,7 @@ def children(port: int, folder: Path) -> list[Child]:
             "warning",
             "--lifespan",
             "off",
+            "--no-proxy-headers",  # nothing stands in front: what a reader says of their address is not believed
             "--timeout-graceful-shutdown",
             "5",
         ],

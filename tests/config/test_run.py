@@ -151,3 +151,9 @@ def _environments() -> list[bytes]:
         except OSError:  # ended, or another user's
             continue
     return [environment for environment in found if b"DATA_DIR=" in environment]
+
+
+def test_nobody_chooses_the_address_that_is_noted_of_them(tmp_path: Path) -> None:
+    """uvicorn believes X-Forwarded-For of loopback, where every reader of this server is."""
+    web = run.children(8000, tmp_path)[0]
+    assert "--no-proxy-headers" in web.arguments
