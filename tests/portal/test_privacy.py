@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 from django.db import transaction
 
+from apps.audit import events
 from apps.audit import services as audit
 from apps.audit.actors import Actor, Role
-from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.locations.contract import Item, Obstacle
 from apps.locations.errors import Unavailable
 from apps.locations.models import Location
-from apps.portal import places as held
+from apps.portal import asking
 from apps.requests.services import look_at_request
 from tests.portal.conftest import Person
 from tests.portal.test_conversations import store
@@ -85,8 +87,23 @@ def test_a_place_that_does_not_answer_is_not_called_empty(shelf: type[Shelf], ad
 
 
 def test_counting_stops_in_time_and_says_so(shelf: type[Shelf], ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "SECONDS", -1.0)
+    monkeypatch.setattr(asking, "SECONDS", 0.0)
     assert "At least 1 object" in row(ada.client.get("/privacy/").content.decode(), "Support desk")
+
+
+def test_a_place_that_hangs_does_not_keep_the_person_waiting(
+    shelf: type[Shelf], ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "SECONDS", 0.1)
+    monkeypatch.setattr(asking, "PATIENCE", 0.1)
+    is_over = Event()
+    monkeypatch.setattr(Shelf, "find", lambda self, who, scope: iter([is_over.wait(20)][:0]))
+    began = time.monotonic()
+    page = ada.client.get("/privacy/").content.decode()
+    is_over.set()
+    assert time.monotonic() - began < 10
+    assert "Does not answer" in row(page, "Support desk")
+    assert "1 account" in row(page, "Account and requests")
 
 
 def test_before_an_erasure_what_cannot_go_yet_is_named(shelf: type[Shelf], ada: Person) -> None:
@@ -102,7 +119,7 @@ def test_looks_show_date_role_and_purpose_and_no_officer(ada: Person, mallory: P
     filed = ada.file("erasure").request
     look_at_request(filed, purpose="review", actor=OFFICER)
     with transaction.atomic():
-        audit.append(Event.CONTENT_LOOKED_AT, about=ada.subject.handle, actor=OFFICER, purpose="legal")
+        audit.append(events.Event.CONTENT_LOOKED_AT, about=ada.subject.handle, actor=OFFICER, purpose="legal")
     page = ada.client.get("/privacy/").content.decode()
     assert "Privacy team" in page
     assert "A request of yours" in page
