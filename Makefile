@@ -2,6 +2,7 @@
 # What each needs is installed into .venv first: pinned, hashed wheels only, no compiler.
 PYTHON ?= python3
 PORT ?= 8000
+PY = manage.py config apps verify bench tests
 PIP = .venv/bin/python -m pip --quiet --disable-pip-version-check
 LOCK = .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links
@@ -18,9 +19,9 @@ test: .venv/installed-dev
 	@.venv/bin/python -m tests.run
 
 check: .venv/installed-dev
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy manage.py config apps verify bench tests
+	.venv/bin/ruff check $(PY)
+	.venv/bin/ruff format --check $(PY)
+	.venv/bin/mypy $(PY)
 	$(MANAGE) makemigrations --check --dry-run
 	.venv/bin/pytest -q tests/test_architecture.py tests/config/test_checks.py
 
