@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from apps.accounts.services import actor_of
@@ -43,6 +43,19 @@ def person_page(view: View) -> View:
             return render(request, "portal/frozen.html", status=409)
 
     return checked
+
+
+def posted(fallback: str) -> Callable[[View], View]:
+    """Let a view take forms only. Whoever comes by an address, as after a change of language, is led to `fallback`."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            return view(request, *args, **kwargs) if request.method == "POST" else redirect(fallback, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def person(request: HttpRequest, subject: Subject) -> Actor:

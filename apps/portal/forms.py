@@ -15,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 from apps.locations.contract import Scope
 
 LONGEST_NOTE = 5_000
-LONGEST_PASTE = 5_000_000  # characters; larger texts come as a file
+LONGEST_PASTE = 2_000_000  # characters; larger texts come as a file
 
 # Where somebody lives decides the law. Regimes stand in requests/regimes.py; this is who lives under which.
 GDPR_COUNTRIES = (

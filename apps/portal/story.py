@@ -241,7 +241,8 @@ def _note(one: PlaceProgress) -> str:
             _("We try again by ourselves at %(when)s. You do not have to do anything")
             % {"when": _when(one.next_try_at)}
         )
-    return _(". ").join(part for part in parts if part)
+    said = [part for part in parts if part]
+    return said[0] if len(said) == 1 else "".join(part + _(". ") for part in said).strip()
 
 
 def _when(moment: datetime) -> str:

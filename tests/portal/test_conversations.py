@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from django.utils import timezone
 from apps.records import selectors
 from apps.records.importers.types import Node, ParsedConversation
 from apps.records.models import Conversation, Import
+from apps.records.selectors import searching
 from apps.records.services import place_hold, run_import, store_conversations
 from tests.portal.conftest import Person
 from tests.records.conftest import conversation, node
@@ -76,6 +78,17 @@ def test_search_finds_words_and_leads_to_the_message(ada: Person) -> None:
     nothing = ada.client.post("/conversations/search/", {"words": "zebra"}).content.decode()
     assert "No conversation has these words" in nothing
     assert 'value="zebra"' in nothing
+
+
+def test_a_search_that_takes_long_is_continued(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(ada, conversation("a", "zebra"), conversation("b", "nothing"), conversation("c", "zebra"))
+    monkeypatch.setattr(searching.search, "__kwdefaults__", {"cursor": "", "seconds": 2.0, "limit": 1})
+    first = ada.client.post("/conversations/search/", {"words": "zebra"}).content.decode()
+    assert "There is more to look through" in first
+    cursor = re.findall(r'name="cursor" value="(\w+)"', first)[0]
+    second = ada.client.post("/conversations/search/", {"words": "zebra", "cursor": cursor}).content.decode()
+    found = [re.findall(r"/conversations/([0-9a-f-]{36})/", page) for page in (first, second)]
+    assert len({*found[0], *found[1]}) == 2
 
 
 def test_search_without_words_is_an_error_and_says_so(ada: Person) -> None:

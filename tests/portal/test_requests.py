@@ -86,6 +86,7 @@ def test_a_copy_is_confirmed_filed_and_its_code_shown_once(ada: Person) -> None:
     assert filed.regime == "gdpr"
     assert filed.status == Status.APPROVED  # the standing policy for people who are signed in
     assert selectors.note_of(filed) == "Also the tickets"
+    assert 'action="/language/"' not in text(answer)  # the page exists once: another language would lose the code
     assert code[0] not in text(ada.client.get(reverse("portal:request", args=[filed.reference])))
 
 

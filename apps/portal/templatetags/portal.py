@@ -93,7 +93,10 @@ def source_name(code: str) -> str:
 
 @register.filter
 def status_badge(row: Any) -> SafeString:
-    return format_html('<span class="badge {}">{}</span>', BADGES.get(row.status, ""), status_label(row.status))
+    words = status_label(row.status)
+    if row.status == Status.COOLING_OFF and row.cooling_off_until:
+        words = _("Waiting until %(day)s") % {"day": date_format(timezone.localtime(row.cooling_off_until))}
+    return format_html('<span class="badge {}">{}</span>', BADGES.get(row.status, ""), words)
 
 
 @register.filter

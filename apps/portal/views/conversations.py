@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from apps.accounts.access import fresh_authentication_required
 from apps.archives import selectors as archives
-from apps.portal.access import person, person_page
+from apps.portal.access import person, person_page, posted
 from apps.portal.forms import EraseWordForm, SearchForm
 from apps.records import selectors, services
 from apps.records.errors import ConversationNotFound, ConversationsHeld
@@ -45,7 +45,7 @@ def search(request: HttpRequest, subject: Subject) -> HttpResponse:
     return render(request, "portal/search.html", context)
 
 
-@require_POST
+@posted("portal:conversations")
 @fresh_authentication_required
 @person_page
 def delete_conversations(request: HttpRequest, subject: Subject) -> HttpResponse:

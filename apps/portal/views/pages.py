@@ -8,9 +8,10 @@ from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from apps.audit import selectors as audit
+from apps.portal.access import posted
 from apps.portal.story import cite_of, period_words
 from apps.requests.regimes import REGIMES, Regime
 
@@ -65,7 +66,7 @@ def verifier(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_POST
+@posted("portal:home")
 def language(request: HttpRequest) -> HttpResponse:
     """Remember the language, for a signed-in person in their letters as well, and show the same page again."""
     target = request.POST.get("next", "/")

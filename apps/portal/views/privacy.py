@@ -8,12 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from apps.accounts.models import User
 from apps.audit import selectors as audit
 from apps.audit.events import Event, Purpose
-from apps.portal.access import person, person_page
+from apps.portal.access import person, person_page, posted
 from apps.portal.forms import ChoicesForm
 from apps.portal.places import held_places, own_retention
 from apps.records import services
@@ -30,7 +30,7 @@ def privacy(request: HttpRequest, subject: Subject) -> HttpResponse:
     return _page(request, subject, ChoicesForm(initial=_current(request.user, subject)))  # type: ignore[arg-type]
 
 
-@require_POST
+@posted("portal:privacy")
 @person_page
 def choices(request: HttpRequest, subject: Subject) -> HttpResponse:
     form = ChoicesForm(request.POST)

@@ -12,13 +12,13 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from apps.accounts.access import fresh_authentication_required
 from apps.archives.errors import ArchiveGone
 from apps.archives.http import archive_response
 from apps.portal import story
-from apps.portal.access import opened_by_code, person, person_page
+from apps.portal.access import opened_by_code, person, person_page, posted
 from apps.portal.forms import MessageForm
 from apps.portal.middleware import with_own_script
 from apps.records.models import Subject
@@ -56,7 +56,7 @@ def show_request(request: HttpRequest, reference: str) -> HttpResponse:
     return redirect(f"{reverse('portal:find')}?{urlencode({'reference': reference})}")
 
 
-@require_POST
+@posted("portal:request")
 @person_page
 def send_message(request: HttpRequest, subject: Subject, reference: str) -> HttpResponse:
     own = own_request(subject, reference)
@@ -87,7 +87,7 @@ def withdraw(request: HttpRequest, subject: Subject, reference: str) -> HttpResp
     return redirect("portal:request", own.reference)
 
 
-@require_POST
+@posted("portal:request")
 @fresh_authentication_required
 @person_page
 def do_not_wait(request: HttpRequest, subject: Subject, reference: str) -> HttpResponse:
