@@ -21,6 +21,13 @@ from tests.services import Postgres
 
 pytestmark = pytest.mark.browser
 VERIFIER = ROOT / "verify" / "habeas_verify.py"
+END_OF_RETENTION = """
+from datetime import date
+from apps.requests import upkeep
+from apps.requests.models import PrivacyRequest
+PrivacyRequest.objects.update(retain_until=date(2020, 1, 1))
+upkeep.nightly()
+"""
 KEPT = ("opened:request HB", "opened:receipt HB", "opened:request message HB")  # under the request key, as declared
 
 
@@ -114,8 +121,15 @@ def tell_the_story(site: Site, browser: Browser, tmp_path: Path) -> None:
     ada.page.get_by_role("link", name=WORDS["title"]).click()
     ada.sees(WORDS["message"])
 
+    ada.page.goto("/conversations/")
+    ada.page.get_by_label("Words in a title or message").fill(WORDS["search words"])
+    ada.press("Search")
+
     # a copy
     access, _code = ada.file_request("access", note=WORDS["note"])
+    ada.page.goto(f"/requests/{access}/")
+    ada.page.get_by_label("Write to the privacy team").fill(WORDS["request message"])
+    ada.press("Send message")
     approve_as_staff(site, browser, "cleo", access)
     ada.go(f"/requests/{access}/")
     ada.sees_before_long("Download")
@@ -130,7 +144,8 @@ def tell_the_story(site: Site, browser: Browser, tmp_path: Path) -> None:
 
     # before the erasure the scan sees every word, and every row
     before = scan(site, "words", str(site.data), *WORDS.values(), ada.email)
-    for what in ("message", "title", "file name", "attachment", "note", "user agent"):
+    assert not before[WORDS["search words"]], "what was searched for is kept nowhere"
+    for what in ("message", "title", "file name", "attachment", "note", "user agent", "request message"):
         assert before[WORDS[what]], f"the scan does not see the {what}"
     assert all(count > 0 for name, count in scan(site, "rows", me).items() if name not in {"second factors"})
 
@@ -156,10 +171,17 @@ def tell_the_story(site: Site, browser: Browser, tmp_path: Path) -> None:
 
     after = scan(site, "words", str(site.folder), *WORDS.values(), ada.email)
     left = {word: [place for place in places if not place.startswith(KEPT)] for word, places in after.items()}
-    left[ada.email] = [place for place in left[ada.email] if place != "raw:data/sample-people.txt"]
+    left[ada.email].remove("raw:data/sample-people.txt")
     assert not any(left.values()), left
+    for word in (ada.email, WORDS["note"], WORDS["request message"]):
+        assert any(place.startswith(KEPT) for place in after[word]), f"the scan does not open the record with {word}"
     assert not any(scan(site, "rows", me).values())
     assert scan(site, "fingerprint", ben) == bens_rows
+
+    # the record of the request ends, too
+    site.manage("shell", "-c", END_OF_RETENTION)
+    assert not any(scan(site, "words", str(site.folder), *WORDS.values()).values())
+    assert scan(site, "words", str(site.folder), ada.email)[ada.email] == ["raw:data/sample-people.txt"]
 
 
 def keys_of(site: Site) -> tuple[str, str]:
