@@ -41,7 +41,7 @@ from apps.sealing import content
 from apps.sealing.errors import DecryptionError
 
 RUN_SECONDS = 200.0  # then another task goes on: below the time limit of a task
-LEASE = timedelta(minutes=10)  # longer than a task may run
+LEASE = timedelta(seconds=305)  # renewed by each commit; no task lives longer without one (CELERY_TASK_TIME_LIMIT)
 PAUSE = timedelta(minutes=1)  # before the next try when the storage does not answer
 PATIENCE = timedelta(seconds=20)  # for the message that starts an import, before the schedule does
 MAX_UPLOAD_BYTES = 4 * 1024**3  # the largest exports with pictures are about half of that
