@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-
-import orjson
 
 BYTES_DONE = -1
 END = "\U0010ffff"  # sorts after every path
@@ -24,8 +23,9 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str) -> Cursor:
-        return cls(*orjson.loads(text)) if text else cls(0, "", 0)
+        return cls(*json.loads(text)) if text else cls(0, "", 0)
 
     @property
     def text(self) -> str:
-        return orjson.dumps([self.number, self.path, self.offset]).decode()
+        """Written by the standard library: a file's name may be no text, and orjson refuses lone surrogates."""
+        return json.dumps([self.number, self.path, self.offset])

@@ -86,6 +86,43 @@ def test_a_large_file_crosses_batches_in_pieces(
     assert read == data
 
 
+def test_a_file_that_goes_away_between_batches_is_ended_and_said_to_be_gone(
+    files: FilesPlace, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.locations.connectors.files.PIECE_SIZE", 7)
+    files.put("users/4/large.bin", bytes(range(40)))
+    entries = files.connector.export(ada, SCOPE, "")
+    first = next(iter(entries))
+    assert (first.part, b"".join(first.chunks)) == ("piece", bytes(range(7)))
+    (files.root / "users/4/large.bin").unlink()
+    rest = list(files.connector.export(ada, SCOPE, first.cursor))
+    assert [entry.part for entry in rest if entry.name == first.name] == ["last"]
+    index = b"".join(chunk for entry in rest if entry.name == "index.jsonl" for chunk in entry.chunks)
+    assert index.count(b'"gone":true') == 1
+    assert b"users/4/note.txt" in index
+    assert list(files.connector.export(ada, SCOPE, rest[-1].cursor)) == []
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_read_again(files: FilesPlace, ada: Identity) -> None:
+    files.put("users/4/large.bin", bytes(1_000))
+    entries = files.connector.export(ada, SCOPE, "")
+    entry = next(iter(entries))
+    os.truncate(files.root / "users/4/large.bin", 10)
+    with pytest.raises(Unavailable):
+        list(entry.chunks)
+    again = files.connector.export(ada, SCOPE, "")
+    assert len(b"".join(next(iter(again)).chunks)) == 10
+
+
+def test_a_name_that_is_no_text_is_exported_and_erased(files: FilesPlace, ada: Identity) -> None:
+    Path(os.fsdecode(os.fsencode(files.root / "users/4") + b"/\xff.txt")).write_bytes(b"odd")
+    read = [(entry.cursor, b"".join(entry.chunks)) for entry in files.connector.export(ada, SCOPE, "")]
+    assert b"odd" in b"".join(content for _cursor, content in read)
+    assert list(files.connector.export(ada, SCOPE, read[-1][0])) == []
+    erase(files, ada)
+    assert files.connector.remaining(ada, SCOPE).count == 0
+
+
 def test_a_folder_that_is_not_there_is_unavailable_and_not_empty(tmp_path: Path, ada: Identity) -> None:
     gone = FilesConnector({"root": str(tmp_path / "gone"), "templates": ["users/{user_id}/"]})
     with pytest.raises(Unavailable):

@@ -102,15 +102,30 @@ class FilesConnector:
                 resumed = found.path == at.path
                 if resumed and at.offset == 0:
                     continue
+                if at.offset and not resumed:
+                    yield from self._gone_entries(at)
+                    at = Cursor(number, at.path, 0)
                 number += 0 if resumed else 1
                 name = generated_name(number, found.path)
                 if found.is_file and not (resumed and at.offset == BYTES_DONE):
                     yield from self._file_entries(root, found, name, number, at.offset if resumed else 0)
                 index = orjson.dumps(_described(found, name), option=orjson.OPT_APPEND_NEWLINE)
-                done = Cursor(number, found.path, 0)
-                yield Entry(INDEX_NAME, INDEX_TYPE, [index], done.text, part="piece", count=0 if found.is_file else 1)
+                at = Cursor(number, found.path, 0)
+                yield Entry(INDEX_NAME, INDEX_TYPE, [index], at.text, part="piece", count=0 if found.is_file else 1)
+        if at.offset:
+            yield from self._gone_entries(at)
         if number:
             yield Entry(INDEX_NAME, INDEX_TYPE, [], Cursor(number, END, 0).text, part="last", count=0)
+
+    def _gone_entries(self, at: Cursor) -> Iterator[Entry]:
+        """End a file that went away between two batches, and say in the index that it is not, or not surely, whole."""
+        name = generated_name(at.number, at.path)
+        if at.offset != BYTES_DONE:
+            done = Cursor(at.number, at.path, BYTES_DONE)
+            yield Entry(name, "application/octet-stream", [], done.text, part="last", count=0)
+        line = {"name": _shown(at.path), "file": name, "gone": True}
+        index = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        yield Entry(INDEX_NAME, INDEX_TYPE, [index], Cursor(at.number, at.path, 0).text, part="piece", count=0)
 
     def _file_entries(self, root: int, found: Found, name: str, number: int, start: int) -> Iterator[Entry]:
         size = found.info.st_size
@@ -254,6 +269,8 @@ class FilesConnector:
                 while left and (chunk := file.read(min(CHUNK_SIZE, left))):
                     left -= len(chunk)
                     yield chunk
+                if left > 0:
+                    raise Unavailable("A file became shorter while it was read.")
 
     def _unlink(self, root: int, path: str) -> None:
         folder, _slash, name = path.rpartition("/")
@@ -288,14 +305,15 @@ class FilesConnector:
 
 
 def _described(found: Found, name: str) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "name": os.fsencode(found.path).decode("utf-8", "backslashreplace"),
-        "size": found.info.st_size,
-    }
+    line: dict[str, Any] = {"name": _shown(found.path), "size": found.info.st_size}
     line["modified"] = datetime.fromtimestamp(found.info.st_mtime, UTC).isoformat()
     if found.is_file:
         return line | {"file": name}
     return line | {"not_followed": "link" if found.is_link else "special file"}
+
+
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _order(path: str) -> list[str]:
