@@ -32,6 +32,8 @@ def deliver(letter_id: UUID, letter: dict[str, str]) -> None:
         raise (Refused if codes and min(codes) >= PERMANENT else Undeliverable)("recipient refused") from None
     except smtplib.SMTPDataError as error:
         raise (Refused if error.smtp_code >= PERMANENT else Undeliverable)("message refused") from None
+    except ValueError:  # Django cannot write such an address or header; its message quotes it
+        raise Refused("not an address that a letter can be sent to") from None
     except (smtplib.SMTPException, OSError) as error:
         raise Undeliverable(type(error).__name__) from None
 

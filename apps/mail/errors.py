@@ -10,7 +10,7 @@ class UnreadableLetter(MailError):
 
 
 class Refused(MailError):
-    """The mail server refused this recipient for good: trying again would not help."""
+    """The recipient was refused for good, by the mail server or as no address: trying again would not help."""
 
 
 class Undeliverable(MailError):
