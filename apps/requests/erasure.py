@@ -116,6 +116,8 @@ def _intent(claim: Claim) -> Entry | None:
         ids = keys_of_person(claim.request)
         if not ids:
             return None
+        if claim.request.subject_id is not None:  # another erasure of theirs, called off meanwhile, lets writing go on
+            subjects.freeze_subject(claim.request.subject_id)
         entry = keys.intend_destruction(ids[:MOST_KEYS], about=claim.request.handle, actor=Actor.system())
         claims.note_intent(claim, entry.pk)
         end_other_requests(claim.request)

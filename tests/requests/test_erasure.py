@@ -302,6 +302,15 @@ def test_a_hold_between_freezing_and_destroying_is_seen_by_the_claim(ada, monkey
     assert keys.open_key(ada.key_id)
 
 
+def test_another_erasure_that_is_called_off_does_not_let_writing_go_on(ada):
+    request, other = approved(ada), approved(ada)
+    engine.run_claim(taken(request))
+    assert request.steps.get(phase="prepare").state == "done"
+    services.withdraw_request(other, actor=as_person(ada))
+    assert run(request).status == Status.COMPLETED
+    assert not Subject.objects.filter(pk=ada.pk).exists()
+
+
 def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
     kept, gone = stored(ada, "kept"), stored(ada, "gone")
     hold = records.place_hold(
