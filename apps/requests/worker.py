@@ -6,6 +6,7 @@ looks for due work every few seconds, in threads of its own. A message is only q
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +19,15 @@ from apps.mail.services import send_due_letters
 from apps.requests import engine, upkeep
 from apps.requests.workers import STOPPING
 
+log = logging.getLogger(__name__)
+
 POLL_SECONDS = 2.0
 FAREWELL_SECONDS = 5.0  # how long a warm shutdown waits for the batch at hand; what is not done then is taken up again
 DUTIES: tuple[Callable[[], Any], ...] = (engine.drain, upkeep.tidy, send_due_letters)
 
 
 class Lookout(threading.Thread):
-    """Keeps a thread for each duty alive: one that fails is reported by Python's hook, and begun again."""
+    """Keeps a thread for each duty alive: one that fails is reported in the log, and begun again."""
 
     def __init__(self) -> None:
         super().__init__(name="lookout", daemon=True)
@@ -49,6 +52,8 @@ def repeat(duty: Callable[[], Any]) -> None:
             close_old_connections()
             duty()
             STOPPING.wait(POLL_SECONDS)
+    except Exception:  # Python's own hook would print what others' exceptions quote; the log's formatter does not
+        log.exception("a duty of this worker failed, and is begun again")
     finally:
         connections.close_all()  # those of this thread
 
