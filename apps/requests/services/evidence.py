@@ -52,9 +52,8 @@ def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[b
         objects.upload(row.object_name, counted, key_id=key.id, key=key.key, context=_context(row, "object"))
         is_taken = True
     finally:
-        if not is_taken:
-            row.delete()
-            objects.delete(row.object_name)
+        if not is_taken and objects.try_delete(row.object_name):
+            row.delete()  # else it stays, and goes with the decision
     with transaction.atomic():
         Evidence.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
         audit.append(Event.EVIDENCE_RECEIVED, about=request.handle, actor=actor, documents=1)
