@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import selectors as audit
 from apps.audit.access import is_auditor
+from apps.audit.events import Event
 from apps.audit.models import Pending
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
@@ -154,7 +155,7 @@ def _lateness(age: timedelta) -> words.Badge | None:
 def work_facts(now: datetime) -> list[Fact]:
     """Say whether the work goes on: what runs, what was last done, and since when the oldest due step waits."""
     running = Step.objects.filter(state=Step.State.RUNNING, lease_until__gt=now)[: queue.COUNTED].count()
-    last = Step.objects.filter(ended_at__isnull=False).order_by("-ended_at").values_list("ended_at", flat=True).first()
+    last = audit.entries(event=Event.STEP_DONE).values_list("created_at", flat=True).first()
     facts = [
         Fact(_("Running now"), _("%(number)s steps") % {"number": running}),
         Fact(_("Last step done"), words.ago(last, now) if last else _("none yet")),

@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from apps.locations.models import Location
 
@@ -82,6 +83,7 @@ class PrivacyRequest(models.Model):
             models.Index(fields=["-received_at", "id"]),
             models.Index(fields=["kind", "due_on", "id"]),
             models.Index(fields=["email_index"]),
+            models.Index(fields=["due_on", "id"], name="requests_unfinished", condition=Q(ended_at__isnull=True)),
         ]
         permissions = [
             ("review_privacyrequest", "Can review requests"),

@@ -11,6 +11,7 @@ from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.audit.selectors import looks_at
 from apps.records.importers import read_text
+from apps.records.importers.types import ParsedConversation
 from apps.records.services import store_conversations
 from apps.requests import services
 from apps.requests.services import Document
@@ -82,7 +83,7 @@ def test_messages_to_the_team_are_shown_and_conversations_are_not(at_cleos, ada,
 @pytest.fixture
 def conversation_of_ada(ada):
     node = read_text("User: the secret message\n\nAssistant: yes")
-    (parsed,) = [one for one in node if hasattr(one, "title")]
+    (parsed,) = [one for one in node if isinstance(one, ParsedConversation)]
     parsed.title = "the secret title"
     store_conversations(ada, [parsed], actor=Actor.system())
 

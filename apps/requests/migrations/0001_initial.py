@@ -175,6 +175,10 @@ class Migration(migrations.Migration):
             index=models.Index(fields=['email_index'], name='requests_pr_email_i_59ef8e_idx'),
         ),
         migrations.AddIndex(
+            model_name='privacyrequest',
+            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['due_on', 'id'], name='requests_unfinished'),
+        ),
+        migrations.AddIndex(
             model_name='message',
             index=models.Index(fields=['request', 'sent_at'], name='requests_me_request_71f489_idx'),
         ),

@@ -22,13 +22,11 @@ from apps.accounts.models import User
 from apps.records.models import LegalHold
 from apps.requests.models import ENDED, Approval, PrivacyRequest, Status, Step
 from apps.requests.schedule import ACTIVE
-from apps.requests.selectors import UNFINISHED
 from apps.requests.upkeep import today
 
 PAGE = 50
 COUNTED = 1_000  # a card says "1,000+" rather than count on
 SOON = timedelta(days=7)
-UNANSWERED = tuple(status for status in UNFINISHED if status != Status.PARTLY_COMPLETED)
 SEPARATOR = "~"
 
 Requests = QuerySet[PrivacyRequest]
@@ -44,37 +42,39 @@ class Show:
     is_by_due_date: bool = True
 
 
+def _unfinished(found: Requests) -> Requests:
+    return found.filter(ended_at__isnull=True)  # said so that the index of the unfinished ones serves
+
+
 def _unanswered(found: Requests) -> Requests:
-    return found.filter(status__in=UNANSWERED)
+    return _unfinished(found).exclude(status=Status.PARTLY_COMPLETED)
 
 
 def _waits_for_second(found: Requests, user: User) -> Requests:
     """Those with one approval that is not mine: mine I cannot approve again."""
     mine = Approval.objects.filter(request=OuterRef("pk"), officer=user)
     given = Approval.objects.filter(request=OuterRef("pk"))
-    return found.filter(Exists(given), ~Exists(mine), status=Status.IN_REVIEW)
+    return _unfinished(found).filter(Exists(given), ~Exists(mine), status=Status.IN_REVIEW)
 
 
 def _waits_for_first(found: Requests, user: User) -> Requests:
     given = Approval.objects.filter(request=OuterRef("pk"))
-    return found.filter(~Exists(given), status=Status.IN_REVIEW)
+    return _unfinished(found).filter(~Exists(given), status=Status.IN_REVIEW)
 
 
 def _needs_person(found: Requests, user: User) -> Requests:
     waiting = Step.objects.filter(request=OuterRef("pk"), state=Step.State.NEEDS_PERSON)
-    return found.filter(Exists(waiting), status__in=ACTIVE)
+    return _unfinished(found).filter(Exists(waiting), status__in=ACTIVE)
 
 
 def _is_held(found: Requests, user: User) -> Requests:
-    return found.filter(
-        subject_id__in=LegalHold.objects.filter(until__gte=today()).values("subject_id"), status__in=UNFINISHED
-    )
+    return _unfinished(found).filter(subject_id__in=LegalHold.objects.filter(until__gte=today()).values("subject_id"))
 
 
 SHOWS: dict[str, Show] = {
     show.name: show
     for show in (
-        Show("unfinished", _("Unfinished"), lambda found, user: found.filter(status__in=UNFINISHED)),
+        Show("unfinished", _("Unfinished"), lambda found, user: _unfinished(found)),
         Show("overdue", _("Overdue"), lambda found, user: _unanswered(found).filter(due_on__lt=today())),
         Show(
             "soon",
@@ -84,7 +84,7 @@ SHOWS: dict[str, Show] = {
         Show(
             "identity",
             _("Identity to check"),
-            lambda found, user: found.filter(status__in=(Status.RECEIVED, Status.VERIFYING)),
+            lambda found, user: _unfinished(found).filter(status__in=(Status.RECEIVED, Status.VERIFYING)),
         ),
         Show("review", _("Waiting for review"), _waits_for_first),
         Show("second", _("Waiting for a second approver"), _waits_for_second),
@@ -117,7 +117,7 @@ class Filters:
             found = found.filter(assigned_to=user) if self.whose == "mine" else found.filter(assigned_to=None)
         if self.place:
             open_there = Step.objects.filter(request=OuterRef("pk"), location=self.place).exclude(state=Step.State.DONE)
-            found = found.filter(Exists(open_there), status__in=ACTIVE)
+            found = _unfinished(found).filter(Exists(open_there), status__in=ACTIVE)
         if self.who:
             found = found.filter(email_index=binascii.unhexlify(self.who))
         return found
@@ -150,7 +150,7 @@ class Page:
 
 def page_of(filters: Filters, user: User, after: str = "") -> Page:
     """Return the 50 requests after a place in the list; a place that cannot be read is the beginning."""
-    found = filters.select(user).select_related("assigned_to")
+    found = filters.select(user).select_related("assigned_to").defer("sealed", "code_hash")
     rows = _by_due_date(found, after) if filters.show.is_by_due_date else _newest_first(found, after)
     more, rows = len(rows) > PAGE, rows[:PAGE]
     return Page(rows, _progress(rows), _mark(rows[-1], filters) if more else "")
@@ -165,7 +165,8 @@ def _by_due_date(found: Requests, after: str) -> list[PrivacyRequest]:
     """First what waits for an answer, then what has been answered in part; one more than a page."""
     section, at, pk = _read_mark(after, parse_date)
     rows: list[PrivacyRequest] = []
-    for number, part in enumerate((found.filter(status__in=UNANSWERED), found.exclude(status__in=UNANSWERED))):
+    parts = (found.exclude(status=Status.PARTLY_COMPLETED), found.filter(status=Status.PARTLY_COMPLETED))
+    for number, part in enumerate(parts):
         if number < section or len(rows) > PAGE:
             continue
         if number == section and at is not None:
@@ -182,7 +183,7 @@ def _newest_first(found: Requests, after: str) -> list[PrivacyRequest]:
 
 
 def _mark(last: PrivacyRequest, filters: Filters) -> str:
-    section = 0 if last.status in UNANSWERED else 1
+    section = 1 if last.status == Status.PARTLY_COMPLETED else 0
     at = last.due_on if filters.show.is_by_due_date else last.received_at
     return SEPARATOR.join((str(section), at.isoformat(), last.pk.hex))
 
