@@ -54,7 +54,7 @@ CITES = (
     gettext_noop("11 CCR § 7021(a)"),
     gettext_noop("11 CCR § 7021(b)"),
 )  # of regimes.py, to be translated
-UNITS = {"records": "conversations", "archives": "archives", "account": "records", "files": "files", "s3": "objects"}
+UNITS = {"records": "items", "archives": "archives", "account": "records", "files": "files", "s3": "objects"}
 RULES = {
     "standing_policy": gettext_lazy("by the standing rule for people who are signed in"),
     "person": gettext_lazy("by the privacy team"),
@@ -146,6 +146,8 @@ def _past(request: PrivacyRequest, one: Happening) -> Point | None:
         return None
     if one.event == Event.REQUEST_COOLING_OFF and request.status == Status.COOLING_OFF:
         return None  # it is what stands there as "now"
+    if one.event == Event.REQUEST_VERIFYING and request.status == Status.VERIFYING:
+        return None  # so is this
     note = str(RULES.get(one.details.get("rule", ""), ""))
     if one.event == Event.REQUEST_EXTENDED:
         note = _("until %(day)s") % {"day": formats.date_format(request.due_on)}
