@@ -1,21 +1,16 @@
-"""Objects in storage: sealed bytes under random names, and the storage's errors turned into those of a place.
+"""Objects in storage: sealed bytes under random names.
 
-Any django-storages back end. A name is archives/<owner>/<random>, the owner being the person's id (or the request's):
+A name is archives/<owner>/<random>, the owner being the person's id (or the request's):
 so the second look after an erasure can ask the storage itself what is left.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import sys
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 from django.core.files import File
@@ -23,20 +18,11 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from apps.archives.errors import DamagedArchive
-from apps.locations.errors import LocationError, StorageFull, Unavailable
+from apps.locations.errors import LocationError, Unavailable
+from apps.locations.storage import delete_versions, flush_to_disk, storage_errors
 
 ROOT = "archives"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_CODES = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
-# Errors of the SDKs behind django-storages. They are looked up among what is loaded: only the one in use is.
-_PROVIDER_ERRORS = {
-    "botocore.exceptions": ("BotoCoreError", "ClientError"),
-    "boto3.exceptions": ("Boto3Error",),
-    "google.api_core.exceptions": ("GoogleAPIError",),
-    "google.auth.exceptions": ("GoogleAuthError",),
-    "azure.core.exceptions": ("AzureError",),
-}
 
 
 def new_name(owner: uuid.UUID) -> str:
@@ -53,9 +39,11 @@ def put(name: str, chunks: Iterable[bytes]) -> None:
     for chunk in chunks:
         content.write(chunk)
     try:
-        with _translated():
+        with storage_errors():
             stored = default_storage.save(name, File(content))
-            _flush_to_disk(name)
+            flush_to_disk(stored)
+    except FileNotFoundError:  # an empty folder was removed just when this object was to be put there
+        raise Unavailable("the storage did not keep an object") from None
     except LocationError:
         try_delete(name)
         raise
@@ -67,7 +55,7 @@ def put(name: str, chunks: Iterable[bytes]) -> None:
 def open_object(name: str) -> IO[Any]:
     """Open an object for reading; raises DamagedArchive when it is missing."""
     try:
-        with _translated():
+        with storage_errors():
             return default_storage.open(name, "rb")
     except FileNotFoundError:
         raise DamagedArchive("a segment is missing in storage") from None
@@ -76,7 +64,7 @@ def open_object(name: str) -> IO[Any]:
 def read(file: IO[Any], offset: int, length: int) -> bytes:
     """Return a part of an object, less only at its end."""
     try:
-        with _translated():
+        with storage_errors():
             file.seek(offset)
             return bytes(file.read(length))
     except FileNotFoundError:
@@ -85,18 +73,14 @@ def read(file: IO[Any], offset: int, length: int) -> bytes:
 
 def delete(name: str) -> None:
     """Delete an object, in an S3 bucket every version of it; one that is not there is fine."""
-    with _translated():
-        versions = getattr(getattr(default_storage, "bucket", None), "object_versions", None)
-        if versions is None:
+    with storage_errors():
+        if not delete_versions(name):
             default_storage.delete(name)
-        else:
-            folder = getattr(default_storage, "location", "")
-            versions.filter(Prefix=f"{folder}/{name}".lstrip("/")).delete()
 
 
 def check() -> None:
     """Ask the storage whether it answers; raises Unavailable."""
-    with _translated():
+    with storage_errors():
         default_storage.exists(f"{ROOT}/check")
 
 
@@ -104,7 +88,7 @@ def names_of(owner: uuid.UUID) -> list[str]:
     """Return the names of all objects of an owner that the storage holds, known to us or not."""
     folder = folder_of(owner)
     try:
-        with _translated():
+        with storage_errors():
             _folders, files = default_storage.listdir(folder)
     except FileNotFoundError:
         return []
@@ -114,7 +98,7 @@ def names_of(owner: uuid.UUID) -> list[str]:
 def owners() -> set[uuid.UUID]:
     """Return the owners of whom the storage holds objects."""
     try:
-        with _translated():
+        with storage_errors():
             folders, _files = default_storage.listdir(ROOT)
     except FileNotFoundError:
         return set()
@@ -125,7 +109,7 @@ def owners() -> set[uuid.UUID]:
 def modified(name: str) -> datetime:
     """Return when an object was stored; one that is gone meanwhile counts as new."""
     try:
-        with _translated():
+        with storage_errors():
             return default_storage.get_modified_time(name)
     except FileNotFoundError:
         return timezone.now()
@@ -138,51 +122,3 @@ def try_delete(name: str) -> bool:
     except LocationError:
         return False
     return True
-
-
-def remove_empty_folder(owner: uuid.UUID) -> None:
-    """Remove the folder of an owner on a disk once nothing is in it; other storages have no folders."""
-    path = _path_on_disk(folder_of(owner))
-    if path is not None and path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-
-
-def _path_on_disk(name: str) -> Path | None:
-    try:
-        return Path(default_storage.path(name))
-    except NotImplementedError:
-        return None
-
-
-def _flush_to_disk(name: str) -> None:
-    """Make sure that a file on our own disk survives a power cut: its row will say that it is there."""
-    path = _path_on_disk(name)
-    if path is not None:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
-    except _provider_errors() as error:
-        if _code(error) in _FULL_CODES:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
-
-
-def _provider_errors() -> tuple[type[Exception], ...]:
-    modules = ((sys.modules.get(module), names) for module, names in _PROVIDER_ERRORS.items())
-    return tuple(getattr(module, name) for module, names in modules if module is not None for name in names)
-
-
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""

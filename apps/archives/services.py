@@ -21,6 +21,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys import services as keys
+from apps.locations.storage import remove_empty_folder
 
 __all__ = ["finish_archive", "sweep_segments"]
 
@@ -154,7 +155,7 @@ def erase_archives(subject_id: UUID) -> int:
         count += 1
     for name in objects.names_of(subject_id):  # what a crash has left without a row
         objects.delete(name)
-    objects.remove_empty_folder(subject_id)
+    remove_empty_folder(objects.folder_of(subject_id))
     return count
 
 
@@ -171,7 +172,7 @@ def _end(archive_id: UUID, before: str, after: str, event: Event, actor: Actor) 
     if archive.key_id is not None:
         keys.erase_keys([archive.key_id], about=archive.handle, actor=actor, reason="erased")
     _delete_content(archive)
-    objects.remove_empty_folder(owner_of(archive))
+    remove_empty_folder(objects.folder_of(owner_of(archive)))
     Archive.objects.filter(pk=archive_id).update(key_id=None, served=[])
 
 

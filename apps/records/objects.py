@@ -6,36 +6,24 @@ Every object is written down before it is uploaded, so that a crash leaves no un
 
 from __future__ import annotations
 
-import errno
 import io
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, cast
 from uuid import UUID, uuid4
 
 from django.core.files.storage import default_storage
 
 from apps.keys.selectors import check_live
-from apps.locations.errors import LocationError, StorageFull, Unavailable
+from apps.locations.errors import LocationError, Unavailable
+from apps.locations.storage import delete_versions, flush_to_disk, remove_empty_folder, storage_errors
 from apps.sealing.streams import seal_stream, unseal_stream
 
 ATTACHMENTS = "attachments"
 IMPORTS = "imports"
 KEY_REREAD_SECONDS = 30.0  # a stream breaks off at a tombstone within 60 s (DESIGN §2)
 READ_SIZE = 256 * 1024
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_CODES = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull"}
-# Errors of the SDKs behind django-storages, looked up among what is loaded: only the one in use is.
-_PROVIDER_ERRORS = {
-    "botocore.exceptions": ("BotoCoreError", "ClientError"),
-    "boto3.exceptions": ("Boto3Error",),
-    "google.api_core.exceptions": ("GoogleAPIError",),
-    "google.auth.exceptions": ("GoogleAuthError",),
-    "azure.core.exceptions": ("AzureError",),
-}
 
 
 class MissingObject(Unavailable):
@@ -50,8 +38,9 @@ def upload(name: str, chunks: Iterable[bytes], *, key_id: UUID, key: bytes, cont
     """Seal a stream into storage under a name that is written down; raises StorageFull, Unavailable, KeyDestroyed."""
     sealed = seal_stream(key, watched(chunks, key_id), context=context)
     try:
-        with storage_errors():
+        with _errors():
             kept = default_storage.save(name, cast(IO[bytes], _Stream(sealed)))
+            flush_to_disk(kept)
     except LocationError:
         try_delete(name)
         raise
@@ -62,25 +51,24 @@ def upload(name: str, chunks: Iterable[bytes], *, key_id: UUID, key: bytes, cont
 
 def download(name: str, *, key_id: UUID, key: bytes, context: bytes) -> Iterator[bytes]:
     """Yield the plain bytes of an object; breaks off with KeyDestroyed when the key is destroyed meanwhile."""
-    with storage_errors(), default_storage.open(name, "rb") as file:
+    with _errors(), default_storage.open(name, "rb") as file:
         yield from unseal_stream(key, watched(_pieces(file), key_id), context=context)
 
 
 def delete(name: str) -> None:
     """Delete an object, in an S3 bucket every version of it; one that is not there is no error."""
-    with storage_errors():
-        if not _delete_versions(name):
+    with _errors():
+        if not delete_versions(name):
             default_storage.delete(name)
 
 
 def delete_all(folder: str, subject_id: UUID) -> None:
     """Delete every object of a person in a folder, known to us or not."""
-    with storage_errors():
-        if _delete_versions(f"{folder}/{subject_id}/"):
-            return
+    if delete_versions(f"{folder}/{subject_id}/"):
+        return
     for name in names_of(folder, subject_id):
         delete(name)
-    _remove_empty_folder(f"{folder}/{subject_id}")
+    remove_empty_folder(f"{folder}/{subject_id}")
 
 
 def try_delete(name: str) -> bool:
@@ -95,45 +83,21 @@ def try_delete(name: str) -> bool:
 def names_of(folder: str, subject_id: UUID) -> list[str]:
     """Return the names of all objects of a person that the storage holds in a folder, known to us or not."""
     try:
-        with storage_errors():
+        with _errors():
             _folders, files = default_storage.listdir(f"{folder}/{subject_id}")
     except MissingObject:
         return []
     return [f"{folder}/{subject_id}/{name.rpartition('/')[2]}" for name in files if name]  # Azure gives whole paths
 
 
-def _delete_versions(prefix: str) -> bool:
-    """Delete every version below a prefix in an S3 bucket; False if the storage is none.
-
-    S3 answers 200 and names in it the keys that it did not delete (DeleteObjects, `Errors`).
-    """
-    versions = getattr(getattr(default_storage, "bucket", None), "object_versions", None)
-    if versions is None:
-        return False
-    answers = versions.filter(Prefix=f"{getattr(default_storage, 'location', '')}/{prefix}".lstrip("/")).delete()
-    if any(answer.get("Errors") for answer in answers):
-        raise Unavailable("the storage did not delete some objects")
-    return True
-
-
-def _remove_empty_folder(name: str) -> None:
-    """Remove a folder of our own disk once nothing is in it; other storages have no folders."""
-    try:
-        path = Path(default_storage.path(name))
-    except NotImplementedError:
-        return
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
-
-
 def is_there(name: str) -> bool:
-    with storage_errors():
+    with _errors():
         return bool(default_storage.exists(name))
 
 
 def check() -> None:
     """Ask the storage whether it answers; raises Unavailable."""
-    with storage_errors():
+    with _errors():
         default_storage.exists(f"{ATTACHMENTS}/check")
 
 
@@ -148,30 +112,13 @@ def watched(chunks: Iterable[bytes], key_id: UUID, *, clock: Callable[[], float]
 
 
 @contextmanager
-def storage_errors() -> Iterator[None]:
+def _errors() -> Iterator[None]:
     """Turn what the storage throws into errors of a place."""
     try:
-        yield
+        with storage_errors():
+            yield
     except FileNotFoundError:
         raise MissingObject("an object is not in the storage") from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
-    except _provider_errors() as error:
-        if _code(error) in _FULL_CODES:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
-
-
-def _provider_errors() -> tuple[type[Exception], ...]:
-    modules = ((sys.modules.get(module), names) for module, names in _PROVIDER_ERRORS.items())
-    return tuple(getattr(module, name) for module, names in modules if module is not None for name in names)
-
-
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

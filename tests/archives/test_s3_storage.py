@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from apps.archives.connector import ArchivesConnector
 from apps.archives.errors import DamagedArchive
 from apps.archives.models import Segment
 from apps.archives.writer import BatchWriter
+from apps.locations import storage
 from apps.locations.contract import Identity, Scope
 from apps.locations.errors import Unavailable
 from tests.archives.conftest import ADA, BEN, content_of, entry, finish, new_archive, unzip, write_batch
@@ -76,6 +78,19 @@ def test_an_archive_on_s3_is_written_read_and_erased_with_every_version(bucket: 
     assert len(left) == 3
     assert not [name for name in left if str(ADA) in name]
     assert unzip(content_of(other))["a.txt"] == b"content" * 1000
+
+
+def test_an_object_that_s3_did_not_delete_is_not_taken_for_gone(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(ADA)
+    name = objects.names_of(ADA)[0]
+    answer = [{"Deleted": [], "Errors": [{"Key": name, "Code": "AccessDenied"}]}]  # under HTTP 200
+    refusing = SimpleNamespace(filter=lambda Prefix: SimpleNamespace(delete=lambda: answer))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "default_storage", SimpleNamespace(bucket=SimpleNamespace(object_versions=refusing)))
+        with pytest.raises(Unavailable):
+            objects.delete(name)
+    objects.delete(name)
+    assert name not in objects.names_of(ADA)
 
 
 def test_a_missing_object_is_an_alarm(bucket: Any) -> None:
