@@ -318,6 +318,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
         "celery.app.trace": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
+        "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
         "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
     },
 }

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from apps.accounts.models import User
 from tests.accounts.conftest import PASSWORD, make_person
-from tests.services import not_here
+from tests.journeys.conftest import browser  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, databases=["default", "keys"])]
 
 
-@pytest.fixture(autouse=True)
-def _playwright_has_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # its loop runs in this thread; the ORM is called beside it
+@pytest.fixture(autouse=True, scope="module")
+def _the_browsers_loop_runs_in_this_thread() -> Iterator[None]:
+    """The ORM is called beside it, also when a test is over and its rows are deleted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        not_here("Chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Page:
+def page(browser: Browser) -> Page:  # noqa: F811
     page = browser.new_page()
     session = page.context.new_cdp_session(page)
     session.send("WebAuthn.enable")
@@ -87,7 +78,7 @@ def test_a_passkey_is_the_second_step(page: Page, live_server: Any) -> None:
     page.wait_for_url("**/privacy/")
 
 
-def test_a_browser_without_the_passkey_is_told_so_on_the_page(browser: Browser, live_server: Any) -> None:
+def test_a_browser_without_the_passkey_is_told_so_on_the_page(browser: Browser, live_server: Any) -> None:  # noqa: F811
     stranger = browser.new_page()
     session = stranger.context.new_cdp_session(stranger)
     session.send("WebAuthn.enable")  # and no authenticator: the browser asks nobody

@@ -15,7 +15,7 @@ from tests.services import not_here, postgres, redis  # noqa: F401
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop lives in this thread: longer, and every later test would trip over it
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         not_here("Chromium")
