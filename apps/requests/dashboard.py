@@ -17,6 +17,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apps.audit import selectors as audit
 from apps.audit.access import is_auditor
@@ -129,16 +130,18 @@ def proof_facts(now: datetime) -> list[Fact]:
     if newest is None:
         facts.append(Fact(_("Latest checkpoint"), _("none yet")))
     else:
+        said = ngettext("%(size)s entry, signed %(ago)s", "%(size)s entries, signed %(ago)s", newest.size)
         values = {"size": f"{newest.size:,}", "ago": words.ago(newest.signed_at, now)}
-        facts.append(Fact(_("Latest checkpoint"), _("%(size)s entries, signed %(ago)s") % values))
+        facts.append(Fact(_("Latest checkpoint"), said % values))
     waiting = Pending.objects.all()[: queue.COUNTED + 1].count()
     oldest = Pending.objects.order_by("entry_id").values_list("entry__created_at", flat=True).first()
     if oldest is None:
         facts.append(Fact(_("Not yet signed"), _("nothing")))
     else:
         number = f"{queue.COUNTED:,}+" if waiting > queue.COUNTED else str(waiting)
-        said = _("%(number)s entries, the oldest written %(ago)s") % {"number": number, "ago": words.ago(oldest, now)}
-        facts.append(Fact(_("Not yet signed"), said, _lateness(now - oldest)))
+        said = ngettext("%(number)s entry, written %(ago)s", "%(number)s entries, the oldest written %(ago)s", waiting)
+        values = {"number": number, "ago": words.ago(oldest, now)}
+        facts.append(Fact(_("Not yet signed"), said % values, _lateness(now - oldest)))
     return facts
 
 
@@ -157,7 +160,7 @@ def work_facts(now: datetime) -> list[Fact]:
     running = Step.objects.filter(state=Step.State.RUNNING, lease_until__gt=now)[: queue.COUNTED].count()
     last = audit.entries(event=Event.STEP_DONE).values_list("created_at", flat=True).first()
     facts = [
-        Fact(_("Running now"), _("%(number)s steps") % {"number": running}),
+        Fact(_("Running now"), ngettext("%(number)s step", "%(number)s steps", running) % {"number": running}),
         Fact(_("Last step done"), words.ago(last, now) if last else _("none yet")),
     ]
     since = oldest_due(now)

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext_lazy
 
 from apps.audit import listing
 from apps.audit import selectors as audit
@@ -27,22 +28,20 @@ RULES = {
     "standing_policy": _lazy("by the standing rule"),
     "command_line": _lazy("on the command line"),
 }
-NAMES = {
-    "erased": _lazy("%(value)s erased"),
-    "exported": _lazy("%(value)s collected"),
-    "found": _lazy("%(value)s found"),
-    "remaining": _lazy("%(value)s still there"),
-    "steps": _lazy("%(value)s steps"),
-    "locations": _lazy("%(value)s places"),
-    "blocked": _lazy("%(value)s blocked"),
-    "needs_person": _lazy("%(value)s need a person"),
-    "number": _lazy("number %(value)s"),
-    "size": _lazy("%(value)s bytes"),
-    "documents": _lazy("%(value)s documents"),
-    "destroyed": _lazy("%(value)s keys"),
-    "due": _lazy("due %(value)s"),
-    "until": _lazy("until %(value)s"),
+COUNTS = {
+    "erased": ngettext_lazy("%(value)s erased", "%(value)s erased", "value"),
+    "exported": ngettext_lazy("%(value)s collected", "%(value)s collected", "value"),
+    "found": ngettext_lazy("%(value)s found", "%(value)s found", "value"),
+    "remaining": ngettext_lazy("%(value)s still there", "%(value)s still there", "value"),
+    "steps": ngettext_lazy("%(value)s step", "%(value)s steps", "value"),
+    "locations": ngettext_lazy("%(value)s place", "%(value)s places", "value"),
+    "blocked": ngettext_lazy("%(value)s blocked", "%(value)s blocked", "value"),
+    "needs_person": ngettext_lazy("%(value)s needs a person", "%(value)s need a person", "value"),
+    "size": ngettext_lazy("%(value)s byte", "%(value)s bytes", "value"),
+    "documents": ngettext_lazy("%(value)s document", "%(value)s documents", "value"),
+    "destroyed": ngettext_lazy("%(value)s key", "%(value)s keys", "value"),
 }
+DATES = {"due": _lazy("due %(value)s"), "until": _lazy("until %(value)s")}
 TOLD_AS_ZERO = ("erased", "exported", "found", "remaining")
 
 
@@ -96,19 +95,18 @@ def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
         "rule": str(RULES.get(details.get("rule", ""), "")),
         "identity": words.level(details["identity"]) if details.get("identity") else "",
     }
-    details = {name: value for name, value in details.items() if value or name in TOLD_AS_ZERO}
-    counts = [
-        str(text) % {"value": _said(details[name])} for name, text in NAMES.items() if details.get(name) is not None
-    ]
-    return [text for text in said.values() if text] + counts
+    told = {name: value for name, value in details.items() if value or name in TOLD_AS_ZERO}
+    counts = [str(text % {"value": _number(told[name])}) for name, text in COUNTS.items() if name in told]
+    dates = [str(text) % {"value": _day(told[name])} for name, text in DATES.items() if name in told]
+    return [text for text in said.values() if text] + counts + dates
 
 
-def _said(value: Any) -> str:
-    """Say a number, how many ids, a day or a moment; the log has the last two as text."""
-    if isinstance(value, list):
-        return str(len(value))
-    if not isinstance(value, str):
-        return f"{value:,}"
+def _number(value: Any) -> int:
+    return len(value) if isinstance(value, list) else int(value)
+
+
+def _day(value: str) -> str:
+    """Say a day or a moment, which the log has as text."""
     day, moment = parse_date(value), parse_datetime(value)
     if day is not None:
         return words.day(day)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -50,21 +50,30 @@ def _unanswered(found: Requests) -> Requests:
     return _unfinished(found).exclude(status=Status.PARTLY_COMPLETED)
 
 
+def _having(found: Requests, *, none: bool = False, **those: Any) -> Requests:
+    """Keep the requests that have one of these rows (or none).
+
+    A scalar subquery, not EXISTS: the database then looks row by row along the index and stops when the page is full,
+    where it would otherwise join with every approval or step there ever was.
+    """
+    ((name, rows),) = those.items()
+    first = Subquery(rows.filter(request=OuterRef("pk")).values("pk")[:1])
+    return found.alias(**{name: first}).filter(**{f"{name}__isnull": none})
+
+
 def _waits_for_second(found: Requests, user: User) -> Requests:
     """Those with one approval that is not mine: mine I cannot approve again."""
-    mine = Approval.objects.filter(request=OuterRef("pk"), officer=user)
-    given = Approval.objects.filter(request=OuterRef("pk"))
-    return _unfinished(found).filter(Exists(given), ~Exists(mine), status=Status.IN_REVIEW)
+    given = _having(_unfinished(found).filter(status=Status.IN_REVIEW), given=Approval.objects.all())
+    return _having(given, none=True, mine=Approval.objects.filter(officer=user))
 
 
 def _waits_for_first(found: Requests, user: User) -> Requests:
-    given = Approval.objects.filter(request=OuterRef("pk"))
-    return _unfinished(found).filter(~Exists(given), status=Status.IN_REVIEW)
+    return _having(_unfinished(found).filter(status=Status.IN_REVIEW), none=True, given=Approval.objects.all())
 
 
 def _needs_person(found: Requests, user: User) -> Requests:
-    waiting = Step.objects.filter(request=OuterRef("pk"), state=Step.State.NEEDS_PERSON)
-    return _unfinished(found).filter(Exists(waiting), status__in=ACTIVE)
+    waiting = Step.objects.filter(state=Step.State.NEEDS_PERSON)
+    return _having(_unfinished(found).filter(status__in=ACTIVE), waiting=waiting)
 
 
 def _is_held(found: Requests, user: User) -> Requests:
@@ -116,8 +125,8 @@ class Filters:
         if self.whose:
             found = found.filter(assigned_to=user) if self.whose == "mine" else found.filter(assigned_to=None)
         if self.place:
-            open_there = Step.objects.filter(request=OuterRef("pk"), location=self.place).exclude(state=Step.State.DONE)
-            found = _unfinished(found).filter(Exists(open_there), status__in=ACTIVE)
+            open_there = Step.objects.filter(location=self.place).exclude(state=Step.State.DONE)
+            found = _having(_unfinished(found).filter(status__in=ACTIVE), open_there=open_there)
         if self.who:
             found = found.filter(email_index=binascii.unhexlify(self.who))
         return found

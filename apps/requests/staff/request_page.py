@@ -160,6 +160,10 @@ def _work_sentence(request: PrivacyRequest, lines: list[plan.StepLine]) -> str:
         return (
             _("The answer is out. %(done)s of %(total)s places are done; the rest is tried again by itself.") % progress
         )
+    silent = [line.place for line in lines if line.step.state == Step.State.BLOCKED]
+    if silent:
+        said = _("%(done)s of %(total)s places are done. Blocked, and tried again by itself: %(names)s.")
+        return said % (progress | {"names": _(", ").join(silent)})
     return _("Nothing to do. Workers carry it out; %(done)s of %(total)s places are done.") % progress
 
 
