@@ -19,11 +19,11 @@ from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.portal.asking import Found, Question, ask
-from apps.portal.counting import count_words
 from apps.records import selectors as records
 from apps.records.models import Subject
 from apps.records.services import retention_days
 from apps.records.subjects import identity_of
+from apps.requests.counting import count_words
 
 OWN = ("records", "archives", "account")  # in the order in which they are shown
 DAYS_OF_A_YEAR = 365

@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from apps.audit.events import Event
 from apps.locations.labels import label
 from apps.locations.reasons import Reason
-from apps.portal.counting import count_words
 from apps.requests import selectors
 from apps.requests.clocks import DayType, Period
+from apps.requests.counting import count_words
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import Regime, regime_of
 from apps.requests.selectors import Happening, PlaceProgress

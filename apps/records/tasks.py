@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from celery import shared_task
+from kombu.exceptions import KombuError
 
-from apps.audit.errors import NotSigned
+from apps.audit.errors import AuditError, NotSigned
+from apps.keys.errors import KeysError
+from apps.locations.errors import LocationError
 from apps.records import services
+from apps.records.errors import RecordsError
+
+log = logging.getLogger(__name__)
+
+
+def poke_import(import_id: UUID) -> None:
+    """Wake a worker. Nothing is lost if that fails: the schedule finds the import."""
+    try:
+        run_import.apply_async([str(import_id)], retry=False)
+    except (KombuError, OSError):
+        log.warning("no message could be sent: the schedule finds the import")
 
 
 @shared_task(name="apps.records.tasks.run_import")
 def run_import(import_id: str) -> None:
     """Read an import; a long one goes on in further tasks."""
     if services.run_import(UUID(import_id)):
-        run_import.delay(import_id)
+        poke_import(UUID(import_id))
 
 
 @shared_task(name="apps.records.tasks.resume_imports")
@@ -22,7 +37,7 @@ def resume_imports() -> int:
     """Poke the imports that wait, or whose worker was lost; return how many."""
     due = services.due_imports()
     for import_id in due:
-        run_import.delay(str(import_id))
+        poke_import(import_id)
     return len(due)
 
 
@@ -35,7 +50,13 @@ def finish_deletions() -> None:
 @shared_task(name="apps.records.tasks.nightly")
 def nightly() -> None:
     """What time brings: retention, deletions and uploads that broke off."""
-    services.sweep_attachments()
-    services.fail_unreceived()
-    services.finish_deletions()
-    services.run_retention()
+    for duty in (
+        services.sweep_attachments,
+        services.fail_unreceived,
+        services.finish_deletions,
+        services.run_retention,
+    ):
+        try:
+            duty()
+        except (AuditError, KeysError, LocationError, RecordsError) as error:  # the next run makes up for it
+            log.warning("%s could not be done: %s", duty.__name__, type(error).__name__)

@@ -140,7 +140,7 @@ def place_result(step: Step) -> dict[str, Any]:
 
 def _outcome(step: Step) -> str:
     if step.state == Step.State.DONE:
-        return "erased" if step.done_count else "nothing_held"
+        return "erased" if step.done_count or any(step.counts.values()) else "nothing_held"
     return "blocked" if step.state == Step.State.BLOCKED else "needs_person"
 
 

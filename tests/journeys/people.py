@@ -64,7 +64,7 @@ class Person:
     def sees(self, text: str) -> None:
         expect(self.page.locator("body")).to_contain_text(text)
 
-    def sees_before_long(self, text: str, *, seconds: float = 60) -> None:
+    def sees_before_long(self, text: str, *, seconds: float = 150) -> None:
         """Reload, as a person does, until the page says so."""
         self.page.wait_for_timeout(300)
         for _attempt in range(int(seconds)):

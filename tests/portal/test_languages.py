@@ -16,8 +16,8 @@ from django.template import Context, Template
 from django.test import Client
 from django.utils import timezone, translation
 
-from apps.portal.counting import count_words
 from apps.portal.templatetags.portal import distance, in_utc
+from apps.requests.counting import count_words
 from tests.portal.conftest import Person
 
 FOLDER = Path("locale") / "zh_Hans" / "LC_MESSAGES"

@@ -20,7 +20,7 @@ from apps.portal.middleware import with_own_script
 from apps.records import selectors, services
 from apps.records.errors import RecordingNotAllowed
 from apps.records.models import Import, Subject
-from apps.records.tasks import run_import
+from apps.records.tasks import poke_import
 
 SECTION = {"section": "conversations"}
 ENDED = {Import.State.DONE, Import.State.FAILED}
@@ -39,7 +39,7 @@ def import_page(request: HttpRequest, subject: Subject) -> HttpResponse:
         except RecordingNotAllowed:
             return redirect("portal:import")  # the page says so
         else:
-            transaction.on_commit(partial(run_import.delay, str(started.pk)))
+            transaction.on_commit(partial(poke_import, started.pk))
             return redirect("portal:import_progress", started.pk)
     context = SECTION | {"form": form, "subject": subject, "imports": selectors.imports_of(subject)}
     return render(request, "portal/import.html", context)

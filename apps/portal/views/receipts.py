@@ -19,10 +19,10 @@ from apps.audit.models import Entry
 from apps.locations.labels import OWN_LABELS
 from apps.locations.reasons import Reason
 from apps.portal.access import opened_by_code
-from apps.portal.counting import count_words
 from apps.portal.story import law_words
 from apps.records.subjects import subject_for
 from apps.requests import selectors
+from apps.requests.counting import count_words
 from apps.requests.errors import RecordErased
 from apps.requests.models import PrivacyRequest, Receipt
 from apps.requests.regimes import regime_of
