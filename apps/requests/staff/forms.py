@@ -15,12 +15,11 @@ from apps.accounts.roles import APPROVERS, COMPLIANCE
 from apps.audit.events import Purpose
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
-from apps.requests.labels import STATUSES
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import LEVELS as LEVEL_NAMES
 from apps.requests.regimes import NONE, REGIMES, regime_of
 from apps.requests.staff.queue import SHOWS, Filters
-from apps.requests.staff.words import KINDS, LEVELS, METHODS
+from apps.requests.staff.words import KINDS, LEVELS, METHODS, STATUSES
 from apps.requests.upkeep import today
 
 LONGEST_TEXT = 10_000

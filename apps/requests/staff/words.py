@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
 from apps.locations.reasons import Reason
-from apps.requests import errors
-from apps.requests.labels import status_label
+from apps.requests import errors, labels
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, REASONABLE, REASONABLY_HIGH
 
@@ -28,6 +27,7 @@ STEP_TONES = {
     Step.State.BLOCKED: WARN,
     Step.State.NEEDS_PERSON: WARN,
 }
+STATUSES: dict[str, Promise] = labels.STATUSES | {Status.COOLING_OFF: _lazy("Waiting, can be withdrawn")}
 STEP_WORDS = {
     Step.State.PENDING: _lazy("Waiting"),
     Step.State.RUNNING: _lazy("Running"),
@@ -94,7 +94,7 @@ class Due:
 def status_badge(request: PrivacyRequest) -> Badge:
     if request.status == Status.COOLING_OFF and request.cooling_off_until:
         return Badge(_("Waiting until %(time)s") % {"time": moment(request.cooling_off_until)})
-    return Badge(status_label(request.status), STATUS_TONES.get(Status(request.status), PLAIN))
+    return Badge(str(STATUSES[request.status]), STATUS_TONES.get(Status(request.status), PLAIN))
 
 
 def step_badge(step: Step) -> Badge:
