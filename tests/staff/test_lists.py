@@ -18,6 +18,7 @@ from apps.records.services import place_hold
 from apps.requests.models import Approval, Clock, PrivacyRequest, Status, Step
 from apps.requests.references import new_reference
 from apps.requests.staff import queue
+from apps.requests.statistics import statistics
 from apps.requests.upkeep import today
 from tests.requests.conftest import as_officer, events, filed
 from tests.staff.conftest import LIST, Desk, text_of
@@ -211,3 +212,15 @@ def test_a_mark_of_a_request_that_is_gone_still_finds_the_next_page(at_cleos):
     mark = f"0~{first.due_on}~{uuid4().hex}"
     first.delete()
     assert shown(at_cleos, f"?after={mark}") == short(second)
+
+
+def test_the_days_are_mean_and_median_of_what_was_answered():
+    now = timezone.now()
+    for days in (1, 2, 9):
+        made(Status.COMPLETED, received_at=now - timedelta(days=days), ended_at=now)
+    made(Status.REFUSED, received_at=now - timedelta(days=4), ended_at=now)
+    made(Status.WITHDRAWN, received_at=now - timedelta(days=9), ended_at=now)
+    made(Status.RUNNING, received_at=now - timedelta(days=9))
+    (figures,) = statistics(now.date() - timedelta(days=10), now.date())
+    assert (figures.received, figures.complied, figures.open) == (6, 3, 1)
+    assert (figures.mean_days, figures.median_days) == (4.0, 3.0)

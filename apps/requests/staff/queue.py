@@ -21,7 +21,6 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import User
 from apps.records.models import LegalHold
 from apps.requests.models import ENDED, Approval, PrivacyRequest, Status, Step
-from apps.requests.schedule import ACTIVE
 from apps.requests.upkeep import today
 
 PAGE = 50
@@ -63,17 +62,17 @@ def _having(found: Requests, *, none: bool = False, **those: Any) -> Requests:
 
 def _waits_for_second(found: Requests, user: User) -> Requests:
     """Those with one approval that is not mine: mine I cannot approve again."""
-    given = _having(_unfinished(found).filter(status=Status.IN_REVIEW), given=Approval.objects.all())
+    given = _having(found.filter(status=Status.IN_REVIEW), given=Approval.objects.all())
     return _having(given, none=True, mine=Approval.objects.filter(officer=user))
 
 
 def _waits_for_first(found: Requests, user: User) -> Requests:
-    return _having(_unfinished(found).filter(status=Status.IN_REVIEW), none=True, given=Approval.objects.all())
+    return _having(found.filter(status=Status.IN_REVIEW), none=True, given=Approval.objects.all())
 
 
 def _needs_person(found: Requests, user: User) -> Requests:
     waiting = Step.objects.filter(state=Step.State.NEEDS_PERSON)
-    return _having(_unfinished(found).filter(status__in=ACTIVE), waiting=waiting)
+    return _having(_unfinished(found), waiting=waiting)
 
 
 def _is_held(found: Requests, user: User) -> Requests:
@@ -93,7 +92,7 @@ SHOWS: dict[str, Show] = {
         Show(
             "identity",
             _("Identity to check"),
-            lambda found, user: _unfinished(found).filter(status__in=(Status.RECEIVED, Status.VERIFYING)),
+            lambda found, user: found.filter(status__in=(Status.RECEIVED, Status.VERIFYING)),
         ),
         Show("review", _("Waiting for review"), _waits_for_first),
         Show("second", _("Waiting for a second approver"), _waits_for_second),
@@ -126,7 +125,7 @@ class Filters:
             found = found.filter(assigned_to=user) if self.whose == "mine" else found.filter(assigned_to=None)
         if self.place:
             open_there = Step.objects.filter(location=self.place).exclude(state=Step.State.DONE)
-            found = _having(_unfinished(found).filter(status__in=ACTIVE), open_there=open_there)
+            found = _having(_unfinished(found), open_there=open_there)
         if self.who:
             found = found.filter(email_index=binascii.unhexlify(self.who))
         return found
