@@ -49,7 +49,8 @@ INVENTORY = {
         "account", "account", opaque="id user_id object_id", clear="action_time object_repr change_message",
         plain="content_type_id action_flag",
     ),
-    "mfa.Authenticator": Table("account", "account", sealed="data", opaque="id user_id", clear="last_used_at", plain="type created_at"),
+    # `data` is JSON: shared secrets and recovery seeds in it are sealed, a passkey's name and public key are not.
+    "mfa.Authenticator": Table("account", "account", opaque="id user_id", clear="data last_used_at", plain="type created_at"),
     "sessions.Session": Table("account", "account", opaque="session_key session_data", plain="expire_date"),
     "usersessions.UserSession": Table(
         "account", "account", opaque="id user_id session_key", clear="created_at ip last_seen_at user_agent data",
