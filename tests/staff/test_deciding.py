@@ -236,7 +236,7 @@ def test_from_two_approvals_to_the_receipt(at_cleos, at_dans, ada, ben, settings
     run(request)
     assert status_of(request) == Status.COMPLETED
     text = at_cleos.read(page(request))
-    for words in ("Unreadable since", "Receipt 1", "The person&#x27;s data is erased", "Destroy the keys"):
+    for words in ("Unreadable from", "Receipt 1", "The person&#x27;s data is erased", "Destroy the keys"):
         assert words in text or words.replace("&#x27;", "'") in text, words
     assert at_cleos.get(f"{page(request)}receipts/1/").content.startswith(b"c2sp.org/tlog-proof@v1")
     assert at_cleos.get(f"{page(request)}receipts/2/").status_code == 404

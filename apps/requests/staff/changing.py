@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apps.accounts.access import fresh_authentication_required
 from apps.records.errors import RecordsError
 from apps.records.models import Subject
 from apps.records.services import lift_hold, place_hold, standing_holds
@@ -146,7 +147,8 @@ def withdraw(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
 
 @PAGE
 @acting("go_on")
-def go_on(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
+@fresh_authentication_required
+def go_on(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
     if request.method == "POST":
         done = _("The erasure does not wait for the copy any more.")
         return _do(request, found, lambda: services.waive_archive_first(found, actor=_actor(request)), done)
@@ -155,6 +157,7 @@ def go_on(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
     )
     context = {
         "found": found,
+        "is_final": True,
         "kind": words.kind(Kind.ERASURE),
         "act": _("Erase without waiting for the copy"),
         "lead": lead,

@@ -17,6 +17,7 @@ from apps.audit.actors import Role
 from apps.audit.events import Event, Purpose
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
+from apps.locations.reasons import Reason
 from apps.requests.labels import PHASES
 from apps.requests.models import PrivacyRequest
 from apps.requests.staff import words
@@ -90,7 +91,7 @@ def _notes(details: dict[str, Any], places: dict[str, str]) -> list[str]:
     said = {
         "location": places.get(details.get("location", ""), ""),
         "phase": str(PHASES.get(details.get("phase", ""), "")),
-        "reason": words.reason(details.get("reason", "")),
+        "reason": words.reason(details["reason"]) if details.get("reason") in Reason.values else "",
         "purpose": str(Purpose(details["purpose"]).label) if details.get("purpose") in Purpose.values else "",
         "rule": str(RULES.get(details.get("rule", ""), "")),
         "identity": words.level(details["identity"]) if details.get("identity") else "",

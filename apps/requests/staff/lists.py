@@ -44,7 +44,7 @@ def _list(request: HttpRequest, find: FindForm, *, status: int = 200) -> HttpRes
         "form": form,
         "find": find,
         "filters": filters,
-        "is_narrowed": bool(set(parameters) - {"show"}),
+        "is_narrowed": bool(set(parameters) - {"show", "who"}),
         "rows": [_row(found, page.progress.get(found.pk, queue.Progress()), on) for found in page.requests],
         "shows": [(one, _address(filters.showing(name).parameters())) for name, one in queue.SHOWS.items()],
         "next": _address(parameters | {"after": page.after}) if page.after else "",
