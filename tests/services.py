@@ -1,6 +1,6 @@
-"""Throw-away servers on loopback: PostgreSQL and Redis. (Ceph's S3 gateway is in ceph.py.)
+"""Throw-away servers on loopback: PostgreSQL, MariaDB and Redis. (Ceph's S3 gateway is in ceph.py.)
 
-A test asks for the fixture `postgres` or `redis` and carries the mark `services`. Where a server is not installed the
+A test asks for the fixture `postgres`, `mariadb` or `redis` and carries the mark `services`. Where a server is not installed the
 test is skipped with the reason; TEST_SERVICES=required turns that into a failure.
 """
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import pymysql
 import pytest
 
 READY_WITHIN = 60
@@ -38,6 +39,23 @@ class Postgres:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             for name in databases:
                 connection.execute(f'CREATE DATABASE "{name}"'.encode())
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A server whose root has no password on loopback; nothing of it survives."""
+
+    port: int
+
+    def connect(self, database: str | None = None) -> pymysql.Connection:
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", database=database, charset="utf8mb4", autocommit=True
+        )
+
+    def run(self, *statements: str, database: str | None = None) -> None:
+        with contextlib.closing(self.connect(database)) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
 def free_port() -> int:
@@ -85,6 +103,40 @@ def running_postgres() -> Iterator[Postgres]:
             yield Postgres(port)
         finally:
             server.send_signal(signal.SIGINT)  # fast shutdown
+            server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running_mariadb() -> Iterator[MariaDB]:
+    """Start MariaDB in a folder of its own, as the user mysql when we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="habeas-mariadb-", dir="/tmp"))
+    as_whom = []
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("mysql")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        as_whom = ["--user=mysql"]
+    data, port = folder / "data", free_port()
+    quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-log-bin"]
+    try:
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", *as_whom],
+            check=True, capture_output=True, cwd=folder, timeout=120,
+        )  # fmt: skip
+        with (folder.parent / f"{folder.name}.log").open("wb") as log:
+            server = subprocess.Popen(
+                [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--port={port}",
+                 "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--pid-file={folder}/pid", *quick, *as_whom],
+                cwd=folder, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        try:
+            _wait_for(port)
+            yield MariaDB(port)
+        finally:
+            server.terminate()
             server.wait(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -140,6 +192,14 @@ def postgres() -> Iterator[Postgres]:
     if postgres_programs() is None:
         not_here("PostgreSQL")
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    if shutil.which("mariadb-install-db") is None:
+        not_here("MariaDB")
+    with running_mariadb() as server:
         yield server
 
 

@@ -1,0 +1,232 @@
+"""Opens SQL databases from the settings of a place, and turns their errors into ours.
+
+`config` holds `dialect` (postgresql, mysql, sqlite), `host`, `port`, `database`, `user`, `password`, `tls` (a key of TLS) and
+`ca_file`. The drivers' own words are never passed on: they quote rows, addresses and statements.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext_lazy
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from apps.locations.errors import LocationError, Refused, Unavailable
+
+DIALECTS = {
+    "postgresql": gettext_lazy("PostgreSQL"),
+    "mysql": gettext_lazy("MySQL or MariaDB"),
+    "sqlite": gettext_lazy("SQLite file"),
+}
+TLS = {
+    "verify": gettext_lazy("Encrypted, and the server's certificate is checked"),
+    "encrypt": gettext_lazy("Encrypted, whoever answers"),
+    "off": gettext_lazy("Not encrypted: only on the same machine or a private network"),
+}
+DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "sqlite": "sqlite"}
+PORTS = {"postgresql": 5432, "mysql": 3306}
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 30  # one statement; a batch of the engine has 60 s
+LOCK_SECONDS = 10  # waiting for a row that somebody else holds
+
+
+class ForeignKeyForbids(LocationError):
+    """The database refuses because a row of another table points to this one."""
+
+
+class Deadlock(Unavailable):
+    """The database chose this transaction to give way to another one. A repeat usually succeeds."""
+
+
+def engine_of(config: dict[str, Any]) -> Engine:
+    """Return an engine that keeps no connection open; nothing is connected yet. Use it within `foreign_errors`."""
+    dialect = str(config["dialect"])
+    if dialect not in DRIVERS:
+        raise Refused("This kind of database is not known.")
+    if dialect == "sqlite":
+        return _sqlite(str(config["database"]))
+    url = URL.create(
+        DRIVERS[dialect],
+        username=str(config.get("user") or "") or None,
+        password=str(config.get("password") or "") or None,
+        host=str(config.get("host") or "127.0.0.1"),
+        port=int(config.get("port") or PORTS[dialect]),
+        database=str(config["database"]),
+    )
+    arguments = _postgresql(config) if dialect == "postgresql" else _mysql(config)
+    return create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+
+
+def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
+    modes = {"verify": "verify-full", "encrypt": "require", "off": "disable"}
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "client_encoding": "utf8",
+        "sslmode": modes[_tls(config)],
+        "tcp_user_timeout": ANSWER_SECONDS * 1000,
+        "options": f"-c statement_timeout={ANSWER_SECONDS}s -c lock_timeout={LOCK_SECONDS}s",
+        "application_name": "habeas",
+    }
+    if _tls(config) == "verify":
+        arguments["sslrootcert"] = str(config.get("ca_file") or "system")
+    return arguments
+
+
+def _mysql(config: dict[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": ANSWER_SECONDS,
+        "write_timeout": ANSWER_SECONDS,
+        "charset": "utf8mb4",
+        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_SECONDS}",
+    }
+    if _tls(config) == "off":
+        return arguments | {"ssl_disabled": True}
+    try:
+        context = ssl.create_default_context(cafile=str(config.get("ca_file") or "") or None)
+    except OSError:
+        raise Refused("The file with the certificates of the authority cannot be read.") from None
+    if _tls(config) == "encrypt":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return arguments | {"ssl": context}
+
+
+def _sqlite(path: str) -> Engine:
+    """Open a file that is there (SQLite would make an empty one), with its foreign keys kept."""
+    if not Path(path).is_absolute():
+        raise Refused("The path of the SQLite file is not absolute.")
+    if not Path(path).is_file():
+        raise Unavailable("The file is not there; is the disk mounted?")
+    engine = create_engine(
+        URL.create("sqlite", database=path),
+        poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.text_factory = _text
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
+
+    return engine
+
+
+def _text(value: bytes) -> str:
+    """SQLite keeps any bytes as text: what is not UTF-8 is shown, not lost."""
+    return value.decode("utf-8", "backslashreplace")
+
+
+def _tls(config: dict[str, Any]) -> str:
+    mode = str(config.get("tls") or "verify")
+    if mode not in TLS:
+        raise Refused("How the connection is encrypted is not known.")
+    return mode
+
+
+# What a driver's error means, by the code that it carries.
+POSTGRESQL_UNAVAILABLE = ("08", "53", "57", "55", "58")  # connection, resources, intervention, locks, system (classes)
+POSTGRESQL_DEADLOCKS = {"40001", "40P01"}
+MYSQL_UNAVAILABLE = {1021, 1040, 1041, 1053, 1158, 1159, 1160, 1161, 1205, 1317, 1969, 2002, 2003, 2006, 2013, 2014, 2055, 3024}  # fmt: skip
+MYSQL_FOREIGN_KEYS = {1217, 1451}
+SQLITE_UNAVAILABLE = {5, 6, 10, 13, 14, 15}  # BUSY, LOCKED, IOERR, FULL, CANTOPEN, PROTOCOL (primary result codes)
+SQLITE_FOREIGN_KEYS = {787, 1811}  # SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_TRIGGER (RESTRICT)
+SAYS_LATER = ("starting up", "shutting down", "too many", "recovery", "remaining connection slots")
+
+
+@contextmanager
+def foreign_errors() -> Iterator[None]:
+    """Turn the errors of SQLAlchemy and the drivers into those of apps.locations.errors."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _meaning(error) from None
+    except NoSuchTableError:
+        raise Refused("A table that the settings name is not there.") from None
+    except UnicodeError:
+        raise Refused("The database holds text in an encoding that it does not declare.") from None
+    except SQLAlchemyError:
+        raise Refused("The database cannot do what the settings ask for.") from None
+
+
+def _meaning(error: DBAPIError) -> LocationError:
+    original: Any = error.orig
+    module = type(original).__module__.partition(".")[0]
+    if module == "psycopg":
+        return _of_postgresql(error, original)
+    if module == "pymysql":
+        return _of_mysql(error, original)
+    return _of_sqlite(original)
+
+
+def _of_postgresql(error: DBAPIError, original: Any) -> LocationError:
+    state = str(original.sqlstate or "")
+    if state in POSTGRESQL_DEADLOCKS:
+        return Deadlock("The database was busy with the same rows.")
+    if state in {"23503", "23001"}:
+        return ForeignKeyForbids("A foreign key forbids it.")
+    if state.startswith("28"):
+        return Refused("The database does not let us in: check the user and the password.")
+    if state == "42501":
+        return Refused("The database user may not do that: a permission is missing.")
+    if state in {"3D000", "3F000", "42P01", "42703"}:
+        return Refused("A database, table or column that the settings name is not there.")
+    if state.startswith(POSTGRESQL_UNAVAILABLE) or (state and error.connection_invalidated):
+        return Unavailable("The database cannot answer just now.")
+    if state:
+        return Refused(f"The database refuses what we ask ({state}).")
+    return _of_a_failed_connection(str(original), had_password=_password_was_used(original))
+
+
+def _password_was_used(original: Any) -> bool:
+    connection = getattr(original, "pgconn", None)
+    return bool(connection is not None and (connection.used_password or connection.needs_password))
+
+
+def _of_a_failed_connection(words: str, *, had_password: bool) -> LocationError:
+    """While connecting libpq gives no code, only words; they are read here and go no further."""
+    if any(word in words for word in SAYS_LATER):
+        return Unavailable("The database cannot answer just now.")
+    if had_password or "FATAL" in words:
+        return Refused("The database does not let us in: check its name, the user and the password.")
+    if "certificate" in words or "SSL" in words:
+        return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
+    return Unavailable("The database does not answer.")
+
+
+def _of_mysql(error: DBAPIError, original: Any) -> LocationError:
+    code = original.args[0] if original.args and isinstance(original.args[0], int) else 0
+    if code == 1213:
+        return Deadlock("The database was busy with the same rows.")
+    if code in MYSQL_FOREIGN_KEYS:
+        return ForeignKeyForbids("A foreign key forbids it.")
+    if code in {1044, 1045, 1698}:
+        return Refused("The database does not let us in: check its name, the user and the password.")
+    if code in {1142, 1143, 1227, 1370}:
+        return Refused("The database user may not do that: a permission is missing.")
+    if code in {1049, 1054, 1146}:
+        return Refused("A database, table or column that the settings name is not there.")
+    if code == 2003 and "certificate" in str(original).lower():
+        return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
+    if code in MYSQL_UNAVAILABLE or error.connection_invalidated or not code:
+        return Unavailable("The database does not answer, or not now.")
+    return Refused(f"The database refuses what we ask ({code}).")
+
+
+def _of_sqlite(original: Any) -> LocationError:
+    code = int(getattr(original, "sqlite_errorcode", 0) or 0)
+    if code in SQLITE_FOREIGN_KEYS:
+        return ForeignKeyForbids("A foreign key forbids it.")
+    if code & 0xFF in SQLITE_UNAVAILABLE:
+        return Unavailable("The file cannot be read or written just now.")
+    if code & 0xFF == 8:
+        return Refused("The file may not be written.")
+    if code & 0xFF == 26:
+        return Refused("The file is no SQLite database.")
+    return Refused(f"The database refuses what we ask ({code}).")
