@@ -122,7 +122,7 @@ def running_mariadb() -> Iterator[MariaDB]:
     quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-log-bin"]
     try:
         subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
+            [shutil.which("mariadb-install-db") or "mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
              "--auth-root-authentication-method=normal", *as_whom],
             check=True, capture_output=True, cwd=folder, timeout=120,
         )  # fmt: skip

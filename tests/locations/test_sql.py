@@ -80,7 +80,7 @@ def test_nobody_listens_is_unavailable(on_postgres: dict[str, Any], on_mariadb: 
 def test_wrong_credentials_and_databases_are_refused(
     mariadb: MariaDB,
     on_postgres: dict[str, Any],
-    on_mariadb: dict[str, Any],  # noqa: F811
+    on_mariadb: dict[str, Any],
 ) -> None:
     mariadb.run("CREATE OR REPLACE USER habeas@'127.0.0.1' IDENTIFIED BY 'right'")
     wrong = on_mariadb | {"user": "habeas", "password": "wrong", "database": None}
