@@ -112,6 +112,9 @@ def running_postgres() -> Iterator[Postgres]:
 @contextlib.contextmanager
 def running_mariadb() -> Iterator[MariaDB]:
     """Start MariaDB in a folder of its own, as the user mysql when we are root."""
+    installer = shutil.which("mariadb-install-db")
+    if installer is None:
+        raise FileNotFoundError("mariadb-install-db")
     folder = Path(tempfile.mkdtemp(prefix="habeas-mariadb-", dir="/tmp"))
     as_whom = []
     if os.geteuid() == 0:
@@ -123,7 +126,8 @@ def running_mariadb() -> Iterator[MariaDB]:
     try:
         subprocess.run(
             [shutil.which("mariadb-install-db") or "mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
-             "--auth-root-authentication-method=normal", *as_whom],
+             "--auth-root-authentication-method=normal",
+             *as_whom],
             check=True, capture_output=True, cwd=folder, timeout=120,
         )  # fmt: skip
         with (folder.parent / f"{folder.name}.log").open("wb") as log:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from apps.locations import sql
 from apps.locations.errors import LocationError, Refused, Unavailable
-from tests.services import MariaDB, Postgres, mariadb, postgres  # noqa: F401
+from tests.services import MariaDB, Postgres
 
 SECRET_WORDS = "ada@example.org"
 
@@ -31,13 +31,13 @@ def trouble(config: dict[str, Any], *statements: str) -> LocationError:
 
 
 @pytest.fixture
-def on_postgres(postgres: Postgres) -> dict[str, Any]:  # noqa: F811
+def on_postgres(postgres: Postgres) -> dict[str, Any]:
     return {"dialect": "postgresql", "host": "127.0.0.1", "port": postgres.port, "database": "postgres",
             "user": "postgres", "tls": "off"}  # fmt: skip
 
 
 @pytest.fixture
-def on_mariadb(mariadb: MariaDB) -> dict[str, Any]:  # noqa: F811
+def on_mariadb(mariadb: MariaDB) -> dict[str, Any]:
     return {"dialect": "mysql", "host": "127.0.0.1", "port": mariadb.port, "database": "mysql",
             "user": "root", "tls": "off"}  # fmt: skip
 

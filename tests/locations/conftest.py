@@ -1,0 +1,3 @@
+from tests.services import mariadb, postgres
+
+__all__ = ["mariadb", "postgres"]
