@@ -122,6 +122,15 @@ STORAGES = {
     "default": env.storage("STORAGE_URL", STORAGE_URL),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+OBJECT_OWNERS = {  # folder: whose rows name objects in it (columns object_name, stored, created_at), and when one must be there
+    "attachments": (
+        "records.Attachment",
+        {"stored": True, "conversation__erasing_at": None, "conversation__subject__frozen_at": None},
+    ),
+    "imports": ("records.Import", {"stored": True, "state__in": ["waiting", "running"], "subject__frozen_at": None}),
+    "archives": ("archives.Segment", {"stored": True, "archive__state__in": ["building", "ready"]}),
+    "evidence": ("requests.Evidence", {"stored": True, "destroyed_at": None}),
+}
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
@@ -160,6 +169,7 @@ CELERY_BEAT_SCHEDULE = {
     "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
     "imports": {"task": "apps.records.tasks.resume_imports", "schedule": 30.0},
     "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
+    "sweep": {"task": "apps.records.tasks.sweep", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
     "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},
 }

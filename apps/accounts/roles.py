@@ -30,6 +30,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "locations.view_location",
         "locations.add_location",
         "locations.change_location",
+        "records.view_sweep",
+        "records.add_sweep",
     ),
 }
 STAFF_ROLES = (COMPLIANCE, APPROVERS, ADMINISTRATORS)  # who opens /admin/

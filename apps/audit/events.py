@@ -55,6 +55,7 @@ class Event(models.TextChoices):
     CHOICES_CHANGED = "choices.changed", _("Choices changed")
     HOLD_PLACED = "hold.placed", _("Legal hold placed")
     HOLD_LIFTED = "hold.lifted", _("Legal hold lifted")
+    STORAGE_SWEPT = "storage.swept", _("Storage compared with the database")
     SUBJECT_LOOKED_AT = "subject.looked_at", _("Person looked up")
     CONTENT_LOOKED_AT = "content.looked_at", _("Content looked at")
     # requests
@@ -249,6 +250,17 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
     Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},
     Event.HOLD_LIFTED: {"conversations": Whole()},
+    Event.STORAGE_SWEPT: {
+        "objects": Whole(),
+        "complete": Flag(),
+        "removed": Whole(),
+        "orphan": Whole(),
+        "missing": Whole(),
+        "unfinished": Whole(),
+        "temporary": Whole(),
+        "expired": Whole(),
+        "unknown": Whole(),
+    },
     Event.SUBJECT_LOOKED_AT: {"purpose": PURPOSES},
     Event.CONTENT_LOOKED_AT: _COUNTS | {"purpose": PURPOSES},
     # requests

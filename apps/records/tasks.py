@@ -8,11 +8,15 @@ from uuid import UUID
 from celery import shared_task
 from kombu.exceptions import KombuError
 
+from apps.audit.actors import Actor
 from apps.audit.errors import AuditError, NotSigned
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
 from apps.records import services
 from apps.records.errors import RecordsError
+from apps.records.sweeping.services import run_sweep, sweep_if_due
+
+SWEEP_SECONDS = 3_000  # a million objects take some minutes to list; below the visibility timeout of a broker
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +27,15 @@ def poke_import(import_id: UUID) -> None:
         run_import.apply_async([str(import_id)], retry=False)
     except (KombuError, OSError):
         log.warning("no message could be sent: the schedule finds the import")
+
+
+def poke_sweep() -> bool:
+    """Ask a worker to compare the storage now; say whether the message was sent."""
+    try:
+        sweep.apply_async([True], retry=False)
+    except (KombuError, OSError):
+        return False
+    return True
 
 
 @shared_task(name="apps.records.tasks.run_import")
@@ -45,6 +58,18 @@ def resume_imports() -> int:
 def finish_deletions() -> None:
     """Erase the conversations that are marked."""
     services.finish_deletions()
+
+
+@shared_task(name="apps.records.tasks.sweep", time_limit=SWEEP_SECONDS)
+def sweep(now: bool = False) -> None:
+    """Compare the storage with the rows and report, once a night or at once. Nothing is removed."""
+    try:
+        if now:
+            run_sweep(actor=Actor.system())
+        else:
+            sweep_if_due()
+    except LocationError as error:
+        log.warning("the storage was not compared to the end: %s", error)
 
 
 @shared_task(name="apps.records.tasks.nightly")

@@ -78,6 +78,9 @@ INVENTORY = {
         "lease_until created_at finished_at",
     ),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
+    "records.Sweep": Table(
+        "site", "site", opaque="id", plain="state removes takes_unknown objects_seen rows_seen counts started_at finished_at",
+    ),
     # downloads
     "archives.Archive": Table(
         "archives", "archives", opaque="id subject_id request_id handle key_id manifest_sha256",

@@ -1,0 +1,1 @@
+"""The staff's pages about storage, copies and sources."""
