@@ -36,6 +36,7 @@ def write_environment(folder: Path, port: int) -> None:
         "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
         "AUDIT_ORIGIN": "127.0.0.1/audit/log",  # the log's name must not change with the port
         "SAMPLE_SITE": "on",
+        "ANCHORS": (folder / "anchors").as_uri(),  # one, where two are wanted: /audit/ says so
         "COMMAND_LINE_APPROVAL": "on",
         "ERASURE_COOLING_OFF_DAYS": "0",
     }

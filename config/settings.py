@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
-from config import env
+from config import anchors, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.data_dir(BASE_DIR / "var")  # everything that a single machine keeps
@@ -115,6 +115,9 @@ KEY_OWNERS = {  # kind: the columns that name keys of it; a kind without an entr
 # The audit log
 AUDIT_ORIGIN = env.text("AUDIT_ORIGIN", SITE_URL.split("://", 1)[1] + "/audit/log")
 TILES_DIR = Path(env.text("TILES_DIR", str(DATA_DIR / "tiles")))  # outside both databases
+ANCHORS = anchors.anchors("ANCHORS")  # where checkpoints are left, so that the operator cannot rewrite the log unseen
+ANCHORS_WANTED = env.number("ANCHORS_WANTED", 2)  # fewer shows on /audit/, in /readyz and /metrics
+ANCHOR_EVERY_MINUTES = env.number("ANCHOR_EVERY_MINUTES", 60, least=1)
 
 # Storages: attachments, archives, uploads. All that lies there is sealed.
 STORAGE_URL = env.text("STORAGE_URL", f"file://{DATA_DIR / 'storage'}")
@@ -166,6 +169,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "apps.requests.tasks.reconcile", "schedule": 30.0},
     "send-letters": {"task": "apps.mail.tasks.send_due_letters", "schedule": 30.0},
     "sequence": {"task": "apps.audit.tasks.sequence_entries", "schedule": 5.0},
+    "anchor": {"task": "apps.audit.tasks.anchor_checkpoints", "schedule": 60.0},
     "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
     "imports": {"task": "apps.records.tasks.resume_imports", "schedule": 30.0},
     "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
@@ -328,6 +332,7 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
         "celery.app.trace": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},  # else every address that is asked, with its query
         "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
         "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
     },

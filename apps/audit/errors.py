@@ -47,3 +47,19 @@ class BadNote(AuditError):
 
 class BadProof(AuditError):
     """A proof is malformed or does not hold."""
+
+
+class AnchorError(AuditError):
+    """A checkpoint could not be left at an anchor, or read there. `str()` holds no address or credentials."""
+
+
+class AnchorUnreachable(AnchorError):
+    """The anchor does not answer, or not now. It is tried again by itself."""
+
+
+class AnchorRefused(AnchorError):
+    """The anchor answers, and says no or something that cannot be right: a person has to look."""
+
+
+class AnchorAhead(AnchorError):
+    """The anchor holds a checkpoint that this log does not lead to: was the database restored? It is not covered up."""

@@ -1,6 +1,7 @@
 """The tables of the append-only log. Nothing here refers to another table of the site (DESIGN §3)."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Entry(models.Model):
@@ -85,3 +86,42 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"
+
+
+class AnchorState(models.Model):
+    """How it stands with one anchor: the last try, and the last checkpoint that was left there."""
+
+    class Outcome(models.TextChoices):
+        TRYING = "trying", _("Being tried")
+        DONE = "done", _("Done")
+        UNREACHABLE = "unreachable", _("Does not answer")
+        REFUSED = "refused", _("Says no")
+        AHEAD = "ahead", _("Holds another log")  # or more of it: the database was restored or rewritten
+
+    name = models.CharField(max_length=300, primary_key=True)  # kind and place, as settings name it
+    tried_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, default=Outcome.TRYING)
+    size = models.BigIntegerField(default=0)
+    anchored_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"anchor {self.name}"
+
+
+class Anchoring(models.Model):
+    """A checkpoint that was left at an anchor, when, and what the anchor gave as a proof (a time stamp)."""
+
+    anchor = models.CharField(max_length=300)
+    size = models.BigIntegerField()
+    anchored_at = models.DateTimeField()
+    proof = models.BinaryField(default=bytes)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["anchor", "-size"])]
+
+    def __str__(self) -> str:
+        return f"anchoring {self.pk}"

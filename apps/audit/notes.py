@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -83,6 +84,17 @@ def open_checkpoint(note: str, key: VerifierKey) -> CheckpointText:
     if not all(signatures.verify(key.public, text.encode(), signature[KEY_ID_SIZE:]) for signature in mine):
         raise BadNote("the signature does not fit the text")
     return _parse(text, key.name)
+
+
+def open_with_any(note: str, keys: Iterable[VerifierKey]) -> CheckpointText:
+    """Like `open_checkpoint`, for a log whose key was changed: one of the keys signed it; raises BadNote."""
+    error = BadNote("there is no key to check it with")
+    for key in keys:
+        try:
+            return open_checkpoint(note, key)
+        except BadNote as found:
+            error = found
+    raise error
 
 
 def read_checkpoint(note: str) -> CheckpointText:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.audit import merkle, proofs, tiles
 from apps.audit.errors import NotSigned
-from apps.audit.events import LOOKS
+from apps.audit.events import LOOKS, Event
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
 from apps.audit.notes import VerifierKey
 from apps.sealing.signatures import SigningKey
@@ -66,6 +66,13 @@ def latest_checkpoint() -> Checkpoint | None:
 
 def verifier_key() -> VerifierKey:
     return VerifierKey(settings.AUDIT_ORIGIN, SigningKey.from_seed(settings.LOG_SIGNING_KEY).public)
+
+
+def verifier_keys() -> list[VerifierKey]:
+    """Return the log's keys, the present one first, then those before it, newest first: its entries name them."""
+    named = Entry.objects.filter(event__in=(Event.LOG_STARTED, Event.SIGNING_KEY_CHANGED)).order_by("-pk")
+    past = [bytes.fromhex(details_of(entry)["log_key"]) for entry in named]
+    return [VerifierKey(settings.AUDIT_ORIGIN, public) for public in dict.fromkeys([verifier_key().public, *past])]
 
 
 def fingerprints() -> tuple[str, str]:

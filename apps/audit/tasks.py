@@ -6,7 +6,7 @@ import logging
 
 from celery import shared_task
 
-from apps.audit import selectors, services
+from apps.audit import anchoring, selectors, services
 
 logger = logging.getLogger(__name__)
 
@@ -18,3 +18,9 @@ def sequence_entries() -> None:
     if late:
         logger.error("audit: %d entries waited for a signature for more than 10 s", late)
     services.sequence()
+
+
+@shared_task
+def anchor_checkpoints() -> None:
+    """Leave the newest checkpoint at the anchors that are due."""
+    anchoring.anchor_due()

@@ -123,6 +123,8 @@ INVENTORY = {
     "audit.Pending": Table("site", "sequencer", opaque="entry_id"),
     "audit.Tile": Table("site", "never", opaque="id hashes root", plain="level index"),
     "audit.Checkpoint": Table("site", "never", opaque="root note", plain="size signed_at"),
+    "audit.AnchorState": Table("site", "never", plain="name tried_at outcome size anchored_at"),
+    "audit.Anchoring": Table("site", "never", opaque="id proof", plain="anchor size anchored_at"),
     # keys: in their own database
     "keys.Key": Table(
         "none: keys are not data", "destroy step", sealed="wrapped", opaque="id name owner parent_id epoch_id",

@@ -15,6 +15,7 @@ from celery.concurrency import prefork
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready, worker_shutting_down
 from django.db import close_old_connections, connections
 
+from apps.audit.anchoring import anchor_due
 from apps.mail.services import send_due_letters
 from apps.requests import engine, upkeep
 from apps.requests.workers import STOPPING
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 FAREWELL_SECONDS = 5.0  # how long a warm shutdown waits for the batch at hand; what is not done then is taken up again
-DUTIES: tuple[Callable[[], Any], ...] = (engine.drain, upkeep.tidy, send_due_letters)
+DUTIES: tuple[Callable[[], Any], ...] = (engine.drain, upkeep.tidy, send_due_letters, anchor_due)
 
 
 class Lookout(threading.Thread):
