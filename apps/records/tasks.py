@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 def poke_import(import_id: UUID) -> None:
-    """Wake a worker. Nothing is lost if that fails: the schedule finds the import."""
+    """Wake a worker. Nothing is lost if that fails: a worker finds the import by itself."""
     try:
         run_import.apply_async([str(import_id)], retry=False)
     except (KombuError, OSError):
-        log.warning("no message could be sent: the schedule finds the import")
+        log.warning("no message could be sent: a worker finds the import by itself")
 
 
 def poke_sweep() -> bool:

@@ -16,7 +16,9 @@ from celery.signals import worker_process_init, worker_process_shutdown, worker_
 from django.db import close_old_connections, connections
 
 from apps.audit.anchoring import anchor_due
+from apps.audit.tasks import sequence_entries
 from apps.mail.services import send_due_letters
+from apps.records.services import finish_deletions, run_due_imports
 from apps.requests import engine, upkeep
 from apps.requests.workers import STOPPING
 
@@ -24,7 +26,15 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 FAREWELL_SECONDS = 5.0  # how long a warm shutdown waits for the batch at hand; what is not done then is taken up again
-DUTIES: tuple[Callable[[], Any], ...] = (engine.drain, upkeep.tidy, send_due_letters, anchor_due)
+DUTIES: tuple[Callable[[], Any], ...] = (
+    engine.drain,
+    upkeep.tidy,
+    send_due_letters,
+    run_due_imports,
+    finish_deletions,
+    sequence_entries,
+    anchor_due,
+)
 
 
 class Lookout(threading.Thread):

@@ -27,15 +27,36 @@ account = User.objects.create_user("ada@example.org", "a good password")
 ada = create_subject(account, emails=["ada@example.org"])
 records.store_conversations(ada, read(Path({path!r})), actor=Actor.system())
 """
+UPLOAD = """
+import django; django.setup()
+from apps.audit.actors import Actor
+from apps.records import services as records
+from apps.records.models import Import
+from apps.records.subjects import create_subject
+from datetime import timedelta
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from pathlib import Path
+ben = create_subject(None, emails=["ben@example.org"])
+upload = SimpleUploadedFile("talk.jsonl", Path({path!r}).read_bytes().splitlines()[0])
+started = records.start_import(ben, upload, actor=Actor.system())
+Import.objects.filter(pk=started.pk).update(created_at=timezone.now() - timedelta(minutes=1))
+"""
 STATE = """
 import django; django.setup()
 import json
 from apps.requests.models import PrivacyRequest
-from apps.records.models import Conversation, Message, Subject
+from apps.records.models import Conversation, Import, Message, Subject
 request = PrivacyRequest.objects.get(kind="erasure")
 steps = {step.location.kind if step.location else step.phase: step.state for step in request.steps.all()}
-rows = Conversation.objects.count() + Message.objects.count() + Subject.objects.count()
-print(json.dumps({"status": request.status, "steps": steps, "rows": rows, "receipts": request.receipts.count()}))
+ben = Subject.objects.filter(imports__isnull=False)
+others = {"conversation__subject__in": ben}
+rows = Conversation.objects.exclude(subject__in=ben).count() + Message.objects.exclude(**others).count()
+rows += Subject.objects.exclude(pk__in=ben).count()
+print(json.dumps({
+    "status": request.status, "steps": steps, "rows": rows, "receipts": request.receipts.count(),
+    "imported": Message.objects.filter(**others).count(), "imports": list(Import.objects.values_list("state", flat=True)),
+}))
 """
 
 
@@ -99,7 +120,7 @@ def talk(number: int) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-def test_an_erasure_ends_without_schedule_and_messages_and_after_a_kill(site, tmp_path, pool):
+def test_an_erasure_and_an_import_end_without_schedule_and_messages_and_after_a_kill(site, tmp_path, pool):
     path = tmp_path / "talks.jsonl"
     path.write_text("\n".join(json.dumps({"messages": talk(number)}) for number in range(20)))
     run(site, "-c", PREPARE.format(path=str(path)))
@@ -112,13 +133,15 @@ def test_an_erasure_ends_without_schedule_and_messages_and_after_a_kill(site, tm
         wait_until(site, lambda now: now["steps"]["prepare"] == "done")
     finally:
         stop(worker)
+    run(site, "-c", UPLOAD.format(path=str(path)))
     forget_messages(site)
     worker = start_worker(site, pool)
     try:
-        ended = wait_until(site, lambda now: now["status"] == "completed")
+        ended = wait_until(site, lambda now: now["status"] == "completed" and now["imports"] == ["done"])
     finally:
         stop(worker)
     assert (ended["rows"], ended["receipts"], set(ended["steps"].values())) == (0, 1, {"done"})
+    assert ended["imported"] == 300
 
 
 def wait_until(env, is_so) -> dict:

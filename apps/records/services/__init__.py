@@ -26,6 +26,7 @@ from apps.records.services.imports import (
     fail_unreceived,
     import_path,
     import_text,
+    run_due_imports,
     run_import,
     start_import,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "place_hold",
     "remove_identity",
     "retention_days",
+    "run_due_imports",
     "run_import",
     "run_retention",
     "set_opt_outs",
