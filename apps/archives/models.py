@@ -42,7 +42,12 @@ class Archive(models.Model):
     served_at = models.DateTimeField(null=True)  # every byte has been sent at least once
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["request_id", "number"], name="archives_number_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["request_id", "number"], name="archives_number_once"),
+            models.UniqueConstraint(
+                fields=["request_id"], condition=models.Q(state="building"), name="archives_one_building"
+            ),
+        ]
         indexes = [models.Index(fields=["state", "expires_at"])]
 
     def __str__(self) -> str:

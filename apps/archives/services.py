@@ -32,7 +32,11 @@ _MOST_RANGES = 200  # of what was sent; a download in more pieces than that is n
 def create_archive(
     *, request_id: UUID, subject_id: UUID | None, handle: str, language: str, formats: list[str]
 ) -> Archive:
-    """Return the archive that is being built for a request; begin one, with its key, when there is none."""
+    """Return the archive that is being built for a request; begin one, with its key, when there is none.
+
+    The steps of a request call this side by side: a constraint, not this look, keeps it to one. Raises StaleBatch when
+    another worker began and published one meanwhile.
+    """
     building = Archive.objects.filter(request_id=request_id, state=Archive.State.BUILDING)
     archive = building.first()
     if archive is not None:
@@ -53,7 +57,10 @@ def create_archive(
                 formats=list(formats),
             )
     except IntegrityError:  # another worker was quicker; the key without an owner is swept
-        return building.get()
+        archive = building.first()
+        if archive is None:
+            raise StaleBatch("another worker published the archive meanwhile") from None
+        return archive
 
 
 def publish(archive: Archive, *, actor: Actor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.archives import layout, objects, selectors, services
@@ -44,6 +44,37 @@ def ready(subject: uuid.UUID) -> Archive:
 
 def identity(subject: uuid.UUID, request: uuid.UUID | None = None) -> Identity:
     return Identity(subject_id=subject, account_id=None, request_id=request)
+
+
+@in_transaction
+def test_two_workers_that_begin_an_archive_at_once_write_into_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one begins it after this one has looked, and before it counts which number comes next."""
+    request = uuid.uuid4()
+    create_key = services.keys.create_key
+    others: list[Archive] = []
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(services.keys, "create_key", create_key)
+        others.append(new_archive(ADA, request))
+        return create_key(*arguments, **options)
+
+    monkeypatch.setattr(services.keys, "create_key", overtaken)
+    assert new_archive(ADA, request) == others[0]
+    assert Archive.objects.filter(request_id=request).count() == 1
+
+
+@in_transaction
+def test_a_worker_whose_rival_has_begun_and_published_meanwhile_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = uuid.uuid4()
+    finish(new_archive(ADA, request))
+
+    def too_late(**_values: Any) -> Archive:
+        raise IntegrityError
+
+    monkeypatch.setattr(Archive.objects, "create", too_late)
+    with pytest.raises(StaleBatch):
+        new_archive(ADA, request)
+    assert [row.state for row in Archive.objects.filter(request_id=request)] == ["ready"]
 
 
 @in_transaction

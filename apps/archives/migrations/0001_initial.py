@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['state', 'expires_at'], name='archives_ar_state_f3a940_idx')],
-                'constraints': [models.UniqueConstraint(fields=('request_id', 'number'), name='archives_number_once')],
+                'constraints': [models.UniqueConstraint(fields=('request_id', 'number'), name='archives_number_once'), models.UniqueConstraint(condition=models.Q(('state', 'building')), fields=('request_id',), name='archives_one_building')],
             },
         ),
         migrations.CreateModel(
