@@ -148,6 +148,9 @@ CONNECTORS = {
     "s3": "apps.locations.connectors.s3.S3Connector",
 }
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
+HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
+ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere
+LOCATION_POLICY = env.choice("LOCATION_POLICY", "refuse", ("refuse", "warn"))  # a place in which it stays longer
 
 # Work in the background
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")

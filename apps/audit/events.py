@@ -31,6 +31,7 @@ class Event(models.TextChoices):
     LOCATION_ADDED = "location.added", _("Place added")
     LOCATION_CHANGED = "location.changed", _("Place changed")
     LOCATION_CHECKED = "location.checked", _("Place checked")
+    LOCATION_TRIED = "location.tried", _("Place tried with somebody's identity")
     LOCATION_SWITCHED_OFF = "location.switched_off", _("Place switched off")
     LOCATION_SWITCHED_ON = "location.switched_on", _("Place switched on")
     LOCATION_EMPTIED = "location.emptied", _("Place recorded as emptied")
@@ -103,7 +104,13 @@ class Purpose(models.TextChoices):
     AUDIT = "audit", _("Audit")
 
 
-LOOKS = (Event.REQUEST_LOOKED_AT, Event.SUBJECT_LOOKED_AT, Event.CONTENT_LOOKED_AT, Event.ARCHIVE_DELIVERED)
+LOOKS = (
+    Event.REQUEST_LOOKED_AT,
+    Event.SUBJECT_LOOKED_AT,
+    Event.CONTENT_LOOKED_AT,
+    Event.ARCHIVE_DELIVERED,
+    Event.LOCATION_TRIED,
+)
 
 KINDS = Choice(
     (
@@ -219,6 +226,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.LOCATION_ADDED: _LOCATION,
     Event.LOCATION_CHANGED: _LOCATION,
     Event.LOCATION_CHECKED: _LOCATION | {"reachable": Flag(), "horizon_days": Whole()},
+    Event.LOCATION_TRIED: _LOCATION | {"purpose": PURPOSES},
     Event.LOCATION_SWITCHED_OFF: _LOCATION,
     Event.LOCATION_SWITCHED_ON: _LOCATION,
     Event.LOCATION_EMPTIED: _LOCATION,

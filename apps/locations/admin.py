@@ -1,17 +1,14 @@
 """Places in the staff site: list, add, change, test, try, switch off. Each act calls a service.
 
-Permission comes before everything, so that whoever may not look cannot tell which places exist. What a place finds of
-somebody is counted; its names may be personal and are not shown.
+Permission comes before everything, so that whoever may not look cannot tell which places exist. Before anything is
+saved a place can be tested and tried with somebody's identity (trying.py); that look stands in the log with its purpose.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,15 +17,15 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
-from apps.locations import services
-from apps.locations.contract import Identity, Scope
-from apps.locations.errors import LocationError
-from apps.locations.forms import LocationForm, SearchIdentityForm, merged_config
+from apps.locations import policy, services, trying
+from apps.locations.contract import Health
+from apps.locations.errors import HorizonTooLong
+from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, merged_config
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_class
 
-COUNTED_IN_PREVIEW = 10_000
+USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
 
 
 @admin.register(Location)
@@ -80,34 +77,66 @@ class LocationAdmin(ModelAdmin):
         return self._edit(request, location, services.config_of(location))
 
     def _edit(self, request: HttpRequest, location: Location, config: dict[str, Any]) -> HttpResponse:
-        """Show and take the form of a kind. "Try" counts what a chosen identity finds, before anything is saved."""
+        """Show and take the form of a kind. "Test" asks the place, "Count" tries it with an identity; neither saves."""
         connector = connector_class(location.kind)
         data = request.POST or None
+        before = location.horizon_reason
         form = LocationForm(data, instance=location)
         config_form = connector.ConfigForm(data, initial=_without_secrets(connector, config), prefix="config")
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
-        preview = None
+        sealed = SealedSecrets(location.kind, request.user.pk)
+        shown: dict[str, Any] = {}
         if data and form.is_valid() and config_form.is_valid():
             try:
-                new = merged_config(config_form, config)
+                config = merged_config(config_form, config | sealed.open(data))
             except ValidationError as error:
                 config_form.add_error(None, error)
             else:
-                if "try" not in data:
-                    services.save_location(form.save(commit=False), config=new, actor=_actor(request))
-                    messages.success(request, _("Saved. This place takes part in every request from now on."))
+                if "test" in data:
+                    shown["tested"] = services.test_config(location.kind, config)
+                elif "try" in data:
+                    shown["preview"] = _preview(request, location, config, search)
+                elif self._save(request, form, config):
                     return redirect("admin:locations_location_change", location.pk)
-                preview = _preview(connector(new), search)
-        context = self._about(request, location) | {
-            "form": form, "config_form": config_form, "search": search, "preview": preview, "is_new": location._state.adding,
+                shown["summary"] = trying.summary_of(connector(config))
+                shown["sealed_secrets"] = sealed.seal(config_form, config)
+        elif config:
+            shown["summary"] = trying.summary_of(connector(config))
+        tested: Health | None = shown.get("tested")
+        days = tested.horizon_days if tested else location.horizon_days
+        context = self._about(request, location) | shown | {
+            "form": form, "config_form": config_form, "search": search, "is_new": location._state.adding,
+            "identity_kinds": USUAL_KINDS, "tested_horizon": horizon_words(tested.horizon_days) if tested else "",
+            "tested_policy": policy.words(days) if tested else "",
+            "asks_reason": bool(before) or policy.is_too_long(days) or bool(form["horizon_reason"].errors),
         }  # fmt: skip
         title = str(connector.label) if location._state.adding else location.name
         return self._show(request, "edit", title, context)
 
+    def _save(self, request: HttpRequest, form: LocationForm, config: dict[str, Any]) -> bool:
+        """Save a place after asking it; False when the policy refuses it, which the form then says."""
+        location = form.save(commit=False)
+        health = services.test_config(location.kind, config)
+        try:
+            services.save_location(location, config=config, actor=_actor(request), health=health)
+        except HorizonTooLong:
+            said = policy.words(health.horizon_days)
+            form.add_error(
+                "horizon_reason", _("%(said)s Write why it is used anyway, or change the place.") % {"said": said}
+            )
+            return False
+        messages.success(request, _("Saved. This place takes part in every request from now on."))
+        doubts = [*health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
+        for doubt in filter(None, doubts if health.is_reachable else [health.message, *doubts]):
+            messages.warning(request, doubt)
+        return True
+
     def check_place(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        health = services.check_location(self._posted(request, pk), actor=_actor(request))
+        location = self._posted(request, pk)
+        health = services.check_location(location, actor=_actor(request))
         level = messages.SUCCESS if health.is_reachable and not health.problems else messages.WARNING
-        messages.add_message(request, level, " ".join([health.message, *health.problems]))
+        said = [health.message, *health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
+        messages.add_message(request, level, " ".join(filter(None, said)))
         return redirect("admin:locations_location_change", pk)
 
     def switch_place(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -136,6 +165,9 @@ class LocationAdmin(ModelAdmin):
             "kind_label": kind_label(location.kind),
             "state": state_of(location),
             "horizon": horizon_words(location.horizon_days),
+            "policy": policy.words(location.horizon_days, reason=location.horizon_reason)
+            if location.checked_at
+            else "",
             "is_own": location.kind not in configurable_kinds(),
             "may_change": self.has_change_permission(request),
         }
@@ -160,17 +192,12 @@ def _without_secrets(connector: Any, config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in secrets}
 
 
-def _preview(connector: Any, search: forms.Form) -> dict[str, Any] | None:
-    """Count what a place finds for one identity, by kind of item."""
+def _preview(
+    request: HttpRequest, location: Location, config: dict[str, Any], search: SearchIdentityForm
+) -> trying.Preview | None:
+    """Log the look, then count."""
     if not search.is_valid():
         return None
-    kind, value = search.cleaned_data["kind"], search.cleaned_data["value"]
-    try:
-        subject_id = UUID(value) if kind == "subject_id" else uuid4()
-        who = Identity(subject_id, None, None, () if kind == "subject_id" else ((kind, value),))
-        found = Counter(item.kind for item in islice(connector.find(who, Scope()), COUNTED_IN_PREVIEW))
-    except LocationError as error:
-        return {"error": str(error)}
-    except ValueError:
-        return {"error": _("This is not an id.")}
-    return {"found": dict(found), "count": found.total(), "is_more": found.total() == COUNTED_IN_PREVIEW}
+    kind, value, purpose = (search.cleaned_data[name] for name in ("kind", "value", "purpose"))
+    services.look_by_identity(location, kind, value, purpose=purpose, actor=_actor(request))
+    return trying.preview(connector_class(location.kind)(config), kind, value)

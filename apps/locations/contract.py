@@ -1,11 +1,15 @@
-"""What every kind of place can do. One module for each kind; no shared base class (DESIGN §4)."""
+"""What every kind of place can do. One module for each kind; no shared base class (DESIGN §4).
+
+`Connector` is what each kind has. The protocols after it are optional: whoever needs one asks
+`isinstance(connector, Rectifies)`, and a place without it gets a task for a person instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 
@@ -44,6 +48,7 @@ class Health:
     message: str  # plain words, no credentials
     horizon_days: int | None = 0  # until an erased copy is really gone (versions, soft delete …); None: unknown
     problems: tuple[str, ...] = ()  # missing permissions, locks
+    facts: tuple[tuple[str, str], ...] = ()  # what was read: ("Versions", "on"), ("Lifecycle", "none") …; plain words
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Item:
     kind: str  # "conversation", "object", "file", "row" …
     size: int | None = None
     modified: datetime | None = None
+    shown: str = ""  # what administrators may see of it when they try the place; "": the name, masked
 
 
 @dataclass
@@ -92,6 +98,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A correction: what is written in `field` (a column, a key of a document, a kind of identity) becomes `value`.
+
+    `before`: only where that still stands; None: whatever stands there. `value` None: it is to be emptied.
+    """
+
+    field: str
+    value: str | None
+    before: str | None = None
+
+
+@dataclass(frozen=True)
 class Remaining:
     """The second look: what is still there, why, and until when."""
 
@@ -114,3 +132,34 @@ class Connector(Protocol):
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]: ...
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining: ...
+
+
+@runtime_checkable
+class Summarises(Protocol):
+    """Says what it will do with its settings, a sentence each: "Finds …", "Reads …", "Erases …", "Keeps until …"."""
+
+    def summary(self) -> list[str]: ...
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """Says by which kinds of identity it knows people, so that staff see which are wanting of somebody."""
+
+    def identity_kinds(self) -> set[str]: ...
+
+
+@runtime_checkable
+class Rectifies(Protocol):
+    """Corrects what it holds of a person; returns how many items changed. A repeat changes 0.
+
+    A field that it does not hold, or may not write, is `Refused`: a person has to look.
+    """
+
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int: ...
+
+
+@runtime_checkable
+class Restricts(Protocol):
+    """Marks what it holds of a person so that others leave it alone, or lifts that; returns how many items changed."""
+
+    def restrict(self, who: Identity, on: bool) -> int: ...

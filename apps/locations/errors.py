@@ -13,6 +13,10 @@ class Refused(LocationError):
     """The place answers and says no (credentials, permissions, misconfiguration). A person is needed."""
 
 
+class NoIdentity(Refused):
+    """The place knows people by something that is not known of this person. Staff add it, or look there by hand."""
+
+
 class Blocked(LocationError):
     """The place may not let go yet (lock, hold, retention). `until` is a date or None."""
 
@@ -20,6 +24,10 @@ class Blocked(LocationError):
         super().__init__(reason)
         self.reason = reason
         self.until = until
+
+
+class HorizonTooLong(LocationError):
+    """Erased copies stay longer there than the site's policy allows, and nobody has recorded why it is used anyway."""
 
 
 class StorageFull(LocationError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -9,44 +11,85 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.audit.events import Purpose
+from apps.keys.services import site_key
 from apps.locations.models import Location
+from apps.locations.paths import KIND
+from apps.sealing import content
+from apps.sealing.aead import associated_data
+from apps.sealing.errors import DecryptionError
 
 
 class LocationForm(forms.ModelForm):
     class Meta:
         model = Location
-        fields = ("name", "country", "purpose", "retention")
+        fields = ("name", "country", "purpose", "retention", "horizon_reason")
         labels = {
             "name": gettext_lazy("Name"),
             "country": gettext_lazy("Country"),
             "purpose": gettext_lazy("Why data is there"),
             "retention": gettext_lazy("How long it is kept"),
+            "horizon_reason": gettext_lazy("Why this place is used although erased copies stay longer"),
         }
         help_texts = {
             "name": gettext_lazy("People read it on their pages and receipts, as in: Amazon S3, support files"),
             "purpose": gettext_lazy("With its legal basis, as in: To answer your tickets. Contract"),
             "retention": gettext_lazy("As in: 1 year after closing"),
+            "horizon_reason": gettext_lazy("Staff and auditors read it. Who decided, and why. No personal data."),
         }
 
 
 class SearchIdentityForm(forms.Form):
     """An identity to try a place with, before it is saved."""
 
-    kind = forms.ChoiceField(
-        label=gettext_lazy("Identity"),
-        choices=[("user_id", "user_id"), ("email", "email"), ("subject_id", "subject_id")],
-    )
-    value = forms.CharField(label=gettext_lazy("Value"), max_length=254, strip=True)
+    use_required_attribute = False  # it stands on the page of a place, which can be saved without it
+
+    kind = forms.RegexField(
+        rf"\A{KIND}\Z", label=gettext_lazy("Kind of identity"), max_length=24, initial="user_id",
+        help_text=gettext_lazy("As the settings above name it: user_id, email, phone, or a kind of your own."),
+        error_messages={"invalid": gettext_lazy("Write a kind such as user_id: small letters, digits and _.")},
+        widget=forms.TextInput(attrs={"list": "identity-kinds"}),
+    )  # fmt: skip
+    value = forms.CharField(
+        label=gettext_lazy("Value"), max_length=254, strip=True,
+        help_text=gettext_lazy("Somebody whose data you may look at, best a test person. The log keeps that you looked."),
+        error_messages={"required": gettext_lazy("Write whom to look for.")},
+    )  # fmt: skip
+    purpose = forms.ChoiceField(label=gettext_lazy("Purpose"), choices=Purpose.choices, initial=Purpose.SUPPORT)
+
+
+class SealedSecrets:
+    """Carries the secrets of an unsaved form through a test of its settings: sealed, for one kind and one person only."""
+
+    FIELD = "sealed-secrets"
+
+    def __init__(self, kind: str, user_id: object) -> None:
+        self._context = associated_data("habeas", "site-key", "locations.LocationForm", kind, str(user_id))
+
+    def seal(self, form: forms.Form, config: dict[str, Any]) -> str:
+        secrets = {name: config[name] for name in getattr(form, "secrets", ()) if config.get(name)}
+        if not secrets:
+            return ""
+        return urlsafe_b64encode(content.seal_json(site_key("locations"), secrets, context=self._context)).decode()
+
+    def open(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the page carried; nothing for what was not sealed here."""
+        try:
+            sealed = urlsafe_b64decode(str(data.get(self.FIELD, "")).encode())
+            opened: dict[str, Any] = content.unseal_json(site_key("locations"), sealed, context=self._context)
+        except (ValueError, DecryptionError):
+            return {}
+        return opened
 
 
 def merged_config(form: forms.Form, present: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a clean form; a secret left empty stays what it was.
 
-    Raises ValidationError when a secret was never given.
+    Raises ValidationError when a secret was never given. `optional_secrets` of the form may stay empty.
     """
     config = dict(form.cleaned_data)
     for name in getattr(form, "secrets", ()):
         config[name] = config.get(name) or present.get(name, "")
-        if not config[name]:
+        if not config[name] and name not in getattr(form, "optional_secrets", ()):
             raise ValidationError({name: _("Write the secret; nothing is kept yet.")})
     return config

@@ -28,6 +28,9 @@ class Location(models.Model):
     is_reachable = models.BooleanField(null=True)
     health = models.CharField(max_length=400, blank=True)  # the last check in plain words, no credentials
     horizon_days = models.PositiveIntegerField(null=True)  # until an erased copy is really gone; None: unknown
+    horizon_reason = models.CharField(
+        max_length=400, blank=True
+    )  # why it is used although that is longer than the policy
 
     objects = LocationQuerySet.as_manager()
 

@@ -14,9 +14,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from apps.locations.contract import Identity
-from apps.locations.errors import Refused
+from apps.locations.errors import NoIdentity, Refused
 
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+KIND = r"[a-z][a-z0-9_]{0,23}"  # a kind of identity: email, user_id, phone, or one of the operator's own
+PLACEHOLDER = re.compile(r"\{(" + KIND + r")\}")
 
 
 def check_template(template: str) -> None:
@@ -27,7 +28,7 @@ def check_template(template: str) -> None:
         fields = [field for _text, field, _spec, _conversion in string.Formatter().parse(template) if field is not None]
     except ValueError:
         raise ValidationError(_("A brace is not closed, or stands alone.")) from None
-    if not fields or any(not re.fullmatch(r"[a-z_]+", field) for field in fields):
+    if not fields or any(not re.fullmatch(KIND, field) for field in fields):
         raise ValidationError(_("Say where the person stands in the path, as in users/{user_id}/ or mail/{email}.json"))
     for part in template.split("/"):
         if len(PLACEHOLDER.findall(part)) > 1:
@@ -36,15 +37,25 @@ def check_template(template: str) -> None:
             )
 
 
+def kinds_in(templates: list[str]) -> set[str]:
+    """Return the kinds of identity that the templates ask for."""
+    return {kind for template in templates for kind in PLACEHOLDER.findall(template)}
+
+
+def finds_below(templates: list[str]) -> str:
+    """Say where a place looks for a person."""
+    return _("Finds what lies below %(paths)s.") % {"paths": _(", ").join(templates)}
+
+
 def resolve(templates: list[str], who: Identity) -> list[str]:
-    """Return the paths of a person, each once; raises Refused when the person has none of the identities asked for."""
+    """Return the paths of a person, each once; raises NoIdentity when the person has none that is asked for."""
     paths: dict[str, None] = {}
     for template in templates:
         for path in _fill(template, who):
             paths[path] = None
     if not paths:
-        kinds = ", ".join(sorted({kind for template in templates for kind in PLACEHOLDER.findall(template)}))
-        raise Refused(f"This place knows people by {kinds}, and none is known of this person.")
+        kinds = ", ".join(sorted(kinds_in(templates)))
+        raise NoIdentity(f"This place knows people by {kinds}, and none is known of this person.")
     return list(paths)
 
 

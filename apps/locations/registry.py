@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from apps.locations.contract import Connector
+from apps.locations.contract import Connector, Recognises
 from apps.locations.models import Location
 from apps.locations.services import config_of
 
@@ -26,3 +26,13 @@ def connector_for(location: Location) -> Connector:
 def configurable_kinds() -> dict[str, Any]:
     """Return the kinds that staff can add, each with its class (which has `label` and `ConfigForm`)."""
     return {kind: connector_class(kind) for kind in settings.CONNECTORS if kind not in settings.OWN_LOCATIONS}
+
+
+def kinds_asked_for() -> dict[str, list[Location]]:
+    """Return the kinds of identity by which the places in use know people, each with those places."""
+    asked: dict[str, list[Location]] = {}
+    for location in Location.objects.that_ever_held_data().filter(is_enabled=True):
+        connector = connector_for(location)
+        for kind in connector.identity_kinds() if isinstance(connector, Recognises) else ():
+            asked.setdefault(kind, []).append(location)
+    return asked

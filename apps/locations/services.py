@@ -13,8 +13,9 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys.services import site_key
+from apps.locations import policy
 from apps.locations.contract import Health
-from apps.locations.errors import LocationError
+from apps.locations.errors import HorizonTooLong, LocationError
 from apps.locations.models import Location
 from apps.sealing import content
 from apps.sealing.aead import associated_data
@@ -36,8 +37,18 @@ def config_of(location: Location) -> dict[str, Any]:
     return opened
 
 
-def save_location(location: Location, *, config: dict[str, Any], actor: Actor) -> Location:
-    """Add a place or change one. From then on it takes part in every request."""
+def save_location(
+    location: Location, *, config: dict[str, Any], actor: Actor, health: Health | None = None
+) -> Location:
+    """Add a place or change one. From then on it takes part in every request.
+
+    `health`: what `test_config` has just said of this configuration; it is kept as the last check. Raises
+    HorizonTooLong where the policy refuses a place that could never be erased in time and no reason is recorded.
+    """
+    if health is not None:
+        if policy.refuses(health.horizon_days) and not location.horizon_reason:
+            raise HorizonTooLong
+        _note_health(location, health)
     added = location._state.adding
     location.sealed_config = content.seal_json(site_key("locations"), config, context=_context(location))
     with transaction.atomic():
@@ -66,29 +77,46 @@ def record_emptied(location: Location, *, actor: Actor) -> None:
             audit.append(Event.LOCATION_EMPTIED, about="", actor=actor, location=location.pk)
 
 
-def check_location(location: Location, *, actor: Actor) -> Health:
-    """Ask a place whether it answers and what stands in the way of erasing there; the answer is kept and logged."""
-    connector = import_string(settings.CONNECTORS[location.kind])(config_of(location))
+def test_config(kind: str, config: dict[str, Any]) -> Health:
+    """Ask whether a place answers with these settings, and what stands in the way of erasing there. Nothing is kept."""
     try:
-        health: Health = connector.check()
+        health: Health = import_string(settings.CONNECTORS[kind])(config).check()
     except LocationError as error:
-        health = Health(is_reachable=False, message=str(error), horizon_days=None)
+        return Health(is_reachable=False, message=str(error), horizon_days=None)
+    return health
+
+
+def check_location(location: Location, *, actor: Actor) -> Health:
+    """Ask a place the same; the answer is kept and logged."""
+    health = test_config(location.kind, config_of(location))
+    _note_health(location, health)
     with transaction.atomic():
-        Location.objects.filter(pk=location.pk).update(
-            checked_at=timezone.now(),
-            is_reachable=health.is_reachable,
-            health=" ".join([health.message, *health.problems])[:400],
-            horizon_days=health.horizon_days,
-        )
+        location.save(update_fields=["checked_at", "is_reachable", "health", "horizon_days"])
         audit.append(
             Event.LOCATION_CHECKED,
             about="",
             actor=actor,
             location=location.pk,
             reachable=health.is_reachable,
+            horizon_days=health.horizon_days,
         )
-    location.refresh_from_db()
     return health
+
+
+def _note_health(location: Location, health: Health) -> None:
+    location.checked_at = timezone.now()
+    location.is_reachable = health.is_reachable
+    location.health = " ".join([health.message, *health.problems])[:400]
+    location.horizon_days = health.horizon_days
+
+
+def look_by_identity(location: Location, kind: str, value: str, *, purpose: str, actor: Actor) -> None:
+    """Record that somebody tries a place with an identity, before it is asked. Whom it belongs to sees it (C-579/21)."""
+    handles = import_string(settings.HANDLES_OF_IDENTITY)(kind, value)
+    at = None if location._state.adding else location.pk
+    with transaction.atomic():
+        for handle in handles or [""]:
+            audit.append(Event.LOCATION_TRIED, about=handle, actor=actor, location=at, purpose=purpose)
 
 
 def ensure_own_locations(**_: Any) -> None:

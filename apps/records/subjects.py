@@ -81,6 +81,14 @@ def find_by_identity(kind: str, value: str) -> list[Subject]:
     return list(Subject.objects.filter(identities__kind=kind, identities__index=index).order_by("pk"))
 
 
+def handles_of(kind: str, value: str) -> list[str]:
+    """Return the handles of the people known by this value, for the log."""
+    if kind != "subject_id":
+        return [subject.handle for subject in find_by_identity(kind, value)]
+    subject_id = _as_uuid(value)
+    return list(Subject.objects.filter(pk=subject_id).values_list("handle", flat=True)) if subject_id else []
+
+
 def add_identity(subject: Subject, kind: str, value: str, *, actor: Actor) -> Identity:
     """Note that a person is known by this value; a repeat returns what is there. Raises IdentityTaken, SubjectFrozen."""
     index = identity_index(kind, value)

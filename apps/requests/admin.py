@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from apps.requests.models import PrivacyRequest
-from apps.requests.staff import changing, deciding, lists, showing
+from apps.requests.staff import changing, deciding, knowing, lists, showing
 
 ONE = "<str:reference>/"
 
@@ -45,6 +45,7 @@ class PrivacyRequestAdmin(ModelAdmin):
             f"{ONE}approve/": (deciding.approve, "approve"),
             f"{ONE}refuse/": (deciding.refuse, "refuse"),
             f"{ONE}message/": (changing.message, "message"),
+            f"{ONE}known-by/": (knowing.known_by, "known_by"),
             f"{ONE}extend/": (changing.extend, "extend"),
             f"{ONE}assign/": (changing.assign, "assign"),
             f"{ONE}hold/": (changing.hold, "hold"),

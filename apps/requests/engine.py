@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 from apps.archives.errors import StaleBatch
 from apps.audit.errors import NotSigned
 from apps.keys.errors import JournalNotTruncated
-from apps.locations.errors import Blocked, Refused, StorageFull, Unavailable
+from apps.locations.errors import Blocked, NoIdentity, Refused, StorageFull, Unavailable
 from apps.locations.reasons import Reason
 from apps.requests import access, claims, erasure, second_look
 from apps.requests.claims import Claim, Guard, claim_next
@@ -78,8 +78,9 @@ def run_claim(claim: Claim) -> None:
     except Blocked as error:
         until = second_look.as_date(error.until)
         _conclude(partial(claims.block, claim, error.reason, until=until, next_try_at=second_look.try_at(until)))
-    except Refused:
-        _conclude(partial(claims.need_person, claim, Reason.REFUSED))
+    except Refused as error:
+        reason = Reason.NO_IDENTITY if isinstance(error, NoIdentity) else Reason.REFUSED
+        _conclude(partial(claims.need_person, claim, reason))
     finally:
         claims.release(claim)  # no effect on a step that was concluded
 

@@ -135,7 +135,8 @@ INVENTORY = {
     # the site itself
     "locations.Location": Table(
         "site", "site", sealed="sealed_config", opaque="id",
-        plain="kind name country purpose retention is_enabled created_at emptied_at checked_at is_reachable health horizon_days",
+        plain="kind name country purpose retention is_enabled created_at emptied_at checked_at is_reachable health "
+        "horizon_days horizon_reason",
     ),
     "auth.Group": Table("site", "site", opaque="id", plain="name"),
     "auth.Group_permissions": Table("site", "site", opaque="id group_id permission_id"),

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.keys.services import truncate_journal
 from apps.locations.contract import Identity, Remaining
-from apps.locations.errors import Blocked, Refused, Unavailable
+from apps.locations.errors import Blocked, NoIdentity, Refused, Unavailable
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.requests import claims, closing, receipts
@@ -58,8 +58,9 @@ def _look_at(claim: Claim, step: Step, who: Identity) -> bool:
     except Blocked as error:
         until = as_date(error.until)
         claims.reopen(claim, step, Step.State.BLOCKED, error.reason, until=until, next_try_at=try_at(until))
-    except Refused:
-        claims.reopen(claim, step, Step.State.NEEDS_PERSON, Reason.REFUSED)
+    except Refused as error:
+        reason = Reason.NO_IDENTITY if isinstance(error, NoIdentity) else Reason.REFUSED
+        claims.reopen(claim, step, Step.State.NEEDS_PERSON, reason)
     return True
 
 

@@ -18,7 +18,7 @@ from apps.archives.selectors import archives_of_request
 from apps.audit import selectors as audit
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.locations.contract import Obstacle, Scope
+from apps.locations.contract import Identity, Obstacle, Scope
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -222,6 +222,11 @@ class PlanRow:
     is_complete: bool  # False: counting took too long, there is more
     obstacles: list[Obstacle]
     trouble: str  # the place did not answer: in plain words
+
+
+def identity_of_request(request: PrivacyRequest) -> Identity:
+    """Return the person as the places are asked for them."""
+    return identity_of(request, details_of(request))
 
 
 def plan_preview(request: PrivacyRequest, places: Iterable[Location] | None = None) -> list[PlanRow]:

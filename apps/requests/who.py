@@ -35,7 +35,7 @@ def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
     """
     copied = details.get("identities")
     if copied is not None:
-        values = [(kind, value) for kind, value in copied["values"]]
+        values = _with_noted([(kind, value) for kind, value in copied["values"]], details)
         return Identity(
             subject_id=_uuid(copied["subject"]) or nobody(request),
             account_id=_uuid(copied["account"]),
@@ -50,12 +50,19 @@ def identity_now(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
     values: Values = values_of(subject) if subject else []
     if details.get("email") and ("email", details["email"]) not in values:
         values.append(("email", details["email"]))
+    values = _with_noted(values, details)
     return Identity(
         subject_id=subject.pk if subject else nobody(request),
         account_id=subject.account_id if subject else None,
         request_id=request.pk,
         values=tuple(values),
     )
+
+
+def _with_noted(values: Values, details: dict[str, Any]) -> Values:
+    """Add what staff have noted with the request itself (services.note_identity)."""
+    noted = [(kind, value) for kind, value in details.get("known_by", [])]
+    return [*values, *(pair for pair in noted if pair not in values)]
 
 
 def copy_of(identity: Identity) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from apps.locations.contract import Identity
 from tests.ceph import ceph_gateway  # noqa: F401
-from tests.contracts.places import FilesPlace, Place, S3Place
+from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
+from tests.contracts.places import FilesPlace, Place, new_bucket
 
 
 @pytest.fixture(scope="session")
@@ -23,18 +24,19 @@ def moto_address() -> Iterator[str]:
     server.stop()
 
 
-def s3_place(endpoint_url: str, access_key: str, secret_key: str, *, locked: bool = False) -> S3Place:
-    config = {
-        "endpoint_url": endpoint_url,
-        "region_name": "us-east-1",
-        "access_key": access_key,
-        "secret_key": secret_key,
-    }
-    client = boto3.client(
-        "s3", endpoint_url=endpoint_url, region_name="us-east-1",
-        aws_access_key_id=access_key, aws_secret_access_key=secret_key,
-    )  # fmt: skip
-    return S3Place(client, f"habeas-{uuid.uuid4().hex[:12]}", config, locked=locked)
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEED_SERVICES else []) for name in KINDS]
+)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """A real place of each kind, with its name, for test_contract.py."""
+    return KINDS[str(request.param)](request)
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that takes every connection and never says anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture(params=["files", "s3-moto", pytest.param("s3-ceph", marks=pytest.mark.services)])
@@ -42,9 +44,9 @@ def place(request: Any, tmp_path: Path) -> Place:
     if request.param == "files":
         return FilesPlace(tmp_path)
     if request.param == "s3-moto":
-        return s3_place(request.getfixturevalue("moto_address"), "test", "test")
+        return new_bucket(request.getfixturevalue("moto_address"), "test", "test")
     gateway = request.getfixturevalue("ceph_gateway")
-    return s3_place(gateway.endpoint_url, gateway.access_key, gateway.secret_key)
+    return new_bucket(gateway.endpoint_url, gateway.access_key, gateway.secret_key)
 
 
 @pytest.fixture

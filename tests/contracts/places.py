@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
+
+import boto3
 
 from apps.locations.connectors.files import FilesConnector
 from apps.locations.connectors.s3 import S3Connector
@@ -63,6 +66,17 @@ class S3Place:
             for upload in page.get("Uploads", []):
                 seen[f"{upload['Key']}#upload"] = upload["UploadId"]
         return seen
+
+
+def new_bucket(endpoint_url: str, access_key: str, secret_key: str, *, locked: bool = False) -> S3Place:
+    """Make a bucket of the test's own, with versions; `locked`: with Object Lock."""
+    credentials = {"access_key": access_key, "secret_key": secret_key}
+    client = boto3.client(
+        "s3", endpoint_url=endpoint_url, region_name="us-east-1",
+        aws_access_key_id=access_key, aws_secret_access_key=secret_key,
+    )  # fmt: skip
+    config = {"endpoint_url": endpoint_url, "region_name": "us-east-1"} | credentials
+    return S3Place(client, f"habeas-{uuid.uuid4().hex[:12]}", config, locked=locked)
 
 
 def _digest(path: Path) -> str:

@@ -11,8 +11,7 @@ from apps.locations.connectors.s3 import S3Connector
 from apps.locations.contract import Identity, Scope
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.reasons import Reason
-from tests.contracts.conftest import s3_place
-from tests.contracts.places import S3Place
+from tests.contracts.places import S3Place, new_bucket
 
 SCOPE = Scope()
 
@@ -27,12 +26,12 @@ def server(request: Any) -> tuple[str, str, str]:
 
 @pytest.fixture
 def bucket(server: tuple[str, str, str]) -> S3Place:
-    return s3_place(*server)
+    return new_bucket(*server)
 
 
 @pytest.fixture
 def locked_bucket(server: tuple[str, str, str]) -> S3Place:
-    return s3_place(*server, locked=True)
+    return new_bucket(*server, locked=True)
 
 
 def erase(place: S3Place, who: Identity) -> int:
@@ -108,6 +107,6 @@ def test_a_bucket_that_is_not_there_is_refused_without_the_provider_words(bucket
 
 @pytest.mark.services
 def test_wrong_credentials_are_refused(ceph_gateway: Any) -> None:
-    place = s3_place(ceph_gateway.endpoint_url, ceph_gateway.access_key, ceph_gateway.secret_key)
+    place = new_bucket(ceph_gateway.endpoint_url, ceph_gateway.access_key, ceph_gateway.secret_key)
     with pytest.raises(Refused):
         S3Connector(place.config | {"secret_key": "wrong"}).check()

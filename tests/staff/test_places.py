@@ -10,9 +10,13 @@ import pytest
 
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
+from apps.audit.selectors import looks_at
+from apps.locations.connectors.files import FilesConnector
+from apps.locations.contract import Health
 from apps.locations.models import Location
 from apps.locations.services import config_of, save_location
-from tests.staff.conftest import text_of
+from tests.requests.conftest import staff
+from tests.staff.conftest import Desk, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 PLACES = "/admin/locations/location/"
@@ -45,8 +49,11 @@ def exports(own_places: None, folder: Path) -> Location:
 
 def test_one_is_tried_saved_tested_and_takes_part(at_roots, folder):
     tried = values(folder, **{"try": "1", "search-kind": "email", "search-value": "ada@example.org"})
-    text = text_of(at_roots.post(f"{PLACES}add/?kind=files", tried))
+    without_purpose = text_of(at_roots.post(f"{PLACES}add/?kind=files", tried))
+    assert "2 found" not in without_purpose
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=files", tried | {"search-purpose": "support"}))
     assert "2 found" in text
+    assert "people/ada@example.org/di….txt" in text
     assert "divorce" not in text
     assert not Location.objects.filter(name="Exports").exists()
     at_roots.post(f"{PLACES}add/?kind=files", values(folder))
@@ -56,8 +63,8 @@ def test_one_is_tried_saved_tested_and_takes_part(at_roots, folder):
     place.refresh_from_db()
     assert place.is_reachable
     assert "Reachable" in at_roots.read(PLACES)
-    assert list(Entry.objects.filter(event__startswith="location.").values_list("event", flat=True)) == [
-        "location.added", "location.checked",
+    assert list(Entry.objects.filter(event__startswith="location.").order_by("pk").values_list("event", flat=True)) == [
+        "location.tried", "location.added", "location.checked",
     ]  # fmt: skip
 
 
@@ -103,7 +110,7 @@ def test_unknown_ones_are_not_found(at_roots):
 def test_a_secret_is_never_shown_again(at_roots, own_places):
     secret = "very-secret-key"
     s3 = {
-        "name": "Bucket", "config-bucket": "b", "config-access_key": "a", "config-secret_key": secret,
+        "name": "Bucket", "config-bucket": "b", "config-endpoint_url": "http://127.0.0.1:9", "config-access_key": "a", "config-secret_key": secret,
         "config-templates": "{email}/",
     }  # fmt: skip
     at_roots.post(f"{PLACES}add/?kind=s3", s3)
@@ -113,3 +120,49 @@ def test_a_secret_is_never_shown_again(at_roots, own_places):
     at_roots.post(f"{PLACES}{place.pk}/change/", s3 | {"config-secret_key": "", "country": "France"})
     place.refresh_from_db()
     assert (config_of(place)["secret_key"], place.country) == (secret, "France")
+
+
+def test_a_secret_is_carried_through_a_test_sealed_and_for_its_writer_only(at_roots, own_places):
+    secret = "very-secret-key"
+    s3 = {
+        "name": "Bucket", "config-bucket": "b", "config-endpoint_url": "http://127.0.0.1:9", "config-access_key": "a",
+        "config-templates": "{email}/",
+    }  # fmt: skip
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"config-secret_key": secret, "test": "1"}))
+    assert "Does not answer" in text
+    assert secret not in text
+    carried = text.split('name="sealed-secrets" value="')[1].split('"')[0]
+    other = Desk(staff("other@example.org", "administrators"))
+    assert "Write the secret" in text_of(other.post(f"{PLACES}add/?kind=s3", s3 | {"sealed-secrets": carried}))
+    assert "Write the secret" in text_of(at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"sealed-secrets": "AAAA"}))
+    at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"sealed-secrets": carried})
+    assert config_of(Location.objects.get(name="Bucket"))["secret_key"] == secret
+
+
+def test_whoever_is_looked_for_sees_that_an_administrator_looked(at_roots, ada, folder):
+    tried = values(folder, **{"try": "1", "search-kind": "email", "search-value": "ada@example.org"})
+    at_roots.post(f"{PLACES}add/?kind=files", tried | {"search-purpose": "support"})
+    [look] = looks_at(ada.handle)
+    assert (look.event, look.purpose) == ("location.tried", "support")
+
+
+class SlowToForget(FilesConnector):
+    def check(self) -> Health:
+        return Health(is_reachable=True, message="The folder can be read.", horizon_days=90)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "warn"])
+def test_a_place_that_forgets_too_late_is_refused_until_somebody_says_why(at_roots, folder, settings, policy):
+    settings.CONNECTORS = settings.CONNECTORS | {"files": f"{__name__}.SlowToForget"}
+    settings.LOCATION_POLICY = policy
+    tested = text_of(at_roots.post(f"{PLACES}add/?kind=files", values(folder, test="1")))
+    assert "Erased copies stay for 90 days, longer than the 30 days of our policy." in tested
+    answer = at_roots.post(f"{PLACES}add/?kind=files", values(folder), follow=True)
+    assert "longer than the 30 days" in text_of(answer)
+    assert Location.objects.filter(name="Exports").exists() == (policy == "warn")
+    if policy == "refuse":
+        reason = {"horizon_reason": "Tape backups of the archive law, decided by the board"}
+        at_roots.post(f"{PLACES}add/?kind=files", values(folder) | reason)
+        place = Location.objects.get(name="Exports")
+        assert (place.horizon_days, place.horizon_reason) == (90, reason["horizon_reason"])
+        assert "decided by the board" in at_roots.read(f"{PLACES}{place.pk}/change/")

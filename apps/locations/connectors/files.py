@@ -26,7 +26,7 @@ from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Pro
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.fields import PathTemplatesField
-from apps.locations.paths import generated_name, resolve
+from apps.locations.paths import finds_below, generated_name, kinds_in, resolve
 from apps.locations.reasons import Reason
 
 PIECE_SIZE = 32 * 1024 * 1024  # a large file crosses batches in pieces
@@ -72,6 +72,17 @@ class FilesConnector:
     def __init__(self, config: dict[str, Any]) -> None:
         self.root = str(config["root"])
         self.templates: list[str] = config["templates"]
+
+    def identity_kinds(self) -> set[str]:
+        return kinds_in(self.templates)
+
+    def summary(self) -> list[str]:
+        return [
+            finds_below(self.templates),
+            _("Reads each file below them as it is; symbolic links are named and not followed."),
+            _("Erases every file and link there, and the folders left empty, then looks again."),
+            _("Keeps a file that has another name elsewhere (hard link), and says so."),
+        ]
 
     def check(self) -> Health:
         with self._open_root() as root:
@@ -226,8 +237,7 @@ class FilesConnector:
         yield Found(f"{path}/{name}".lstrip("/"), info)
 
     def _below(self, folder: int, path: str) -> Iterator[Found]:
-        with os.scandir(folder) as entries:
-            names = sorted((os.fsdecode(entry.name), entry.stat(follow_symlinks=False)) for entry in entries)
+        names = _listed(folder)
         for name, info in names:
             below = f"{path}/{name}".lstrip("/")
             if not stat.S_ISDIR(info.st_mode):
@@ -289,8 +299,7 @@ class FilesConnector:
         with self._open_folder(root, path) as folder:
             if folder is None:
                 return
-            with os.scandir(folder) as entries:
-                below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            below = [name for name, info in _listed(folder) if stat.S_ISDIR(info.st_mode)]
         for name in below:
             self._remove_empty(root, f"{path}/{name}")
         parent, _slash, name = path.rpartition("/")
@@ -302,6 +311,21 @@ class FilesConnector:
             except OSError as error:
                 if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
                     raise _refusal(error) from None
+
+
+def _listed(folder: int) -> list[tuple[str, os.stat_result]]:
+    """Return what lies in an open folder, by name; what goes away meanwhile is left out."""
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found.append((os.fsdecode(entry.name), entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
+    except OSError as error:
+        raise _refusal(error) from None
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _described(found: Found, name: str) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Pro
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.fields import PathTemplatesField
-from apps.locations.paths import generated_name, resolve
+from apps.locations.paths import finds_below, generated_name, kinds_in, resolve
 from apps.locations.reasons import Reason
 
 DELETE_LIMIT = 1000  # keys in one DeleteObjects
 PIECE_SIZE = 32 * 1024 * 1024
 CHUNK_SIZE = 256 * 1024
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, tried three times
 LOCKS_READ = 100  # how many locked objects are asked for their date; the latest is told
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 UNAVAILABLE_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504"}
@@ -77,11 +78,26 @@ class S3Connector:
                 aws_access_key_id=self._config["access_key"],
                 aws_secret_access_key=self._config["secret_key"],
                 config=Config(
-                    connect_timeout=5, read_timeout=30, retries={"max_attempts": 3, "mode": "standard"},
+                    connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"max_attempts": 3, "mode": "standard"},
                     s3={"addressing_style": "path" if self._config.get("endpoint_url") else "auto"},
                 ),
             )  # fmt: skip
         return self._opened
+
+    def identity_kinds(self) -> set[str]:
+        return kinds_in(self.templates)
+
+    def summary(self) -> list[str]:
+        return [
+            finds_below(self.templates),
+            _("Reads the current version of each object."),
+            _("Erases every version, delete marker and unfinished upload there, 1,000 in a request, then looks again."),
+            _("Keeps what Object Lock holds, until its date, and says so.")
+            if not self.bypass_governance
+            else _(
+                "Erases although Object Lock in governance mode holds an object; compliance mode and legal holds stay."
+            ),
+        ]
 
     def check(self) -> Health:
         with _foreign_errors():

@@ -80,6 +80,7 @@ def _look(look: audit.Look) -> dict[str, object]:
         Event.SUBJECT_LOOKED_AT: _("Counts and dates"),
         Event.CONTENT_LOOKED_AT: _("Conversations"),
         Event.ARCHIVE_DELIVERED: _("An archive, to deliver it"),
+        Event.LOCATION_TRIED: _("What a place holds of you, counted"),
     }
     why = Purpose(look.purpose).label if look.purpose in Purpose.values else ""
     return {"at": look.at, "role": look.role, "what": what.get(Event(look.event), ""), "why": why}

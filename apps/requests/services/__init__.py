@@ -19,6 +19,7 @@ from apps.requests.services.deciding import (
 )
 from apps.requests.services.evidence import Document, add_evidence, describe_evidence, read_evidence
 from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
+from apps.requests.services.knowing import note_identity
 from apps.requests.services.opening import Filing, OpenedRequest, open_request
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "lapse_request",
     "look_at_request",
     "needs_second_approver",
+    "note_identity",
     "open_intake",
     "open_request",
     "read_evidence",

@@ -15,6 +15,7 @@ from apps.accounts.roles import APPROVERS, COMPLIANCE
 from apps.audit.events import Purpose
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
+from apps.locations.paths import KIND
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import LEVELS as LEVEL_NAMES
 from apps.requests.regimes import NONE, REGIMES, regime_of
@@ -92,6 +93,21 @@ class IdentityForm(forms.Form):
         super().__init__(*args, **kwargs)
         level: Any = self.fields["level"]
         level.choices = [(name, LEVELS[name]) for name in LEVEL_NAMES if name != NONE]
+
+
+class KnownByForm(forms.Form):
+    """Something else the person is known by in some place."""
+
+    kind = forms.RegexField(
+        rf"\A{KIND}\Z", label=_("Kind"), max_length=24,
+        help_text=_("user_id, email, phone, or a kind of your own: the word that the places are set up with."),
+        error_messages={"invalid": _("Write a kind such as user_id: small letters, digits and _.")},
+        widget=forms.TextInput(attrs={"list": "identity-kinds"}),
+    )  # fmt: skip
+    value = forms.CharField(
+        label=_("Value"), max_length=254,
+        help_text=_("Only what you have made sure of: what stands here decides whose data is read and erased."),
+    )  # fmt: skip
 
 
 class LetterForm(forms.Form):

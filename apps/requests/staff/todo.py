@@ -95,6 +95,10 @@ def _may_be_lifted(request: PrivacyRequest, user: User) -> bool:
     return request.subject_id is not None and request.status not in ENDED
 
 
+def _may_be_noted(request: PrivacyRequest, user: User) -> bool:
+    return request.key_id is not None and request.status not in ENDED
+
+
 ACTS: dict[str, Act] = {
     act.name: act
     for act in (
@@ -107,10 +111,11 @@ ACTS: dict[str, Act] = {
         Act("extend", _("Extend the deadline"), REVIEW, _is_extendable, "extend/"),
         Act("assign", _("Assign"), VIEW, _is_unfinished, "assign/"),
         Act("hold", _("Place a legal hold"), REVIEW, _is_holdable, "hold/"),
+        Act("known_by", _("What the person is known by"), REVIEW, _may_be_noted, "known-by/"),
         Act("withdraw", _("Withdraw for the person"), REVIEW, _is_withdrawable, "withdraw/"),
         Act("lift", _("Lift this hold"), REVIEW, _may_be_lifted, ""),
         Act("retry", _("Try again"), REVIEW, _is_unfinished, ""),
     )
 }
 PRIMARY = ("identity", "approve", "second", "go_on")  # what the page is for; at most one of them fits at a time
-MORE = ("message", "assign", "extend", "hold", "withdraw")
+MORE = ("message", "assign", "known_by", "extend", "hold", "withdraw")

@@ -1,0 +1,89 @@
+"""Trying a place before it is saved: whether it answers, what it would do, and what it holds of one identity.
+
+Names may be personal. Administrators see counts and a few names of which only the beginnings are left, enough to tell
+whether a path leads where it should.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils.translation import gettext as _
+
+from apps.locations.contract import Identity, Item, Scope, Summarises
+from apps.locations.errors import LocationError
+
+COUNTED = 10_000
+NAMES_SHOWN = 5
+HARMLESS_ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}\Z")
+
+
+@dataclass
+class Preview:
+    """What a place holds of one identity: counted by kind, and a few masked names."""
+
+    error: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> dict[str, int]:
+        return dict(self.counts)
+
+    @property
+    def count(self) -> int:
+        return self.counts.total()
+
+    @property
+    def is_more(self) -> bool:
+        return self.count >= COUNTED
+
+
+def preview(connector: Any, kind: str, value: str) -> Preview:
+    """Count what a place finds for one identity; a trouble of the place is said in its place."""
+    try:
+        who = identity(kind, value)
+    except ValueError:
+        return Preview(error=_("This is not an id."))
+    seen = Preview()
+    try:
+        for item in islice(connector.find(who, Scope()), COUNTED):
+            seen.counts[item.kind] += 1
+            if len(seen.names) < NAMES_SHOWN:
+                seen.names.append(shown(item, value))
+    except LocationError as error:
+        return Preview(error=str(error))
+    return seen
+
+
+def identity(kind: str, value: str) -> Identity:
+    """Return somebody known by this value alone; raises ValueError for a subject_id that is none."""
+    if kind == "subject_id":
+        return Identity(UUID(value), None, None)
+    return Identity(uuid4(), None, None, ((kind, value),))
+
+
+def shown(item: Item, value: str) -> str:
+    """Return what may be shown of an item: the folder that names the looked-for person, then beginnings only."""
+    if item.shown:
+        return item.shown
+    parts = item.name.split("/")
+    known = max((number for number, part in enumerate(parts) if value in part), default=-1)
+    return "/".join(part if number <= known else _masked(part) for number, part in enumerate(parts))
+
+
+def _masked(part: str) -> str:
+    if len(part) <= 3:
+        return part
+    ending = HARMLESS_ENDING.search(part)
+    return f"{part[:2]}…{ending.group() if ending else ''}"
+
+
+def summary_of(connector: Any) -> list[str]:
+    """Return what a place would do with its settings, in sentences; empty where a kind does not say."""
+    return connector.summary() if isinstance(connector, Summarises) else []
