@@ -12,6 +12,7 @@ from django.test import TransactionTestCase
 from django.utils import translation
 
 from apps.audit import triggers
+from tests.databases import _databases_copied, django_db_keepdb, django_db_setup  # noqa: F401
 
 
 @pytest.fixture(autouse=True, scope="session")
