@@ -23,6 +23,16 @@ class Event(models.TextChoices):
     KEYS_INTENT_CANCELLED = "keys.intent_cancelled", _("Intent cancelled")
     KEYS_BACKED_UP = "keys.backed_up", _("Keys backed up")
     KEYS_RESTORED = "keys.restored", _("Keys restored")
+    MASTER_KEY_BEGUN = "master_key.begun", _("New master key in use")
+    MASTER_KEY_ROLLED = "master_key.rolled", _("Keys wrapped anew")
+    MASTER_KEYS_PROPOSED = "master_keys.proposed", _("Destroying master keys proposed")
+    MASTER_KEYS_APPROVED = "master_keys.approved", _("Destroying master keys approved")
+    MASTER_KEYS_WITHDRAWN = "master_keys.withdrawn", _("Proposal withdrawn")
+    MASTER_KEY_POLICY_PROPOSED = "master_key.policy_proposed", _("Standing policy for master keys proposed")
+    MASTER_KEY_POLICY_SET = "master_key.policy_set", _("Standing policy for master keys set")
+    MASTER_KEY_POLICY_ENDED = "master_key.policy_ended", _("Standing policy for master keys ended")
+    MASTER_KEYS_INTENDED = "master_keys.intended", _("Destruction of master keys intended")
+    MASTER_KEYS_DESTROYED = "master_keys.destroyed", _("Master keys destroyed")
     # accounts
     ACCOUNT_ERASED = "account.erased", _("Account erased")
     ROLE_GRANTED = "role.granted", _("Role granted")
@@ -182,6 +192,7 @@ FORMATS = Choice(
 KEY_KINDS = Choice(
     ("subject", "conversation", "request", "evidence", "archive", "blind_index", "suppression", "site", "import")
 )
+PROVIDERS = Choice(("file", "aws_kms", "vault"))  # those of apps/keys/providers; a test compares the two
 KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless"))
 IMPORT_FAILURES = Choice(
     ("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "not_allowed", "storage_full")
@@ -192,6 +203,7 @@ PURPOSES = Choice(tuple(Purpose.values))
 _COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(), "attachments": Whole()}
 _STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
 _RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
+_PROPOSAL: dict[str, DetailType] = {"proposal": Id(), "epochs": ListOf(Id())}
 _LOCATION: dict[str, DetailType] = {"location": Id(), "enabled": Flag()}
 _ENDED: dict[str, DetailType] = {"steps": Whole(), "blocked": Whole(), "needs_person": Whole()}
 
@@ -218,6 +230,23 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.KEYS_INTENT_CANCELLED: {"intent": Whole()},
     Event.KEYS_BACKED_UP: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.KEYS_RESTORED: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
+    Event.MASTER_KEY_BEGUN: {"epoch": Id(), "retired": ListOf(Id()), "provider": PROVIDERS},
+    Event.MASTER_KEY_ROLLED: {
+        "epoch": Id(),
+        "emptied": ListOf(Id()),
+        "rewrapped": Whole(),
+        "replaced": Whole(),
+        "damaged": Whole(),
+        "waiting": Whole(),
+    },
+    Event.MASTER_KEYS_PROPOSED: _PROPOSAL,
+    Event.MASTER_KEYS_APPROVED: _PROPOSAL,
+    Event.MASTER_KEYS_WITHDRAWN: _PROPOSAL,
+    Event.MASTER_KEY_POLICY_PROPOSED: {"proposal": Id()},
+    Event.MASTER_KEY_POLICY_SET: {"proposal": Id()},
+    Event.MASTER_KEY_POLICY_ENDED: {"proposal": Id()},
+    Event.MASTER_KEYS_INTENDED: _PROPOSAL,
+    Event.MASTER_KEYS_DESTROYED: {"intent": Whole(), "epochs": ListOf(Id()), "gone_by": Day()},
     # accounts
     Event.ACCOUNT_ERASED: {"users": Whole(), "sessions": Whole(), "addresses": Whole(), "authenticators": Whole()},
     Event.ROLE_GRANTED: {"role": ROLES, "officer": HandleOf()},

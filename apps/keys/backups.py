@@ -1,7 +1,8 @@
 """The file of `backup_keys`: wrapped keys and tombstones as lines of JSON, in no database's own format.
 
     {"format": "habeas-keys", "version": 1, "installation": …, "created_at": …}
-    {"key": id, "kind", "name", "owner", "parent", "epoch", "wrapped": base64, "created_at", "child_destroyed_at"}
+    {"key": id, "kind", "name", "owner", "parent", "epoch", "wrapped": base64, "created_at", "child_destroyed_at"
+     and "replaces", only of one that comes in another's place}
     {"tombstone": id, "destroyed_at"}
     {"epoch": id, "provider", "reference", "created_at", "retired_at", "destroyed_at"}
     {"keys": how many, "tombstones": how many, "sha256": of every line before this one}
@@ -121,6 +122,7 @@ def _record(row: Key | Epoch) -> dict[str, Any]:
         return {"epoch": row.pk} | {name: getattr(row, name) for name in names}
     if row.destroyed_at is not None:
         return {"tombstone": row.pk, "destroyed_at": row.destroyed_at}
+    replaces = {"replaces": row.replaces} if row.replaces else {}
     return {
         "key": row.pk,
         "kind": row.kind,
@@ -131,6 +133,7 @@ def _record(row: Key | Epoch) -> dict[str, Any]:
         "wrapped": base64.b64encode(bytes(row.wrapped or b"")).decode(),
         "created_at": row.created_at,
         "child_destroyed_at": row.child_destroyed_at,
+        **replaces,
     }
 
 
@@ -145,6 +148,7 @@ def _key(record: dict[str, Any]) -> Key:
         wrapped=base64.b64decode(record["wrapped"], validate=True),
         created_at=_optional_moment(record["created_at"]),
         child_destroyed_at=_optional_moment(record["child_destroyed_at"]),
+        replaces=_optional_id(record.get("replaces")),
     )
 
 

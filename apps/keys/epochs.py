@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.db import connections
+
 from apps.keys.models import Epoch, Key
-from apps.keys.providers import DEFAULT_PROVIDER, provider_named
+from apps.keys.providers import provider_named
 
 
 def current_epoch() -> Epoch:
@@ -18,7 +21,20 @@ def current_epoch() -> Epoch:
     return begin_epoch()
 
 
+def is_in_service(epoch: Epoch) -> bool:
+    """Say, inside a transaction of the keys, whether keys may be wrapped under it; that stays so until the commit.
+
+    A roll retires an epoch by an update, which waits for this lock: from then on nothing is ever added to the epoch.
+    Creators share the lock, so they do not wait for each other.
+    """
+    connection = connections["keys"]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM keys_epoch WHERE id = %s FOR SHARE", [epoch.pk])
+    return Epoch.objects.filter(pk=epoch.pk, retired_at=None, destroyed_at=None).exists()
+
+
 def begin_epoch() -> Epoch:
     """Make a master key and the epoch that names it: the master key first, so that no epoch is without one."""
-    reference = provider_named(DEFAULT_PROVIDER).create()
-    return Epoch.objects.create(provider=DEFAULT_PROVIDER, reference=reference)
+    name = settings.MASTER_KEY_PROVIDER
+    return Epoch.objects.create(provider=name, reference=provider_named(name).create())

@@ -33,6 +33,14 @@ class MasterKeyMissing(KeyStoreDamaged):
     """The provider does not have the master key of an epoch. The message says how to put it back."""
 
 
+class MasterKeyUnreachable(KeysError):
+    """The provider of a master key does not answer. Nothing is lost, and nothing was written unsealed: try again."""
+
+
+class NotReplaceable(KeysError):
+    """A key cannot be replaced now: an erasure of its owner has begun, or its kind has no mover. Nothing has changed."""
+
+
 class NoKeysNamed(KeysError):
     """A destruction names no key: "every one of them is destroyed" would be true of nothing."""
 

@@ -14,6 +14,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.services import append
 from apps.keys.errors import AlreadyDestroyed, IntentNotSigned, NoKeysNamed
+from apps.keys.lineage import with_twins
 from apps.keys.models import Key
 
 MOST_KEYS = 500  # in one intent and one transaction; well inside the 65,535 bytes of an entry
@@ -27,10 +28,12 @@ def intend_destruction(
     """Write the intent in the caller's records transaction, so that it stands with the change that it belongs to.
 
     `reason`: erased, replaced, expired, discarded or ownerless. `removed`: for a replaced key, the keys or rows that
-    the new one does not open.
+    the new one does not open. An erasure of a key that is being replaced names both.
     """
     if not key_ids:
         raise NoKeysNamed("an intent names at least one key")
+    if reason != REPLACED:
+        key_ids = sorted(with_twins(key_ids))
     kinds = set(Key.objects.filter(pk__in=key_ids).exclude(kind="").values_list("kind", flat=True))
     named = {REPLACED if reason == REPLACED else "erased": list(key_ids)}
     return append(
@@ -86,14 +89,29 @@ def outcome_of(intent: Entry) -> Entry | None:
 def standing_intent(about: str, key_ids: Iterable[UUID]) -> Entry | None:
     """Return the newest intent about this handle that names exactly these keys and was not cancelled.
 
-    A step that crashed after its intent finds it here, so that one destruction is one intent and one outcome.
+    A step that crashed after its intent finds it here, so that one destruction is one intent and one outcome. What else
+    it names must be tombstones: the other one of two keys that were one (lineage.py).
     """
     wanted = set(key_ids)
     newest_first = Entry.objects.filter(event=Event.KEYS_INTENDED, about=about).order_by("-id")[:RECENT]
     for intent in newest_first:
-        if named_keys(intent) == wanted and not is_cancelled(intent):
+        named = named_keys(intent)
+        if wanted <= named and _are_tombstones(named - wanted) and not is_cancelled(intent):
             return intent
     return None
+
+
+def standing_replacements(about: str, key_id: UUID) -> tuple[list[Entry], set[UUID | int]]:
+    """Return the intents about this handle to replace this key, and what they say the new one does not open."""
+    intents: list[Entry] = []
+    removed: set[UUID | int] = set()
+    newest_first = Entry.objects.filter(event=Event.KEYS_INTENDED, about=about).order_by("-id")[:RECENT]
+    for intent in newest_first:
+        details = audit.details_of(intent)
+        if details.get(REPLACED) == [str(key_id)] and not is_cancelled(intent):
+            intents.append(intent)
+            removed |= {one if isinstance(one, int) else UUID(one) for one in details.get("removed", [])}
+    return intents, removed
 
 
 def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
@@ -107,6 +125,10 @@ def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
         if moment is not None:
             for key_id in named_keys(intent):
                 yield key_id, moment
+
+
+def _are_tombstones(key_ids: Collection[UUID]) -> bool:
+    return Key.objects.filter(pk__in=key_ids, destroyed_at__isnull=False).count() == len(key_ids)
 
 
 def _later(intent: Entry, event: Event) -> Iterable[Entry]:

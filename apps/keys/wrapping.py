@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
+
+from django.db import transaction
 
 from apps.keys.errors import KeyStoreDamaged
 from apps.keys.models import Epoch, Key
@@ -41,6 +44,22 @@ def wrap_under_parent(rows: list[Key], keys: list[bytes], parent_id: UUID, paren
     for row, key in zip(rows, keys, strict=True):
         row.epoch, row.parent_id = None, parent_id
         row.wrapped = wrap_key(parent_key, key, context=context_of(row))
+
+
+def save_unchanged(rows: list[Key], before: dict[UUID, bytes], where: dict[str, Any], fields: list[str]) -> int:
+    """Save rows that were wrapped anew, in one transaction, those alone that are still as they were read."""
+    ids = [row.pk for row in rows]
+    with transaction.atomic("keys", durable=True):
+        locked = Key.objects.select_for_update().filter(pk__in=ids, destroyed_at__isnull=True, **where).order_by("pk")
+        now = {pk: bytes(wrapped or b"") for pk, wrapped in locked.values_list("pk", "wrapped")}
+        same = [row for row in rows if now.get(row.pk) == before[row.pk]]
+        Key.objects.bulk_update(same, fields)
+    return len(same)
+
+
+def unwrap_below(rows: Iterable[Key], parent_key: bytes) -> dict[UUID, bytes]:
+    """Return the keys of rows that all stand below one key. Raises KeyStoreDamaged for one that does not open."""
+    return {row.pk: _unwrap_child(row, parent_key) for row in rows}
 
 
 def unwrap_rows(rows: Iterable[Key], parents: Iterable[Key]) -> dict[UUID, bytes]:

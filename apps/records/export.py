@@ -16,9 +16,9 @@ from django.db.models import Q
 
 from apps.archives.entries import Slice, closing_entries, slice_entries
 from apps.archives.rendering import MESSAGES_PER_PAGE, ConversationInfo
-from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.locations.contract import Entry, Scope
+from apps.records.keyring import open_subject_key
 from apps.records.loading import Loaded, load_group
 from apps.records.models import Conversation, Subject
 from apps.records.selectors.lists import theirs
@@ -75,7 +75,7 @@ class _Export:
             try:
                 yield from self._all(rows)
             except KeyDestroyed:  # one of them was erased this very moment: it is not among the next rows any more
-                keys.open_key(self.subject.key_id)
+                open_subject_key(self.subject)
         if self.cursor.inside:
             yield from self._close_vanished()
 

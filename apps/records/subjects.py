@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 from allauth.account.models import EmailAddress
@@ -20,6 +21,7 @@ from apps.keys.services import KeyKind
 from apps.locations import contract
 from apps.records import contexts
 from apps.records.errors import IdentityTaken, RecordingNotAllowed, SubjectFrozen, SubjectNotFound
+from apps.records.keyring import is_named_still, open_subject_key, read_under_key
 from apps.records.models import Identity, Subject
 from apps.sealing import blind, content
 
@@ -92,19 +94,22 @@ def handles_of(kind: str, value: str) -> list[str]:
 def add_identity(subject: Subject, kind: str, value: str, *, actor: Actor) -> Identity:
     """Note that a person is known by this value; a repeat returns what is there. Raises IdentityTaken, SubjectFrozen."""
     index = identity_index(kind, value)
-    key = keys.open_key(subject.key_id)
-    try:
-        with transaction.atomic():
-            lock_for_writing(subject.pk)
-            held = Identity.objects.filter(subject=subject, kind=kind, index=index).first()
-            if held is not None:
-                return held
-            identity = _sealed_identity(subject, key, kind, value)
-            identity.save(force_insert=True)
-            audit.append(Event.IDENTITY_ADDED, about=subject.handle, actor=actor, identities=1)
-    except IntegrityError:
-        raise IdentityTaken from None
-    return identity
+    while True:
+        key = open_subject_key(subject)
+        try:
+            with transaction.atomic():
+                locked = lock_for_writing(subject.pk)
+                held = Identity.objects.filter(subject=subject, kind=kind, index=index).first()
+                if held is not None:
+                    return held
+                if not is_named_still(subject, locked):
+                    continue
+                identity = _sealed_identity(subject, key, kind, value)
+                identity.save(force_insert=True)
+                audit.append(Event.IDENTITY_ADDED, about=subject.handle, actor=actor, identities=1)
+        except IntegrityError:
+            raise IdentityTaken from None
+        return identity
 
 
 def remove_identity(subject: Subject, identity_id: UUID, *, actor: Actor) -> None:
@@ -117,10 +122,13 @@ def remove_identity(subject: Subject, identity_id: UUID, *, actor: Actor) -> Non
 
 def identities_of(subject: Subject) -> list[tuple[str, str]]:
     """Open what a person is known by, as (kind, value)."""
-    rows = list(Identity.objects.filter(subject=subject).order_by("kind", "pk"))
-    if not rows:
+    if not Identity.objects.filter(subject=subject).exists():
         return []
-    key = keys.open_key(subject.key_id)
+    return read_under_key(subject, partial(_open_identities, subject))
+
+
+def _open_identities(subject: Subject, key: bytes) -> list[tuple[str, str]]:
+    rows = Identity.objects.filter(subject=subject).order_by("kind", "pk")
     return [
         (row.kind, content.unseal_json(key, row.sealed, context=contexts.identity(subject.key_id, row.pk)))
         for row in rows

@@ -127,10 +127,19 @@ INVENTORY = {
     "audit.Anchoring": Table("site", "never", opaque="id proof", plain="anchor size anchored_at"),
     # keys: in their own database
     "keys.Key": Table(
-        "none: keys are not data", "destroy step", sealed="wrapped", opaque="id name owner parent_id epoch_id",
+        "none: keys are not data", "destroy step", sealed="wrapped", opaque="id name owner parent_id epoch_id replaces",
         plain="kind created_at child_destroyed_at destroyed_at",
     ),
-    "keys.Epoch": Table("site", "site", opaque="id reference", plain="provider created_at retired_at destroyed_at"),
+    "keys.Epoch": Table(
+        "site", "site", opaque="id reference proposal_id intent_entry",
+        plain="provider created_at retired_at emptied_at destroyed_at gone_at",
+    ),
+    "keys.Removed": Table("none: keys are not data", "next roll", opaque="id parent_id removed_id"),
+    "keys.Backup": Table("site", "site", opaque="id sha256", plain="keys tombstones begun_at verified_at"),
+    "keys.Proposal": Table(
+        "site", "site", opaque="id proposed_by approved_by approval_entry",
+        plain="is_standing proposed_at approved_at withdrawn_at executed_at",
+    ),
     "keys.Installation": Table("site", "site", opaque="id", plain="only created_at restored_at"),
     # the site itself
     "locations.Location": Table(

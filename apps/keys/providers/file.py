@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
 
-from apps.keys.errors import KeyStoreDamaged, MasterKeyMissing
+from apps.keys.errors import KeyStoreDamaged, MasterKeyMissing, MasterKeyUnreachable
 from apps.sealing.aead import new_key, unwrap_key, wrap_key
 from apps.sealing.signatures import random_token
 
@@ -23,6 +24,9 @@ CONTENT = re.compile(r"[0-9a-f]{64}\n")
 
 class FileProvider:
     """Wraps and unwraps with the key in `<reference>.key`: 64 hexadecimal digits and a line end."""
+
+    is_provable = False
+    waiting_days = 0
 
     def __init__(self) -> None:
         self._folder = Path(settings.MASTER_KEY_DIR)
@@ -35,6 +39,21 @@ class FileProvider:
 
     def holds(self, reference: str) -> bool:
         return self.path_of(reference).exists()
+
+    def destroy(self, reference: str) -> None:
+        """Overwrite, bring that to the disk, then take the name away. What an SSD or a snapshot keeps is not reached."""
+        path = self.path_of(reference)
+        try:
+            with path.open("r+b") as file:
+                file.write(secrets.token_bytes(path.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+            path.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise MasterKeyUnreachable(f"the master key {path} cannot be removed ({type(error).__name__})") from None
+        self._sync_folder()
 
     def wrap(self, reference: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         master_key = self._read(reference)
@@ -59,6 +78,9 @@ class FileProvider:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -16,12 +16,14 @@ from apps.keys.services.destroying import (
 from apps.keys.services.installing import installation
 from apps.keys.services.naming import blind_index_key, named_key, site_key
 from apps.keys.services.opening import open_key, open_keys
+from apps.keys.services.replacing import Replacement, needs_replacing, replace_key
 from apps.keys.services.sweeping import Sweep, sweep_ownerless_keys
 
 __all__ = [
     "Destruction",
     "KeyKind",
     "NewKey",
+    "Replacement",
     "Restored",
     "Sweep",
     "back_up_keys",
@@ -36,10 +38,12 @@ __all__ = [
     "installation",
     "intend_destruction",
     "named_key",
+    "needs_replacing",
     "open_key",
     "open_keys",
     "purge_keys_below",
     "record_destruction",
+    "replace_key",
     "restore_keys",
     "site_key",
     "sweep_ownerless_keys",

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.keys.epochs import current_epoch
+from apps.keys.epochs import current_epoch, is_in_service
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Key
-from apps.keys.services.opening import open_key
+from apps.keys.services.opening import check_live, open_key
 from apps.keys.wrapping import wrap_under_epoch, wrap_under_parent
 from apps.sealing.aead import new_key
 
@@ -45,13 +45,34 @@ def create_keys(kind: KeyKind, owners: Sequence[UUID], *, parent: UUID | None) -
     return made
 
 
+def create_successor(old: Key) -> UUID:
+    """Make the key that comes in the place of a root key; raises IntegrityError if there is one already."""
+    row = Key(kind=old.kind, owner=old.owner, replaces=old.pk)
+    _create_roots([row], [new_key()], instead_of=old.pk)
+    return row.pk
+
+
 def _create(rows: list[Key], parent: UUID | None) -> list[NewKey]:
     keys = [new_key() for _ in rows]
     if parent is None:
-        wrap_under_epoch(rows, keys, current_epoch())
-    with transaction.atomic("keys", durable=True):  # durable: refuses an outer transaction, which could roll it back
-        if parent is not None:
+        _create_roots(rows, keys)
+    else:
+        with transaction.atomic("keys", durable=True):  # durable: refuses an outer one, which could roll it back
             list(Key.objects.select_for_update().filter(pk=parent))  # it cannot be destroyed before these are there
             wrap_under_parent(rows, keys, parent, open_key(parent))
-        Key.objects.bulk_create(rows)
+            Key.objects.bulk_create(rows)
     return [NewKey(row.pk, key) for row, key in zip(rows, keys, strict=True)]
+
+
+def _create_roots(rows: list[Key], keys: list[bytes], *, instead_of: UUID | None = None) -> None:
+    """Wrap under the epoch in service and save; again, if a roll has retired that one in between."""
+    while True:
+        epoch = current_epoch()
+        wrap_under_epoch(rows, keys, epoch)
+        with transaction.atomic("keys", durable=True):
+            if instead_of is not None:  # an erasure of that one waits until this one is there, and takes both
+                list(Key.objects.select_for_update().filter(pk=instead_of))
+                check_live(instead_of)
+            if is_in_service(epoch):
+                Key.objects.bulk_create(rows)
+                return

@@ -21,9 +21,10 @@ from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.audit.services import append, wait_until_signed
 from apps.keys.errors import KeyStoreDamaged
-from apps.keys.intents import MOST_KEYS, check_intent, intend_destruction, outcome_of, standing_intent
+from apps.keys.intents import MOST_KEYS, REPLACED, check_intent, intend_destruction, outcome_of, standing_intent
 from apps.keys.journal import truncate_journal
-from apps.keys.models import Key
+from apps.keys.lineage import with_twins
+from apps.keys.models import Key, Removed
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,17 @@ class Destruction:
     already: int  # before it
 
 
-def erase_keys(key_ids: Sequence[UUID], *, about: str, actor: Actor, reason: str = "erased") -> Destruction:
+def erase_keys(
+    key_ids: Sequence[UUID], *, about: str, actor: Actor, reason: str = "erased", removed: Sequence[UUID | int] = ()
+) -> Destruction:
     """Destroy keys for good, and have the log say so; outside transactions only. A repeat goes on where it broke off.
 
-    `reason`: erased, replaced, expired, discarded or ownerless. Up to 500 keys go in one intent and one transaction;
-    more go in parts. Raises NotSigned (nothing destroyed: try again) and what `destroy_keys` raises.
+    `reason`: erased, replaced, expired, discarded or ownerless; `removed`: for a replaced key, the rows that its new one
+    does not open. Up to 500 keys go in one intent and one transaction; more go in parts. Raises NotSigned (nothing destroyed: try again) and what `destroy_keys` raises.
     """
     ids = sorted(set(key_ids))
     parts = [ids[first : first + MOST_KEYS] for first in range(0, len(ids), MOST_KEYS)] or [[]]
-    results = [_erase_part(part, about, actor, reason) for part in parts]
+    results = [_erase_part(part, about, actor, reason, removed) for part in parts]
     return Destruction(
         destroyed_at=max(result.destroyed_at for result in results),
         destroyed=sum(result.destroyed for result in results),
@@ -51,12 +54,14 @@ def erase_keys(key_ids: Sequence[UUID], *, about: str, actor: Actor, reason: str
     )
 
 
-def _erase_part(key_ids: list[UUID], about: str, actor: Actor, reason: str) -> Destruction:
+def _erase_part(
+    key_ids: list[UUID], about: str, actor: Actor, reason: str, removed: Sequence[UUID | int]
+) -> Destruction:
     _refuse_missing(key_ids)  # before an intent says that they will be destroyed
     intent = standing_intent(about, key_ids)
     if intent is None:
         with transaction.atomic(durable=True):
-            intent = intend_destruction(key_ids, about=about, actor=actor, reason=reason)
+            intent = intend_destruction(key_ids, about=about, actor=actor, reason=reason, removed=removed)
     wait_until_signed(intent)
     result = destroy_keys(key_ids, intent=intent)
     with transaction.atomic(durable=True):
@@ -72,16 +77,34 @@ def destroy_keys(key_ids: Collection[UUID], *, intent: Entry) -> Destruction:
     """
     check_intent(intent, key_ids)
     with transaction.atomic("keys", durable=True):
-        rows = Key.objects.select_for_update().filter(pk__in=key_ids)
+        rows = Key.objects.select_for_update().filter(pk__in=key_ids).order_by("pk")
         live = list(rows.filter(destroyed_at=None).values_list("pk", "parent_id"))
         _refuse_missing(key_ids)
         now = timezone.now()
-        bury([key_id for key_id, _ in live], now)
-        above = {parent_id for _, parent_id in live if parent_id} - set(key_ids)
-        Key.objects.filter(pk__in=above, destroyed_at=None).update(child_destroyed_at=now)
+        twins = with_twins(key_ids) if REPLACED not in details_of(intent) else key_ids
+        bury(twins, now)
+        _mark_above([(key_id, parent_id) for key_id, parent_id in live if parent_id not in twins], now)
         last = Key.objects.filter(pk__in=key_ids).aggregate(last=Max("destroyed_at"))["last"]
     truncate_journal("keys")
     return Destruction(destroyed_at=last, destroyed=len(live), already=len(set(key_ids)) - len(live))
+
+
+def destroy_replaced(key_id: UUID, *, intents: Sequence[Entry]) -> Destruction | None:
+    """Turn a replaced key into a tombstone; None (nothing done) while a key stands below it, or a removed one is unsaid."""
+    for intent in intents:
+        check_intent(intent, [key_id])
+    said = {UUID(str(one)) for intent in intents for one in details_of(intent).get("removed", []) if "-" in str(one)}
+    with transaction.atomic("keys", durable=True):
+        row = Key.objects.select_for_update().get(pk=key_id)
+        removed = Removed.objects.filter(parent_id=key_id)
+        if row.destroyed_at is None:
+            unsaid = set(removed.values_list("removed_id", flat=True)) - said
+            if unsaid or Key.objects.filter(parent_id=key_id, destroyed_at=None).exists():
+                return None
+        now = timezone.now()
+        buried = bury([key_id], now)
+    truncate_journal("keys")
+    return Destruction(destroyed_at=row.destroyed_at or now, destroyed=buried, already=1 - buried)
 
 
 def record_destruction(intent: Entry, result: Destruction, *, actor: Actor) -> Entry:
@@ -118,6 +141,7 @@ def purge_keys_below(parent_ids: Collection[UUID]) -> int:
 
 def bury(key_ids: Collection[UUID], moment: datetime) -> int:
     """Make tombstones of live keys, and return how many were live. For callers that hold what says they must be."""
+    Removed.objects.filter(parent_id__in=key_ids).delete()  # they opened under these alone
     return Key.objects.filter(pk__in=key_ids, destroyed_at=None).update(
         destroyed_at=moment,
         wrapped=None,
@@ -128,6 +152,19 @@ def bury(key_ids: Collection[UUID], moment: datetime) -> int:
         epoch=None,
         created_at=None,
         child_destroyed_at=None,
+        replaces=None,
+    )
+
+
+def _mark_above(destroyed: Sequence[tuple[UUID, UUID | None]], moment: datetime) -> None:
+    """Note on the keys above that an old copy of these would still open under them, until they are replaced."""
+    pairs = [(key_id, parent_id) for key_id, parent_id in destroyed if parent_id is not None]
+    living = Key.objects.filter(pk__in={parent_id for _, parent_id in pairs}, destroyed_at=None)
+    living.update(child_destroyed_at=moment)
+    above = set(living.values_list("pk", flat=True))
+    Removed.objects.bulk_create(
+        [Removed(parent_id=parent_id, removed_id=key_id) for key_id, parent_id in pairs if parent_id in above],
+        ignore_conflicts=True,
     )
 
 

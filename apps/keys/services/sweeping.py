@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.audit.actors import Actor
@@ -62,6 +63,7 @@ def _ownerless_keys() -> tuple[list[UUID], list[UUID]]:
     for kind, columns in settings.KEY_OWNERS.items():
         for batch in _old_keys(kind):
             named = named_by_rows(columns, batch)
+            named |= _being_replaced(batch)
             lost = {key_id: parent_id for key_id, parent_id in batch.items() if key_id not in named}
             above = Key.objects.filter(
                 pk__in={parent for parent in lost.values() if parent}, destroyed_at__isnull=False
@@ -80,6 +82,12 @@ def named_by_rows(columns: Collection[str], key_ids: Collection[UUID]) -> set[UU
         rows = apps.get_model(model)._default_manager.filter(**{f"{field}__in": list(key_ids)})
         named |= set(rows.values_list(field, flat=True))
     return named
+
+
+def _being_replaced(key_ids: Collection[UUID]) -> set[UUID]:
+    """Return those that are being replaced, or are the new one: the owner's row names only one of two for a while."""
+    pairs = Key.objects.filter(Q(pk__in=list(key_ids)) | Q(replaces__in=list(key_ids)), replaces__isnull=False)
+    return {key_id for pair in pairs.values_list("pk", "replaces") for key_id in pair if key_id is not None}
 
 
 def _old_keys(kind: str) -> Iterator[dict[UUID, UUID | None]]:

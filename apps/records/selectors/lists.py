@@ -11,9 +11,9 @@ import orjson
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
-from apps.keys import services as keys
 from apps.records import contexts
 from apps.records.errors import ImportNotFound
+from apps.records.keyring import read_under_key
 from apps.records.models import Attachment, Conversation, Identity, Import, Subject
 from apps.records.opening import living_keys, open_head
 from apps.records.services.holds import standing_holds
@@ -158,24 +158,32 @@ def held_summary(subject: Subject) -> HeldSummary:
 
 def imports_of(subject: Subject, *, limit: int = 20) -> list[ImportView]:
     """Return a person's imports, newest first, without what was skipped."""
-    rows = list(Import.objects.filter(subject=subject).order_by("-created_at", "pk")[:limit])
-    if not rows:
-        return []
-    box = Box(keys.open_key(subject.key_id))
-    return [_import_view(row, subject, box) for row in rows]
+
+    def read(key: bytes) -> list[ImportView]:
+        rows = list(Import.objects.filter(subject=subject).order_by("-created_at", "pk")[:limit])
+        box = Box(key)
+        return [_import_view(row, subject, box) for row in rows]
+
+    return read_under_key(subject, read) if Import.objects.filter(subject=subject).exists() else []
 
 
 def import_of(subject: Subject, import_id: UUID) -> ImportView:
     """Return one import of a person with what was skipped, and why; raises ImportNotFound."""
-    row = Import.objects.filter(subject=subject, pk=import_id).first()
-    if row is None:
+
+    def read(key: bytes) -> ImportView:
+        row = Import.objects.filter(subject=subject, pk=import_id).first()
+        if row is None:
+            raise ImportNotFound
+        box = Box(key)
+        skipped = []
+        if row.sealed_report is not None:
+            context = contexts.import_report(subject.key_id, row.pk)
+            skipped = content.unseal_json(box, row.sealed_report, context=context)
+        return _import_view(row, subject, box, skipped)
+
+    if not Import.objects.filter(subject=subject, pk=import_id).exists():
         raise ImportNotFound
-    box = Box(keys.open_key(subject.key_id))
-    skipped = []
-    if row.sealed_report is not None:
-        context = contexts.import_report(subject.key_id, row.pk)
-        skipped = content.unseal_json(box, row.sealed_report, context=context)
-    return _import_view(row, subject, box, skipped)
+    return read_under_key(subject, read)
 
 
 def cursor_of(row: Conversation) -> str:

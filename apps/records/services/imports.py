@@ -32,6 +32,7 @@ from apps.locations.errors import LocationError, StorageFull
 from apps.records import contexts, importers, objects
 from apps.records.errors import BeingErased, Contention, LostClaim, RecordingNotAllowed, SubjectFrozen
 from apps.records.importers.reading import read_text
+from apps.records.keyring import create_keys_below, is_named_still, open_subject_key, read_under_key
 from apps.records.models import Import, Subject
 from apps.records.reports import Commit, ImportReport
 from apps.records.services.storing import store_conversations
@@ -57,17 +58,17 @@ def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, form
     nothing is left of it.
     """
     check_writable(subject.pk)
-    subject_key = keys.open_key(subject.key_id)
     row = Import(id=uuid4(), subject=subject, object_name=objects.new_name(objects.IMPORTS, subject.pk))
     described = {"name": uploaded.name or "", "format": format}
-    row.sealed = content.seal_json(subject_key, described, context=contexts.import_name(subject.key_id, row.pk))
+    row.sealed = _seal_name(subject, row.pk, described)
     row.size = uploaded.size or 0
     if row.size > MAX_UPLOAD_BYTES:
-        return _refuse(row)
-    key = keys.create_key(KeyKind.IMPORT, owner=row.pk, parent=subject.key_id)
+        return _refuse(row, described)
+    [key] = create_keys_below(subject, KeyKind.IMPORT, [row.pk])
     row.key_id = key.id
     with transaction.atomic():
-        lock_for_writing(subject.pk, recording=True)
+        if not is_named_still(subject, lock_for_writing(subject.pk, recording=True)):
+            row.sealed = _seal_name(subject, row.pk, described)
         row.save(force_insert=True)
         audit.append(Event.IMPORT_RECEIVED, about=subject.handle, actor=actor, import_id=row.pk, size=row.size)
     try:
@@ -166,15 +167,10 @@ class _Run:
         self._written = 0  # of what was skipped
 
     def go(self, seconds: float) -> bool:
-        subject_key = keys.open_key(self.subject.key_id)
-        described = content.unseal_json(
-            subject_key, self.row.sealed, context=contexts.import_name(self.subject.key_id, self.row.pk)
-        )
+        described, skipped = read_under_key(self.subject, self._open)
         self.name = described["name"]
-        if self.row.sealed_report is not None:
-            context = contexts.import_report(self.subject.key_id, self.row.pk)
-            for one in content.unseal_json(subject_key, self.row.sealed_report, context=context):
-                self.report.skip(one["what"], one["why"])
+        for one in skipped:
+            self.report.skip(one["what"], one["why"])
         self._written = self.report.skipped_count
         with spooled(self._plain()) as path:
             reading = importers.read(path, format=described["format"], name=self.name)
@@ -195,6 +191,16 @@ class _Run:
         self._finish()
         return False
 
+    def _open(self, key: bytes) -> tuple[dict[str, str], list[dict[str, str]]]:
+        """Open what the file is called and what was skipped of it so far."""
+        row = Import.objects.get(pk=self.row.pk)
+        key_id = self.subject.key_id
+        described = content.unseal_json(key, row.sealed, context=contexts.import_name(key_id, row.pk))
+        if row.sealed_report is None:
+            return described, []
+        context = contexts.import_report(key_id, row.pk)
+        return described, content.unseal_json(key, row.sealed_report, context=context)
+
     def commit(self, commit: Commit) -> None:
         """Note progress in the transaction that stores; raises LostClaim, which rolls it back."""
         changes: dict[str, Any] = {
@@ -211,7 +217,7 @@ class _Run:
     def fail(self, reason: str) -> None:
         """End it. What a frozen person's erasure will take is left to that."""
         if reason != "frozen":
-            self._update_row(self._report_fields())
+            self._save_report()
         _end(self.row, Import.State.FAILED, reason=reason, token=self.row.token)
 
     def release(self, *, pause: timedelta, gives_attempt_back: bool = False) -> None:
@@ -226,7 +232,7 @@ class _Run:
         if not self.row.conversations and not self.row.already_held:
             self.fail("nothing_found")
         else:
-            self._update_row(self._report_fields())
+            self._save_report()
             _end(self.row, Import.State.DONE, token=self.row.token)
 
     def _plain(self) -> Iterator[bytes]:
@@ -240,10 +246,16 @@ class _Run:
         self.report.format = reading.format
         self._change({"format": reading.format[:24], "total_items": reading.total})
 
+    def _save_report(self) -> None:
+        with transaction.atomic():
+            self._update_row(self._report_fields())
+
     def _report_fields(self) -> dict[str, Any]:
-        """Seal what was skipped so far, if there is more of it than last time."""
+        """Seal what was skipped so far, if there is more of it than last time; inside the transaction that saves it."""
         if self.report.skipped_count == self._written:
             return {}
+        locked = Subject.objects.select_for_update(no_key=True).get(pk=self.subject.pk)  # its key stays for now
+        self.subject.key_id = locked.key_id
         key = keys.open_key(self.subject.key_id)
         context = contexts.import_report(self.subject.key_id, self.row.pk)
         self._written = self.report.skipped_count
@@ -321,11 +333,17 @@ def _end(row: Import, state: Import.State, *, reason: str = "", token: UUID | No
     _tidy(row.pk)
 
 
-def _refuse(row: Import) -> Import:
+def _seal_name(subject: Subject, import_id: UUID, described: dict[str, str]) -> bytes:
+    key = open_subject_key(subject)
+    return content.seal_json(key, described, context=contexts.import_name(subject.key_id, import_id))
+
+
+def _refuse(row: Import, described: dict[str, str]) -> Import:
     """Write down that a file was too large to be taken, so that its person finds it among the imports."""
     row.state, row.reason, row.finished_at = Import.State.FAILED, "too_large", timezone.now()
     with transaction.atomic():
-        lock_for_writing(row.subject_id, recording=True)
+        if not is_named_still(row.subject, lock_for_writing(row.subject_id, recording=True)):
+            row.sealed = _seal_name(row.subject, row.pk, described)
         row.save(force_insert=True)
         audit.append(
             Event.IMPORT_FAILED, about=row.subject.handle, actor=Actor.system(), import_id=row.pk, reason=row.reason

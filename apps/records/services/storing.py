@@ -22,6 +22,7 @@ from apps.records import rows
 from apps.records.drafts import Draft, Held, Plan, Write, make_draft, plan_new, plan_update
 from apps.records.errors import Contention
 from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.keyring import create_keys_below, open_subject_key
 from apps.records.models import Conversation, Message, Subject
 from apps.records.reports import Commit, ImportReport
 from apps.records.services.attachments import store_attachments
@@ -151,7 +152,7 @@ class _Store:
         opened = self._open(held.values())
         new = [draft for draft in drafts if draft.index not in held]
         owners = [uuid4() for _draft in new]
-        made = keys.create_keys(KeyKind.CONVERSATION, owners, parent=self.subject.key_id) if new else []
+        made = create_keys_below(self.subject, KeyKind.CONVERSATION, owners) if new else []
         fresh = {draft.index: (owner, key) for draft, owner, key in zip(new, owners, made, strict=True)}
         plans = []
         for draft in drafts:
@@ -167,7 +168,7 @@ class _Store:
         try:
             return keys.open_keys([row.key_id for row in held])
         except KeyDestroyed:
-            keys.open_key(self.subject.key_id)  # an erasure of everything ends here
+            open_subject_key(self.subject)  # an erasure of everything ends here
             raise _Stale from None  # one of them was erased this very moment
 
     def _held_rows(self) -> dict[bytes, Conversation]:
