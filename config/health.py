@@ -1,4 +1,5 @@
-"""/healthz: the process answers. /readyz: it can do its work, and if not, which part is missing."""
+"""/healthz: the process answers. /readyz: it can do its work, and if not, which part is missing,
+or that the site stands in quarantine after a restore."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from redis.exceptions import RedisError
+
+from apps.audit import quarantine
 
 PARTS = {"default": "records", "keys": "keys"}
 
@@ -17,6 +20,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     parts = {name: _database(alias) for alias, name in PARTS.items()} | {"cache": _cache()}
+    if all(state == "ok" for state in parts.values()) and (why := quarantine.reason()):
+        parts["quarantine"] = why
     ready = all(state == "ok" for state in parts.values())
     return JsonResponse(parts, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
 

@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "apps.accounts.middleware.SecondStepForStaffMiddleware",
     "apps.accounts.middleware.ActorMiddleware",
     "apps.portal.middleware.TimeZoneMiddleware",
+    "apps.portal.quarantine.QuarantineMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -123,6 +124,9 @@ TILES_DIR = Path(env.text("TILES_DIR", str(DATA_DIR / "tiles")))  # outside both
 ANCHORS = anchors.anchors("ANCHORS")  # where checkpoints are left, so that the operator cannot rewrite the log unseen
 ANCHORS_WANTED = env.number("ANCHORS_WANTED", 2)  # fewer shows on /audit/, in /readyz and /metrics
 ANCHOR_EVERY_MINUTES = env.number("ANCHOR_EVERY_MINUTES", 60, least=1)
+
+# What a process asks when it starts; anything but "" puts the site into quarantine (apps/audit/quarantine.py)
+QUARANTINE_CHECKS = ["apps.keys.recognising.check_keys", "apps.audit.recognising.check_log"]
 
 # Storages: attachments, archives, uploads. All that lies there is sealed.
 STORAGE_URL = env.text("STORAGE_URL", f"file://{DATA_DIR / 'storage'}")

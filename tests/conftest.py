@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import TransactionTestCase
 from django.utils import translation
 
-from apps.audit import triggers
+from apps.audit import quarantine, triggers
 from tests.databases import _databases_copied, django_db_keepdb, django_db_setup  # noqa: F401
 
 
@@ -47,3 +47,11 @@ def _language_of_its_own() -> Iterator[None]:
 def _tiles_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each test has its own log: a published checkpoint of another one would rightly stop the sequencer."""
     settings.TILES_DIR = tmp_path_factory.mktemp("tiles")
+
+
+@pytest.fixture(autouse=True)
+def _a_process_that_has_checked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's process has started and found all well. A test with the mark `starts` checks as at a start."""
+    quarantine.forget()
+    if request.node.get_closest_marker("starts") is None:
+        monkeypatch.setattr(quarantine, "reason", lambda: "")

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from apps.audit import merkle
 from apps.audit.actors import Actor, Role
 from apps.audit.details import moment_text
 from apps.audit.errors import BadHandle, EntryTooLarge, OutsideTransaction, UnknownDetail
@@ -45,6 +46,11 @@ def append(event: Event, *, about: str, actor: Actor, **details: Any) -> Entry:
     entry = Entry.objects.create(created_at=now, data=data, **columns)
     Pending.objects.create(entry=entry)
     return entry
+
+
+def hash_of(entry: Entry) -> str:
+    """Return what another entry calls this one by: its hash in the log, as hex. The id of its row is not kept by a restore."""
+    return merkle.leaf_hash(bytes(entry.data)).hex()
 
 
 def canonical_json(value: Any) -> bytes:

@@ -33,6 +33,14 @@ class LogDiverged(NotSigned):
     """The database does not continue the published log (a restored database?). Nothing is signed until a person looks."""
 
 
+class Quarantined(NotSigned):
+    """The site was restored from a backup and stands still until `replay_tombstones` has repeated the erasures since."""
+
+
+class LogBehind(LogDiverged):
+    """More entries were signed than the database holds: it was restored from a backup."""
+
+
 class LogDamaged(LogDiverged):
     """The log is not what was signed: something was changed, dropped, added or rolled back. Keep everything, find out why."""
 

@@ -17,6 +17,8 @@ class Event(models.TextChoices):
     # audit
     LOG_STARTED = "log.started", _("Log started")
     SIGNING_KEY_CHANGED = "signing_key.changed", _("Signing key changed")
+    QUARANTINE_ENTERED = "quarantine.entered", _("The site stood still: a restored database")
+    QUARANTINE_LIFTED = "quarantine.lifted", _("The site opened again after a restore")
     # keys
     KEYS_INTENDED = "keys.intended", _("Destruction of keys intended")
     KEYS_DESTROYED = "keys.destroyed", _("Keys destroyed")
@@ -197,6 +199,9 @@ KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless")
 IMPORT_FAILURES = Choice(
     ("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "not_allowed", "storage_full")
 )
+QUARANTINE_REASONS = Choice(  # those of apps/audit/quarantine.py, which imports this module; a test compares the two
+    ("other_installation", "keys_lost", "log_behind", "log_differs", "tombstones_missing")
+)
 ROLES = Choice(("compliance", "approvers", "auditors", "administrators"))
 PURPOSES = Choice(tuple(Purpose.values))
 
@@ -211,6 +216,14 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     # audit
     Event.LOG_STARTED: {"log_key": Hex(32), "archive_key": Hex(32)},
     Event.SIGNING_KEY_CHANGED: {"log_key": Hex(32), "archive_key": Hex(32)},
+    Event.QUARANTINE_ENTERED: {"reason": QUARANTINE_REASONS},
+    Event.QUARANTINE_LIFTED: {
+        "entries": Whole(),  # of the log, put back from its published tiles
+        "people": Whole(),  # whose erasure was repeated
+        "conversations": Whole(),
+        "keys": Whole(),
+        "lost": Whole(),  # conversations that no key opens any more
+    },
     # keys
     Event.KEYS_INTENDED: {
         "erased": ListOf(Id()),
@@ -220,14 +233,14 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
         "kind": KEY_KINDS,
     },
     Event.KEYS_DESTROYED: {
-        "intent": Whole(),  # id of the intent's entry
+        "intent": Hex(32),  # hash of the intent's entry in the log
         "destroyed": Whole(),
         "already": Whole(),
         "destroyed_at": Moment(),
         "reason": KEY_REASONS,
         "kind": KEY_KINDS,
     },
-    Event.KEYS_INTENT_CANCELLED: {"intent": Whole()},
+    Event.KEYS_INTENT_CANCELLED: {"intent": Hex(32)},
     Event.KEYS_BACKED_UP: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.KEYS_RESTORED: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.MASTER_KEY_BEGUN: {"epoch": Id(), "retired": ListOf(Id()), "provider": PROVIDERS},

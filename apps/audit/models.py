@@ -1,6 +1,7 @@
 """The tables of the append-only log. Nothing here refers to another table of the site (DESIGN §3)."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -125,3 +126,26 @@ class Anchoring(models.Model):
 
     def __str__(self) -> str:
         return f"anchoring {self.pk}"
+
+
+class SiteState(models.Model):
+    """One row: to which installation this records database belongs, and whether the site stands in quarantine."""
+
+    only = models.BooleanField(default=True, unique=True)  # a second row cannot be
+    installation = models.UUIDField(null=True)  # the id that the keys database has too
+    quarantined_at = models.DateTimeField(null=True)
+    quarantine_reason = models.CharField(max_length=24, blank=True)  # quarantine.Reason
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(name="audit_one_site", condition=Q(only=True)),
+            models.CheckConstraint(
+                name="audit_quarantine_has_a_reason",
+                condition=Q(quarantined_at__isnull=True, quarantine_reason="")
+                | Q(Q(quarantined_at__isnull=False) & ~Q(quarantine_reason="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"state of installation {self.installation}"

@@ -17,10 +17,10 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from apps.audit import merkle, notes, publishing, selectors, tiles
+from apps.audit import merkle, notes, publishing, quarantine, selectors, tiles
 from apps.audit.actors import Actor
 from apps.audit.entries import append
-from apps.audit.errors import LogDiverged, NotSigned
+from apps.audit.errors import LogBehind, LogDiverged, NotSigned
 from apps.audit.events import Event
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
 from apps.sealing.signatures import SigningKey
@@ -32,6 +32,7 @@ _keys_in_log: set[tuple[bytes, bytes]] = set()  # pairs that this process has fo
 
 def run(limit: int) -> Checkpoint:
     """Sequence about `limit` entries at most, then sign and publish. The first run begins the log."""
+    quarantine.refuse()
     try:
         _refuse_if_behind(*_signed_so_far())
         _note_signing_keys()
@@ -41,6 +42,10 @@ def run(limit: int) -> Checkpoint:
         return _sign()
     except OperationalError as error:
         raise NotSigned("the database did not let the sequencer in") from error
+    except LogDiverged as error:  # the database was restored under a running process
+        behind = isinstance(error, LogBehind)
+        quarantine.enter(quarantine.Reason.LOG_BEHIND if behind else quarantine.Reason.LOG_DIFFERS)
+        raise
 
 
 def signing_key() -> SigningKey:
@@ -98,7 +103,7 @@ def _publish(start: int, tree: merkle.Tree) -> Checkpoint:
 def _refuse_if_behind(before: notes.CheckpointText | None, newest: Checkpoint | None, size: int) -> None:
     signed = max(before.size if before else 0, newest.size if newest else 0)
     if signed > size:
-        raise LogDiverged(f"{signed} entries were signed, the database holds {size}: was it restored from a backup?")
+        raise LogBehind(f"{signed} entries were signed, the database holds {size}: was it restored from a backup?")
 
 
 def _refuse_if_different(before: notes.CheckpointText | None, newest: Checkpoint | None) -> None:

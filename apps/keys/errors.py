@@ -10,6 +10,10 @@ class KeysError(Exception):
     """Base of everything that the keys refuse."""
 
 
+class InQuarantine(KeysError):
+    """The site was restored from a backup: no key opens until the erasures since then are repeated."""
+
+
 class KeyDestroyed(KeysError):
     """The key, or the one above it, is a tombstone: what it sealed is gone, rightly and for good."""
 

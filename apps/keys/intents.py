@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from apps.audit import selectors as audit
 from apps.audit.actors import Actor
+from apps.audit.entries import hash_of
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.services import append
@@ -51,7 +52,7 @@ def cancel_intent(intent: Entry, *, actor: Actor) -> Entry:
     """Take an intent back in the caller's transaction, while it holds the claim of the step and nothing is destroyed."""
     if Key.objects.filter(pk__in=named_keys(intent), destroyed_at__isnull=False).exists():
         raise AlreadyDestroyed(f"{intent} names a key that is destroyed")
-    return append(Event.KEYS_INTENT_CANCELLED, about=intent.about, actor=actor, intent=intent.pk)
+    return append(Event.KEYS_INTENT_CANCELLED, about=intent.about, actor=actor, intent=hash_of(intent))
 
 
 def check_intent(intent: Entry, key_ids: Collection[UUID]) -> None:
@@ -75,13 +76,15 @@ def named_keys(intent: Entry) -> set[UUID]:
 
 
 def is_cancelled(intent: Entry) -> bool:
-    return any(audit.details_of(entry)["intent"] == intent.pk for entry in _later(intent, Event.KEYS_INTENT_CANCELLED))
+    hashed = hash_of(intent)
+    return any(audit.details_of(entry)["intent"] == hashed for entry in _later(intent, Event.KEYS_INTENT_CANCELLED))
 
 
 def outcome_of(intent: Entry) -> Entry | None:
     """Return the entry that says that the keys of this intent are destroyed."""
+    hashed = hash_of(intent)
     for entry in _later(intent, Event.KEYS_DESTROYED):
-        if audit.details_of(entry)["intent"] == intent.pk:
+        if audit.details_of(entry)["intent"] == hashed:
             return entry
     return None
 
@@ -116,12 +119,12 @@ def standing_replacements(about: str, key_id: UUID) -> tuple[list[Entry], set[UU
 
 def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
     """Yield every key that an uncancelled intent of the log names, with the time of its end, or else of the intent."""
-    ends: dict[int, datetime | None] = {}
+    ends: dict[str, datetime | None] = {}
     for entry in Entry.objects.filter(event__in=(Event.KEYS_INTENT_CANCELLED, Event.KEYS_DESTROYED)).iterator(1000):
         details = audit.details_of(entry)
         ends[details["intent"]] = parse_datetime(details["destroyed_at"]) if "destroyed_at" in details else None
     for intent in Entry.objects.filter(event=Event.KEYS_INTENDED).order_by("id").iterator(1000):
-        moment = ends.get(intent.pk, intent.created_at)
+        moment = ends.get(hash_of(intent), intent.created_at)
         if moment is not None:
             for key_id in named_keys(intent):
                 yield key_id, moment

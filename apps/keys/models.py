@@ -160,6 +160,9 @@ class Installation(models.Model):
     only = models.BooleanField(default=True, unique=True)  # a second row cannot be
     created_at = models.DateTimeField(default=timezone.now)
     restored_at = models.DateTimeField(null=True)  # the last time that a backup of keys was read in
+    # Every key that the first so many entries of the log say is destroyed, is a tombstone here. It goes back with a
+    # restore of this database, and stands ahead of the log after one of the records.
+    log_size = models.BigIntegerField(default=0)
 
     class Meta:
         default_permissions = ()

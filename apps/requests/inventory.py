@@ -125,6 +125,7 @@ INVENTORY = {
     "audit.Checkpoint": Table("site", "never", opaque="root note", plain="size signed_at"),
     "audit.AnchorState": Table("site", "never", plain="name tried_at outcome size anchored_at"),
     "audit.Anchoring": Table("site", "never", opaque="id proof", plain="anchor size anchored_at"),
+    "audit.SiteState": Table("site", "site", opaque="id installation", plain="only quarantined_at quarantine_reason"),
     # keys: in their own database
     "keys.Key": Table(
         "none: keys are not data", "destroy step", sealed="wrapped", opaque="id name owner parent_id epoch_id replaces",
@@ -140,7 +141,7 @@ INVENTORY = {
         "site", "site", opaque="id proposed_by approved_by approval_entry",
         plain="is_standing proposed_at approved_at withdrawn_at executed_at",
     ),
-    "keys.Installation": Table("site", "site", opaque="id", plain="only created_at restored_at"),
+    "keys.Installation": Table("site", "site", opaque="id", plain="only created_at restored_at log_size"),
     # the site itself
     "locations.Location": Table(
         "site", "site", sealed="sealed_config", opaque="id",

@@ -15,6 +15,7 @@ from celery.concurrency import prefork
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready, worker_shutting_down
 from django.db import close_old_connections, connections
 
+from apps.audit import quarantine
 from apps.audit.anchoring import anchor_due
 from apps.audit.tasks import sequence_entries
 from apps.mail.services import send_due_letters
@@ -57,11 +58,12 @@ class Lookout(threading.Thread):
 
 
 def repeat(duty: Callable[[], Any]) -> None:
-    """Do a duty every few seconds until the process is asked to end."""
+    """Do a duty every few seconds until the process is asked to end; in quarantine, none."""
     try:
         while not STOPPING.is_set():
             close_old_connections()
-            duty()
+            if not quarantine.reason():
+                duty()
             STOPPING.wait(POLL_SECONDS)
     except Exception:  # Python's own hook would print what others' exceptions quote; the log's formatter does not
         log.exception("a duty of this worker failed, and is begun again")

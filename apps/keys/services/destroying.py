@@ -16,15 +16,17 @@ from django.db.models import Max
 from django.utils import timezone
 
 from apps.audit.actors import Actor
+from apps.audit.entries import hash_of
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.audit.selectors import details_of
+from apps.audit.selectors import details_of, index_of
 from apps.audit.services import append, wait_until_signed
 from apps.keys.errors import KeyStoreDamaged
 from apps.keys.intents import MOST_KEYS, REPLACED, check_intent, intend_destruction, outcome_of, standing_intent
 from apps.keys.journal import truncate_journal
 from apps.keys.lineage import with_twins
 from apps.keys.models import Key, Removed
+from apps.keys.services.installing import note_log_size
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def destroy_keys(key_ids: Collection[UUID], *, intent: Entry) -> Destruction:
         twins = with_twins(key_ids) if REPLACED not in details_of(intent) else key_ids
         bury(twins, now)
         _mark_above([(key_id, parent_id) for key_id, parent_id in live if parent_id not in twins], now)
+        note_log_size((index_of(intent) or 0) + 1)
         last = Key.objects.filter(pk__in=key_ids).aggregate(last=Max("destroyed_at"))["last"]
     truncate_journal("keys")
     return Destruction(destroyed_at=last, destroyed=len(live), already=len(set(key_ids)) - len(live))
@@ -113,7 +116,7 @@ def record_destruction(intent: Entry, result: Destruction, *, actor: Actor) -> E
         Event.KEYS_DESTROYED,
         about=intent.about,
         actor=actor,
-        intent=intent.pk,
+        intent=hash_of(intent),
         destroyed=result.destroyed,
         already=result.already,
         destroyed_at=result.destroyed_at,

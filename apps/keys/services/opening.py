@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from apps.keys.errors import KeyDestroyed, KeyStoreDamaged
+from apps.audit import quarantine
+from apps.keys.errors import InQuarantine, KeyDestroyed, KeyStoreDamaged
 from apps.keys.models import Key
 from apps.keys.wrapping import unwrap_rows
 
@@ -41,7 +42,9 @@ def _open(wanted: set[UUID]) -> dict[UUID, bytes]:
 
 
 def _read(wanted: set[UUID]) -> tuple[dict[UUID, Key], dict[UUID, Key]]:
-    """Return the rows and the rows above them; raises KeyDestroyed or KeyStoreDamaged."""
+    """Return the rows and the rows above them; raises KeyDestroyed, KeyStoreDamaged or InQuarantine."""
+    if quarantine.reason():
+        raise InQuarantine
     rows = _rows(wanted)
     parents = _rows({row.parent_id for row in rows.values() if row.parent_id})
     for key_id in wanted:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from apps.accounts.models import User
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.portal.samples.export import write_export
 from apps.portal.samples.people import PASSWORD, PEOPLE, Person, card
@@ -27,6 +28,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SAMPLE_SITE:  # which settings refuse on any host but loopback
             raise CommandError("Sample people have a password that everybody knows: only `make run` makes them.")
+        if quarantine.reason():
+            self.stdout.write("The site stands in quarantine after a restore: no sample people are made.")
+            return
         for person in PEOPLE:
             if not User.objects.filter(email=person.email).exists():
                 self._make(person)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.accounts.models import User
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.locations.errors import LocationError
 from apps.records import importers, services
 from apps.records.errors import RecordingNotAllowed, RecordsError, SubjectFrozen, SubjectNotFound
@@ -21,7 +22,7 @@ from apps.records.subjects import create_subject, find_subject, subject_for
 ALL_HELD, NOTHING_READ, SOME_SKIPPED = 0, 1, 4
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = (
         "Imports conversations from a file (ChatGPT, Claude, Open WebUI, LibreChat, OpenAI, text, CSV, pictures, an "
         "archive of this site) for one person, and prints one JSON object. Exit status: 0 all held, 4 some skipped, "

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from apps.archives.errors import ArchiveError
@@ -16,6 +16,7 @@ from apps.archives.selectors import is_readable, read_range
 from apps.archives.services import note_served
 from apps.audit import services as audit
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.audit.events import Event, Purpose
 from apps.locations.errors import LocationError
 from apps.requests.models import PrivacyRequest
@@ -23,7 +24,7 @@ from apps.requests.selectors import archives_of, by_reference
 from apps.requests.services import send_message
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = "Writes the newest archive of a request to a file. The log and the person are told."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.audit.errors import AuditError
 from apps.audit.events import Purpose
 from apps.requests.errors import RecordErased
@@ -16,7 +17,7 @@ from apps.requests.selectors import by_reference, receipt_file, receipts_of
 from apps.requests.services import look_at_request
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = "Writes the newest receipt of a request to a file; verify_receipt checks it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.locations.reasons import Reason
 from apps.records.errors import SubjectNotFound
 from apps.records.models import Subject
@@ -35,7 +36,7 @@ NO_WORKER_AFTER = 30.0  # a worker looks every 2 seconds
 DONE, FAILED, WANTING, BLOCKED = 0, 1, 3, 4
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = "Files a privacy request for somebody; with --approve it is carried out (sample sites and tests)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
