@@ -155,6 +155,7 @@ CONNECTORS = {
     "archives": "apps.archives.connector.ArchivesConnector",
     "files": "apps.locations.connectors.files.FilesConnector",
     "s3": "apps.locations.connectors.s3.S3Connector",
+    "openai": "apps.locations.connectors.openai.OpenAIConnector",
 }
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
@@ -345,6 +346,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},  # else every address that is asked, with its query
+        "httpx2": {"level": "WARNING"},
         "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
         "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
     },

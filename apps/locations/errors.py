@@ -6,7 +6,14 @@ class LocationError(Exception):
 
 
 class Unavailable(LocationError):
-    """The place does not answer, or not now. The step waits and tries again by itself."""
+    """The place does not answer, or not now. The step waits and tries again by itself.
+
+    `retry_after`: for how many seconds the place asked to be left alone, where it said so.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Refused(LocationError):

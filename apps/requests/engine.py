@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -69,7 +70,9 @@ def run_claim(claim: Claim) -> None:
             WORK[claim.step.phase](claim)
     except (LostClaim, StaleBatch):
         log.info("step %s was taken over", claim.step.pk)
-    except (Unavailable, JournalNotTruncated):
+    except Unavailable as error:
+        _conclude(partial(claims.block, claim, Reason.UNREACHABLE, next_try_at=_when_it_may(error)))
+    except JournalNotTruncated:
         _give_way(claim, Reason.UNREACHABLE)
     except StorageFull:
         _give_way(claim, Reason.STORAGE_FULL)
@@ -87,6 +90,14 @@ def run_claim(claim: Claim) -> None:
 
 def _give_way(claim: Claim, reason: str) -> None:
     _conclude(partial(claims.block, claim, reason))
+
+
+def _when_it_may(error: Unavailable) -> datetime | None:
+    """Return when a place that asked to be left alone may be asked again; an hour at the most."""
+    if error.retry_after is None:
+        return None
+    pause = min(max(timedelta(seconds=error.retry_after), claims.SHORTEST_PAUSE), claims.LONGEST_PAUSE)
+    return timezone.now() + pause
 
 
 def _conclude(change: Callable[[], None]) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from apps.locations.contract import Identity
+from apps.locations.models import Location
+from apps.records import selectors as records
 from apps.records import subjects
 from apps.records.models import Subject
 from apps.requests.models import PrivacyRequest
 
 Values = list[tuple[str, str]]
+KNOW_OBJECTS = ("openai",)  # kinds of place that can only be asked for ids which were noted
 
 
 def subject_of(request: PrivacyRequest) -> Subject | None:
@@ -48,6 +51,8 @@ def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
 def identity_now(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
     subject = subject_of(request)
     values: Values = values_of(subject) if subject else []
+    if subject and _is_asked_by_id():
+        values += sorted(set(records.provider_ids(subject)) - set(values))
     if details.get("email") and ("email", details["email"]) not in values:
         values.append(("email", details["email"]))
     values = _with_noted(values, details)
@@ -63,6 +68,11 @@ def _with_noted(values: Values, details: dict[str, Any]) -> Values:
     """Add what staff have noted with the request itself (services.note_identity)."""
     noted = [(kind, value) for kind, value in details.get("known_by", [])]
     return [*values, *(pair for pair in noted if pair not in values)]
+
+
+def _is_asked_by_id() -> bool:
+    """Say whether there is a place that knows people by the ids of single objects; else they need not be looked up."""
+    return Location.objects.filter(kind__in=KNOW_OBJECTS, emptied_at__isnull=True).exists()
 
 
 def copy_of(identity: Identity) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from apps.records.selectors.lists import (
     import_of,
     imports_of,
 )
+from apps.records.selectors.provider_ids import provider_ids
 from apps.records.selectors.reading import (
     OpenFile,
     Reading,
@@ -38,6 +39,7 @@ __all__ = [
     "imports_of",
     "open_attachment",
     "page_of",
+    "provider_ids",
     "read_conversation",
     "search",
 ]

@@ -1,0 +1,188 @@
+"""The kinds of object that OpenAI's API keeps: how each is read, deleted and looked for (openai/openai-openapi 2.3.0).
+
+Deleting a conversation leaves its items ("Items in the conversation will not be deleted"), so they go first. Taking a
+file out of a vector store leaves the file, so it is deleted too. Some deletions answer without a body, and prove nothing:
+only a look that answers 404 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+PAGE = 100  # the most that its lists give at once
+
+Client = Any  # openai.OpenAI, imported where it is made
+Lines = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of object. `below` yields what belongs to an object, each as a line; `erase` how many objects went."""
+
+    name: str
+    identity: str  # the kind of identity under which its ids are recorded for a person
+    retrieve: Callable[[Client, str], Any]
+    below: Callable[[Client, str], Lines]
+    erase: Callable[[Client, str], Iterator[int]]
+
+
+def plain(found: Any) -> dict[str, Any]:
+    """Return an object as its JSON says it, fields that the client does not know included."""
+    value: dict[str, Any] = found.to_dict(mode="json")
+    return value
+
+
+def is_gone(error: Any) -> bool:
+    """Tell the provider's "no such object" (NotFoundError) from a wrong address, which answers 404 to everything."""
+    try:
+        body = error.response.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and isinstance(body.get("error"), dict)
+
+
+def _delete_unless_gone(delete: Callable[..., Any], object_id: str, **where: str) -> None:
+    from openai import NotFoundError
+
+    try:
+        delete(object_id, **where)
+    except NotFoundError as error:
+        if not is_gone(error):
+            raise
+
+
+def _nothing_below(client: Client, object_id: str) -> Lines:
+    yield from ()
+
+
+def _messages_of_completion(client: Client, object_id: str) -> Lines:
+    for message in client.chat.completions.messages.list(object_id, limit=PAGE):
+        yield {"completion": object_id, "message": plain(message)}
+
+
+def _input_of_response(client: Client, object_id: str) -> Lines:
+    for item in client.responses.input_items.list(object_id, limit=PAGE, order="asc"):
+        yield {"response": object_id, "input": plain(item)}
+
+
+def _items_of_conversation(client: Client, object_id: str) -> Lines:
+    for item in client.conversations.items.list(object_id, limit=PAGE, order="asc"):
+        yield {"conversation": object_id, "item": plain(item)}
+
+
+def _messages_of_thread(client: Client, object_id: str) -> Lines:
+    for message in client.beta.threads.messages.list(object_id, limit=PAGE, order="asc"):
+        yield {"thread": object_id, "message": plain(message)}
+
+
+def _items_of_chatkit_thread(client: Client, object_id: str) -> Lines:
+    for item in client.beta.chatkit.threads.list_items(object_id, limit=PAGE, order="asc"):
+        yield {"chatkit_thread": object_id, "item": plain(item)}
+
+
+def _files_of_store(client: Client, object_id: str) -> Lines:
+    for file in client.vector_stores.files.list(object_id, limit=PAGE):
+        yield {"vector_store": object_id, "file": file.id}
+
+
+def _erase_conversation(client: Client, object_id: str) -> Iterator[int]:
+    """Delete the items, a page at a time from the front: what is deleted is no place to go on from."""
+    seen: set[str] = set()
+    while True:
+        page = [item.id for item in client.conversations.items.list(object_id, limit=PAGE, order="asc").data]
+        if not page or seen.issuperset(page):
+            break
+        for item_id in page:
+            _delete_unless_gone(client.conversations.items.delete, item_id, conversation_id=object_id)
+            yield 1
+        seen = set(page)
+    client.conversations.delete(object_id)
+    yield 1
+
+
+def _erase_store(client: Client, object_id: str) -> Iterator[int]:
+    seen: set[str] = set()
+    while True:
+        page = [file.id for file in client.vector_stores.files.list(object_id, limit=PAGE).data]
+        if not page or seen.issuperset(page):
+            break
+        for file_id in page:
+            _delete_unless_gone(client.files.delete, file_id)  # first: once taken out of the store nothing names it
+            _delete_unless_gone(client.vector_stores.files.delete, file_id, vector_store_id=object_id)
+            yield 1
+        seen = set(page)
+    client.vector_stores.delete(object_id)
+    yield 1
+
+
+def _by(delete: Callable[[Client, str], Any]) -> Callable[[Client, str], Iterator[int]]:
+    def erase(client: Client, object_id: str) -> Iterator[int]:
+        delete(client, object_id)
+        yield 1
+
+    return erase
+
+
+COMPLETION = Kind(
+    "completion",
+    "openai_completion",
+    lambda client, object_id: client.chat.completions.retrieve(object_id),
+    _messages_of_completion,
+    _by(lambda client, object_id: client.chat.completions.delete(object_id)),
+)
+CHATKIT_THREAD = Kind(
+    "chatkit thread",
+    "openai_chatkit_thread",
+    lambda client, object_id: client.beta.chatkit.threads.retrieve(object_id),
+    _items_of_chatkit_thread,
+    _by(lambda client, object_id: client.beta.chatkit.threads.delete(object_id)),
+)
+FILE = Kind(
+    "file",
+    "openai_file",
+    lambda client, object_id: client.files.retrieve(object_id),
+    _nothing_below,
+    _by(lambda client, object_id: client.files.delete(object_id)),
+)
+KINDS = (
+    COMPLETION,
+    Kind(
+        "response",
+        "openai_response",
+        lambda client, object_id: client.responses.retrieve(object_id),
+        _input_of_response,
+        _by(lambda client, object_id: client.responses.delete(object_id)),
+    ),
+    Kind(
+        "conversation",
+        "openai_conversation",
+        lambda client, object_id: client.conversations.retrieve(object_id),
+        _items_of_conversation,
+        _erase_conversation,
+    ),
+    Kind(
+        "thread",
+        "openai_thread",
+        lambda client, object_id: client.beta.threads.retrieve(object_id),
+        _messages_of_thread,
+        _by(lambda client, object_id: client.beta.threads.delete(object_id)),
+    ),
+    CHATKIT_THREAD,
+    Kind(
+        "vector store",
+        "openai_vector_store",
+        lambda client, object_id: client.vector_stores.retrieve(object_id),
+        _files_of_store,
+        _erase_store,
+    ),
+    FILE,
+    Kind(
+        "assistant",
+        "openai_assistant",
+        lambda client, object_id: client.beta.assistants.retrieve(object_id),
+        _nothing_below,
+        _by(lambda client, object_id: client.beta.assistants.delete(object_id)),
+    ),
+)
