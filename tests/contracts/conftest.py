@@ -12,7 +12,10 @@ from moto.server import ThreadedMotoServer
 from apps.locations.contract import Identity
 from tests.ceph import ceph_gateway  # noqa: F401
 from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
+from tests.contracts.kinds_outside import OUTSIDE_KINDS
 from tests.contracts.places import FilesPlace, Place, new_bucket
+
+ALL_KINDS = KINDS | OUTSIDE_KINDS
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +28,11 @@ def moto_address() -> Iterator[str]:
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEED_SERVICES else []) for name in KINDS]
+    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEED_SERVICES else []) for name in ALL_KINDS]
 )
 def kind(request: pytest.FixtureRequest) -> Kind:
     """A real place of each kind, with its name, for test_contract.py."""
-    return KINDS[str(request.param)](request)
+    return ALL_KINDS[str(request.param)](request)
 
 
 @pytest.fixture

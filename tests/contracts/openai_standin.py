@@ -76,7 +76,7 @@ class OpenAIStandIn(StandIn):
             "id": object_id, "object": "chat.completion", "created": CREATED, "model": "gpt-5", "metadata": metadata,
             "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}],
         }  # fmt: skip
-        asked = {"id": f"{object_id}-0", "role": "assistant", "content": f"Asked: {text}", "refusal": None}
+        asked = {"id": f"{object_id}-0", "role": "assistant", "content": "Asked.", "refusal": None}
         self.below[f"/chat/completions/{object_id}/messages"] = [asked]
         return object_id
 

@@ -104,6 +104,30 @@ class OpenAIConnector:
                 )
         return self._opened
 
+    def identity_kinds(self) -> set[str]:
+        return {self._config.get("identity") or "user_id", *(kind.identity for kind in KINDS)}
+
+    def summary(self) -> list[str]:
+        where = {"key": self._config.get("metadata_key"), "identity": self._config.get("identity") or "user_id"}
+        lines = []
+        if self._config.get("metadata_key"):
+            lines.append(
+                _("Finds stored chat completions whose metadata say %(key)s = the person's %(identity)s.") % where
+            )
+        if self._config.get("has_chatkit"):
+            lines.append(_("Finds ChatKit threads whose user is the person's %(identity)s.") % where)
+        return [
+            *lines,
+            _("Finds everything else by ids recorded for the person: the provider has no list of it."),
+            _("Reads each object with all its messages, and the content of files where the provider gives it out."),
+            _(
+                "Erases each object by its id, a conversation's items and a vector store's files first, then looks again."
+            ),
+            _("Keeps nothing, as the provider has agreed to keep no logs.")
+            if self._config.get("zero_retention")
+            else _("Keeps the provider's own logs for up to 30 days: nobody can delete them."),
+        ]
+
     def check(self) -> Health:
         """Ask for objects that do not exist: "not found" shows that the key may ask."""
         problems = []
@@ -123,7 +147,9 @@ class OpenAIConnector:
         return Health(True, message, ABUSE_LOG_DAYS, tuple(problems))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
-        self._sources(who)
+        """Ask for a first object, so that a key that is not taken shows before anything is touched."""
+        for source in self._sources(who)[:1]:
+            next(self._held(source), None)
         return []
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
