@@ -23,4 +23,8 @@ def real_deployment(**kwargs: Any) -> list[CheckMessage]:
     if settings.CACHES["default"]["BACKEND"].endswith("LocMemCache"):
         hint = "Set CACHE_URL=redis://…, or run a single web process and silence this."
         found.append(Warning("Rate limits are counted in each process alone.", hint=hint, id="config.W001"))
+    if len(settings.ANCHORS) < settings.ANCHORS_WANTED:
+        hint = "Set ANCHORS: docs/audit-log.md lists what it may name. ANCHORS_WANTED is the policy."
+        few = f"Checkpoints of the log are left at {len(settings.ANCHORS)} of {settings.ANCHORS_WANTED} anchors."
+        found.append(Warning(few, hint=hint, id="config.W002"))
     return found

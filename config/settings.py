@@ -22,6 +22,7 @@ ORGANISATION_NAME = env.text("ORGANISATION_NAME", "Larkspur")
 PRIVACY_CONTACT = env.address("PRIVACY_CONTACT", "dpo@larkspur.example")
 ORGANISATION_ADDRESS = env.text("ORGANISATION_ADDRESS", "Larkspur, Sample Street 1, 10115 Berlin, Germany")
 SUPERVISORY_AUTHORITY_URL = env.text("SUPERVISORY_AUTHORITY_URL", "https://www.bfdi.bund.de/")
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")  # without one /metrics answers on loopback only
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", f"{SITE_HOST},127.0.0.1,localhost")  # loopback: health checks
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
@@ -264,7 +265,7 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", _https)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31536000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SECURE_REFERRER_POLICY = "same-origin"  # with "no-referrer" browsers send "Origin: null", which the CSRF check refuses

@@ -22,6 +22,7 @@ os.environ.update(
         "STAFF_SECOND_STEP": "off",  # tests/accounts switches it on
         "SITE_URL": "http://testserver",
         "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+        "ANCHORS_WANTED": "0",  # tests/audit/anchors has some
     }
 )
 os.environ.setdefault("DATABASE_URL", f"sqlite:///{_folder / 'records.sqlite3'}")

@@ -2,11 +2,13 @@
 """Checks what Habeas hands out, with nothing of Habeas: Python ≥ 3.11, its standard library and `cryptography`.
 
     python habeas_verify.py receipt FILE --key KEY       a receipt, or the proof of one entry (.tlog-proof)
-    python habeas_verify.py log FILE --key KEY           a folder or ZIP of the log's tiles, or an export in JSON Lines
+    python habeas_verify.py log FILE --key KEY           a folder or ZIP of the log's tiles (the auditors' bundle is one),
+                                                         or an export in JSON Lines
     python habeas_verify.py archive FILE --key KEY       an archive, as it was downloaded
 
-KEY is a verifier key, name+hash+base64, or the name of a file that holds one. Get it from somewhere else than FILE: from
-the organisation's page /audit/log/, or from somebody who kept it. Without a key nothing can be judged.
+KEY is a verifier key, name+hash+base64, or the name of a file that holds one, or several, each on a line of its own; --key
+may also be given several times: a log whose key was changed has several. Get keys from somewhere else than FILE: from the
+organisation's page /audit/log/, or from somebody who kept them. Without a key nothing can be judged.
 Exit codes: 0 good; 1 bad, with one line on stderr; 3 it is not contradictory, but without a key nobody can judge.
 
 The formats: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-tiles, c2sp.org/tlog-proof; hashes as in RFC 6962.
@@ -36,6 +38,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 WIDTH = 256  # hashes in a full tile
 LARGEST_PROOF = 64 * 1024 * 1024
 LONGEST_LINE = 1024 * 1024  # of an export; an entry has at most 65,535 bytes
+ANCHORED = "anchors/*/*.checkpoint"
 EXPORT_FORMAT = "habeas-log@v1"
 ARCHIVE_FORMAT = "habeas archive manifest v1"
 MOST_ARCHIVE = 1 << 44
@@ -67,6 +70,10 @@ class Checkpoint(NamedTuple):
     root: bytes
 
 
+Keys = list[Key]  # none: nothing can be judged
+Older = dict[int, list[Checkpoint]]  # by size, what somebody kept: the log must continue each of them
+
+
 # Keys, signatures, notes
 
 
@@ -80,13 +87,23 @@ def from_base64(text: str) -> bytes:
     return data
 
 
-def read_key(text: str | None) -> Key | None:
-    """Read a verifier key, or the file that holds one; None stays None."""
-    if text is None:
-        return None
-    if "+" not in text or Path(text).is_file():
-        text = read_file(Path(text)).decode("utf-8", "replace")
-    name, _, rest = text.strip().partition("+")
+def read_keys(texts: list[str]) -> Keys:
+    """Read verifier keys, or the files that hold them."""
+    found: Keys = []
+    for text in texts:
+        if "+" not in text or Path(text).is_file():
+            lines = read_file(Path(text)).decode("utf-8", "replace").split()
+            written = [line for line in lines if re.fullmatch(r"[^\s+]+\+[0-9a-f]{8}\+\S+", line)]
+            if not written:
+                raise Bad("the file holds no key of the form name+hash+base64")
+            found += [read_key(line) for line in written]
+        else:
+            found.append(read_key(text.strip()))
+    return found
+
+
+def read_key(text: str) -> Key:
+    name, _, rest = text.partition("+")
     hash_, _, encoded = rest.partition("+")
     raw = from_base64(encoded)
     key = Key(name, raw[1:])
@@ -103,8 +120,8 @@ def is_signed(key: Key, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def open_checkpoint(note: str, key: Key | None) -> Checkpoint:
-    """Return what a checkpoint says; with a key, only if that key signed it."""
+def open_checkpoint(note: str, keys: Keys) -> Checkpoint:
+    """Return what a checkpoint says; with keys, only if one of them signed it."""
     text, gap, rest = note.rpartition("\n\n")
     lines = text.split("\n")
     if not gap or not rest.endswith("\n") or len(lines) != 3 or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
@@ -113,11 +130,18 @@ def open_checkpoint(note: str, key: Key | None) -> Checkpoint:
     if not all(signatures):
         raise Bad("the checkpoint is malformed")
     checkpoint = Checkpoint(lines[0], int(lines[1]), from_base64(lines[2]))
-    mine = [from_base64(found[2]) for found in signatures if found and key and found[1] == key.name]
-    mine = [signature[4:] for signature in mine if key and signature[:4] == key.id]
-    if key and (checkpoint.origin != key.name or not mine):
+    if not keys:
+        return checkpoint
+    signed = [(found[1], from_base64(found[2])) for found in signatures if found]
+    mine = [
+        (key, signature[4:])
+        for key in keys
+        for name, signature in signed
+        if name == key.name == checkpoint.origin and signature[:4] == key.id
+    ]
+    if not mine:
         raise Bad("the checkpoint is not signed by this key")
-    if key and not all(is_signed(key, f"{text}\n".encode(), signature) for signature in mine):
+    if not all(is_signed(key, f"{text}\n".encode(), signature) for key, signature in mine):
         raise Bad("the checkpoint's signature is wrong")
     return checkpoint
 
@@ -177,7 +201,7 @@ def root_of_proof(leaf: bytes, index: int, size: int, path: list[bytes]) -> byte
 # Receipts
 
 
-def check_receipt(path: Path, key: Key | None, options: argparse.Namespace) -> str:
+def check_receipt(path: Path, keys: Keys, options: argparse.Namespace) -> str:
     """Check body → entry → leaf → root → signature of a .tlog-proof."""
     text = as_text(read_file(path, LARGEST_PROOF))
     head, gap, note = text.partition("\n\n")
@@ -191,7 +215,7 @@ def check_receipt(path: Path, key: Key | None, options: argparse.Namespace) -> s
     entry, what = as_bytes(extra["entry"]), "the entry"
     if "body" in extra:
         what = check_body(as_object(entry, {"event", "about", "at", "details"}, None), as_bytes(extra["body"]))
-    checkpoint = open_checkpoint(note, key)
+    checkpoint = open_checkpoint(note, keys)
     check_proof(entry, int(index[1]), lines[3:], checkpoint)
     return f"{what} stands at place {index[1]} of the log {checkpoint.origin}, signed at {checkpoint.size} entries"
 
@@ -213,23 +237,54 @@ def check_proof(entry: bytes, index: int, proof: list[str], checkpoint: Checkpoi
 # The log
 
 
-def check_log(path: Path, key: Key | None, options: argparse.Namespace) -> str:
-    """Rebuild the log from its raw entries; with --checkpoint also from an older checkpoint that somebody kept."""
-    older = open_checkpoint(as_text(read_file(Path(options.checkpoint))), key) if options.checkpoint else None
+def check_log(path: Path, keys: Keys, options: argparse.Namespace) -> str:
+    """Rebuild the log from its raw entries; with --checkpoint also from older checkpoints that somebody kept."""
+    older = by_size([open_checkpoint(as_text(read_file(Path(name))), keys) for name in options.checkpoint])
     if path.is_dir():
-        return check_tiles(lambda name: read_file(path / name) if (path / name).is_file() else None, key, older)
+        anchored = {str(found.relative_to(path)): found.read_bytes() for found in path.glob(ANCHORED)}
+        older = by_size(read_anchored(anchored, keys), older)
+        return check_tiles(lambda name: read_file(path / name) if (path / name).is_file() else None, keys, older)
     if zipfile.is_zipfile(path):
+        return check_zip(path, keys, older)
+    return check_export(path, keys, older)
+
+
+def check_zip(path: Path, keys: Keys, older: Older) -> str:
+    try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            return check_tiles(lambda name: archive.read(name) if name in names else None, key, older)
-    return check_export(path, key, older)
+            if len(names) != len(archive.namelist()):
+                raise Bad("a name stands in the ZIP twice")
+            anchored = {name: archive.read(name) for name in names if Path(name).match(ANCHORED)}
+            older = by_size(read_anchored(anchored, keys), older)
+            return check_tiles(lambda name: archive.read(name) if name in names else None, keys, older)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, struct.error):
+        raise Bad("the ZIP file is damaged") from None
 
 
-def check_tiles(read: Callable[[str], bytes | None], key: Key | None, older: Checkpoint | None) -> str:
+def by_size(found: list[Checkpoint], more: Older | None = None) -> Older:
+    older = {size: list(checkpoints) for size, checkpoints in (more or {}).items()}
+    for one in found:
+        older.setdefault(one.size, []).append(one)
+    return older
+
+
+def read_anchored(notes: dict[str, bytes], keys: Keys) -> list[Checkpoint]:
+    """Read the checkpoints in the bundle that were left at anchors."""
+    found = []
+    for name, note in sorted(notes.items()):
+        try:
+            found.append(open_checkpoint(as_text(note), keys))
+        except Bad as error:
+            raise Bad(f"{name}: {error} (a log whose key was changed needs its earlier keys too)") from None
+    return found
+
+
+def check_tiles(read: Callable[[str], bytes | None], keys: Keys, older: Older) -> str:
     note = read("checkpoint")
     if note is None:
         raise Bad("there is no file named checkpoint")
-    checkpoint = open_checkpoint(as_text(note), key)
+    checkpoint = open_checkpoint(as_text(note), keys)
     roots, levels = Roots(), [bytearray()]
     check_growth(roots, older)
     for number in range(-(-checkpoint.size // WIDTH)):
@@ -296,7 +351,7 @@ def compare(read: Callable[[str], bytes | None], level: int, number: int, hashes
         raise Bad(f"tile {number} of level {level} does not fit the entries")
 
 
-def check_export(path: Path, key: Key | None, older: Checkpoint | None) -> str:
+def check_export(path: Path, keys: Keys, older: Older) -> str:
     """Check an export: all entries in their order, or a selection with a proof for each."""
     roots, count = Roots(), 0
     try:
@@ -307,7 +362,7 @@ def check_export(path: Path, key: Key | None, older: Checkpoint | None) -> str:
         header = as_object(file.readline(LONGEST_LINE), {"format", "checkpoint", "whole"}, set())
         if header["format"] != EXPORT_FORMAT or type(header["whole"]) is not bool:
             raise Bad("it is neither a folder of tiles nor an export of the log")
-        checkpoint = open_checkpoint(as_bytes(header["checkpoint"]).decode(), key)
+        checkpoint = open_checkpoint(as_bytes(header["checkpoint"]).decode(), keys)
         check_growth(roots, older)
         while line := file.readline(LONGEST_LINE):
             record = as_object(line, {"index", "entry"}, {"proof"})
@@ -331,19 +386,22 @@ def place_of(record: dict[str, Any]) -> tuple[int, list[str]]:
     return index, proof
 
 
-def check_growth(roots: Roots, older: Checkpoint | None) -> None:
-    if older and roots.size == older.size and roots.root() != older.root:
-        raise Bad(f"the first {older.size} entries are not those of the older checkpoint: the log was rewritten")
+def check_growth(roots: Roots, older: Older) -> None:
+    if any(roots.root() != one.root for one in older.get(roots.size, ())):
+        raise Bad(f"the first {roots.size} entries are not those of the older checkpoint: the log was rewritten")
 
 
-def verdict(roots: Roots, checkpoint: Checkpoint, older: Checkpoint | None) -> str:
+def verdict(roots: Roots, checkpoint: Checkpoint, older: Older) -> str:
     if roots.size != checkpoint.size or roots.root() != checkpoint.root:
         raise Bad("the entries do not give the root that the checkpoint signs")
-    if older and (older.size > checkpoint.size or older.origin != checkpoint.origin):
-        raise Bad(
-            f"the older checkpoint has {older.size} entries, this log {checkpoint.size}: it was cut or rolled back"
-        )
-    return f"{checkpoint.size} entries of the log {checkpoint.origin} give the signed root"
+    kept = [one for found in older.values() for one in found]
+    for one in kept:
+        if one.size > checkpoint.size or one.origin != checkpoint.origin:
+            raise Bad(
+                f"the older checkpoint has {one.size} entries, this log {checkpoint.size}: it was cut or rolled back"
+            )
+    more = f", and continue {len(kept)} older checkpoints" if kept else ""
+    return f"{checkpoint.size} entries of the log {checkpoint.origin} give the signed root{more}"
 
 
 # Archives
@@ -359,11 +417,11 @@ class File(NamedTuple):
     size: int
 
 
-def check_archive(path: Path, key: Key | None, options: argparse.Namespace) -> str:
+def check_archive(path: Path, keys: Keys, options: argparse.Namespace) -> str:
     """Check signature and manifest, then that the ZIP is made of these files and of not one byte more."""
     try:
         with path.open("rb") as file:
-            return ArchiveFile(file).check(key)
+            return ArchiveFile(file).check(keys)
     except OSError as error:
         raise Bad(f"cannot read {path}: {error.strerror}") from None
     except (struct.error, zlib.error, KeyError, IndexError, TypeError, ValueError):
@@ -387,7 +445,7 @@ class ArchiveFile:
         if len(self._entries) != count or count < 2:
             raise Bad("the ZIP's directory does not have the number of files that it says")
 
-    def check(self, key: Key | None) -> str:
+    def check(self, keys: Keys) -> str:
         (name, manifest_file, start), (signature_name, signature_file, signature_start) = self._entries[-2:]
         if (name, signature_name) != ("manifest.json", "manifest.json.sig"):
             raise Bad("manifest.json and manifest.json.sig are not the last files")
@@ -395,7 +453,7 @@ class ArchiveFile:
         signature = self._stored(signature_file, signature_start)
         manifest = as_object(text, {"format", "archive", "request", "created", "missing", "files"}, None)
         statement = f"{ARCHIVE_FORMAT}\n{manifest['archive']}\n{sha256(text).hexdigest()}\n"
-        check_note(as_text(signature), statement, key)
+        check_note(as_text(signature), statement, keys)
         self._modified = dos_time(manifest["created"])
         position, directory = self._check_files(manifest["files"])
         for stored, data in ((manifest_file, text), (signature_file, signature)):
@@ -506,16 +564,15 @@ class ArchiveFile:
         return data
 
 
-def check_note(note: str, statement: str, key: Key | None) -> None:
-    """Check a signed note that says exactly `statement` and has exactly one signature; with a key, that one's."""
+def check_note(note: str, statement: str, keys: Keys) -> None:
+    """Check a signed note that says exactly `statement` and has exactly one signature; with keys, of one of them."""
     text, gap, rest = note.rpartition("\n\n")
     found = re.fullmatch(r"— (\S+) (\S+)\n", rest)
     if not gap or f"{text}\n" != statement or not found:
         raise Bad("manifest.json.sig does not belong to this manifest: one of them was changed")
     signature = from_base64(found[2])
-    if key and (
-        found[1] != key.name or signature[:4] != key.id or not is_signed(key, statement.encode(), signature[4:])
-    ):
+    mine = [key for key in keys if found[1] == key.name and signature[:4] == key.id]
+    if keys and not any(is_signed(key, statement.encode(), signature[4:]) for key in mine):
         raise Bad("the manifest is not signed by this key")
 
 
@@ -607,7 +664,7 @@ def as_object(data: bytes, wanted: set[str], optional: set[str] | None) -> dict[
     return value
 
 
-CHECKS: dict[str, Callable[[Path, Key | None, argparse.Namespace], str]] = {
+CHECKS: dict[str, Callable[[Path, Keys, argparse.Namespace], str]] = {
     "receipt": check_receipt,
     "log": check_log,
     "archive": check_archive,
@@ -620,16 +677,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("what", choices=sorted(CHECKS))
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--key", help="verifier key (name+hash+base64), or a file that holds it")
-    parser.add_argument("--checkpoint", metavar="FILE", help="log: an older checkpoint that you kept")
+    parser.add_argument(
+        "--key", action="append", default=[], help="verifier key (name+hash+base64), or a file that holds it"
+    )
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="FILE", help="log: an older checkpoint that you kept"
+    )
     options = parser.parse_args(arguments)
     try:
-        key = read_key(options.key)
-        found = CHECKS[options.what](options.file, key, options)
+        keys = read_keys(options.key)
+        found = CHECKS[options.what](options.file, keys, options)
     except Bad as error:
         print(f"bad: {error}", file=sys.stderr)
         return 1
-    if key is None:
+    if not keys:
         print(f"cannot judge without --key KEY. Nothing contradicts itself: {found}", file=sys.stderr)
         return 3
     print(f"good: {found}")

@@ -45,18 +45,18 @@ def write(index: int, path: Sequence[bytes], note: str, extra: bytes) -> str:
     return "\n".join([*head, *(notes.encode_base64(one) for one in path), "", note])
 
 
-def check(text: str, key: notes.VerifierKey) -> Proof:
-    """Return what the proof shows, or raise BadProof: body → entry → leaf → root → signature."""
+def check(text: str, *keys: notes.VerifierKey) -> Proof:
+    """Return what the proof shows, or raise BadProof: body → entry → leaf → root → signature of one of the keys."""
     try:
-        return _check(text, key)
+        return _check(text, keys)
     except BadNote as error:
         raise BadProof(str(error)) from None
 
 
-def check_receipt(text: str, key_text: str) -> Proof:
-    """Like `check`, for a receipt and a key as text: its `body` is there, and is the one that the log holds."""
+def check_receipt(text: str, *key_texts: str) -> Proof:
+    """Like `check`, for a receipt and keys as text: its `body` is there, and is the one that the log holds."""
     try:
-        proof = check(text, notes.VerifierKey.parse(key_text))
+        proof = check(text, *(notes.VerifierKey.parse(key_text) for key_text in key_texts))
     except BadNote as error:
         raise BadProof(f"the key: {error}") from None
     if proof.body is None:
@@ -64,7 +64,7 @@ def check_receipt(text: str, key_text: str) -> Proof:
     return proof
 
 
-def _check(text: str, key: notes.VerifierKey) -> Proof:
+def _check(text: str, keys: Sequence[notes.VerifierKey]) -> Proof:
     head, _, note = text.partition("\n\n")
     lines = head.split("\n")
     index = _INDEX.fullmatch(lines[2]) if len(lines) > 2 else None
@@ -74,7 +74,7 @@ def _check(text: str, key: notes.VerifierKey) -> Proof:
     record = _object(entry)
     if body is not None:
         _check_body(record, body)
-    checkpoint = notes.open_checkpoint(note, key)
+    checkpoint = notes.open_with_any(note, keys)
     path = [notes.decode_base64(line) for line in lines[3:]]
     if merkle.root_from_inclusion(merkle.leaf_hash(entry), int(index[1]), checkpoint.size, path) != checkpoint.root:
         raise BadProof("the entry is not in the log that the checkpoint signs")

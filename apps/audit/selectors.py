@@ -70,9 +70,18 @@ def verifier_key() -> VerifierKey:
 
 def verifier_keys() -> list[VerifierKey]:
     """Return the log's keys, the present one first, then those before it, newest first: its entries name them."""
+    return _with_past(verifier_key(), "log_key")
+
+
+def archive_keys() -> list[VerifierKey]:
+    """Return the keys of the archives' manifests, the present one first, then those before it."""
+    return _with_past(VerifierKey.parse(archive_key_text()), "archive_key")
+
+
+def _with_past(present: VerifierKey, detail: str) -> list[VerifierKey]:
     named = Entry.objects.filter(event__in=(Event.LOG_STARTED, Event.SIGNING_KEY_CHANGED)).order_by("-pk")
-    past = [bytes.fromhex(details_of(entry)["log_key"]) for entry in named]
-    return [VerifierKey(settings.AUDIT_ORIGIN, public) for public in dict.fromkeys([verifier_key().public, *past])]
+    past = [bytes.fromhex(details_of(entry)[detail]) for entry in named]
+    return [VerifierKey(present.name, public) for public in dict.fromkeys([present.public, *past])]
 
 
 def fingerprints() -> tuple[str, str]:

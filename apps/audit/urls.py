@@ -12,6 +12,7 @@ urlpatterns = [
     path("entries/<int:pk>/proof", views.proof, name="proof"),
     path("about/<slug:handle>/", views.story, name="story"),
     re_path(r"^export\.(?P<extension>csv|jsonl)$", views.export, name="export"),
+    path("bundle.zip", views.bundle, name="bundle"),
     path("verify/", views.verify, name="verify"),
     path("log/", public.log, name="log"),
     path("log/checkpoint", public.checkpoint, name="checkpoint"),

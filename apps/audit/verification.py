@@ -142,7 +142,7 @@ def _signed_checkpoint() -> Checkpoint:
 
 def _open(note: str, what: str) -> notes.CheckpointText:
     try:
-        return notes.open_checkpoint(note, selectors.verifier_key())
+        return notes.open_with_any(note, selectors.verifier_keys())
     except BadNote as error:
         raise LogDamaged(f"{what}: {error}") from None
 

@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict, Streaming
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.audit import exports, listing, selectors, services, verification
+from apps.audit import anchoring, bundles, exports, listing, selectors, services, verification
 from apps.audit.access import auditors_only
 from apps.audit.errors import LogDamaged, NotSigned
 from apps.audit.forms import FilterForm
@@ -25,14 +25,15 @@ VERIFY_SECONDS = 2.0  # a page's share; "continue" goes on from there
 @auditors_only
 def entries(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET)
+    beside = _beside() | {"anchors": anchoring.standings(), "anchors_problem": anchoring.problem()}
     if not form.is_valid():
-        return render(request, "audit/entries.html", _beside() | {"form": form, "page": None}, status=400)
+        return render(request, "audit/entries.html", beside | {"form": form, "page": None}, status=400)
     if form.entry_number is not None:
         leaf = Leaf.objects.filter(index=form.entry_number).first()
-        return redirect("audit:entry", leaf.entry_id) if leaf else _not_found(request, form)
+        return redirect("audit:entry", leaf.entry_id) if leaf else _not_found(request, form, beside)
     before, after = _number(request, "before"), _number(request, "after")
     page = listing.page_of(selectors.entries(**form.criteria), before=before, after=after)
-    return render(request, "audit/entries.html", _beside() | {"form": form, "page": page, "query": _query(request)})
+    return render(request, "audit/entries.html", beside | {"form": form, "page": page, "query": _query(request)})
 
 
 @require_safe
@@ -88,6 +89,13 @@ def export(request: HttpRequest, extension: str) -> HttpResponse | StreamingHttp
     return _download("audit-log.jsonl", "application/jsonl", exports.whole_log(checkpoint))
 
 
+@require_safe
+@auditors_only
+def bundle(request: HttpRequest) -> StreamingHttpResponse:
+    """Everything that an auditor needs to check the log elsewhere, as one ZIP."""
+    return _download(bundles.FILE_NAME, "application/zip", bundles.bundle(_newest_checkpoint()))
+
+
 @require_POST
 @auditors_only
 def verify(request: HttpRequest) -> HttpResponse:
@@ -110,9 +118,9 @@ def _beside() -> dict:
     }
 
 
-def _not_found(request: HttpRequest, form: FilterForm) -> HttpResponse:
+def _not_found(request: HttpRequest, form: FilterForm, beside: dict) -> HttpResponse:
     page = listing.Page([], None, None)
-    return render(request, "audit/entries.html", _beside() | {"form": form, "page": page}, status=404)
+    return render(request, "audit/entries.html", beside | {"form": form, "page": page}, status=404)
 
 
 def _newest_checkpoint() -> Checkpoint:

@@ -16,6 +16,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 OPEN = {  # nothing of what is held stands on these
     "healthz",
     "readyz",
+    "metrics",
     "portal:language",
     "account_login",
     "account_logout",
@@ -31,7 +32,7 @@ RETRY_AFTER_SECONDS = "300"
 
 
 class QuarantineMiddleware:
-    """Answers 503 with a plain page on every address but those of signing in and the two for health checks."""
+    """Answers 503 with a plain page on every address but those of signing in and those for supervisors."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -38,12 +38,12 @@ CASES = json.loads((VECTORS / "cases.json").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["file"])
 def test_every_case_has_the_outcome_that_it_names(case: dict[str, str]) -> None:
-    key = habeas_verify.read_key(CASES["key"])
+    keys = habeas_verify.read_keys([CASES["key"]])
     if case["outcome"] == "good":
-        assert "6 files" in habeas_verify.check_archive(VECTORS / case["file"], key, Namespace())
+        assert "6 files" in habeas_verify.check_archive(VECTORS / case["file"], keys, Namespace())
         return
     with pytest.raises(habeas_verify.Bad):
-        habeas_verify.check_archive(VECTORS / case["file"], key, Namespace())
+        habeas_verify.check_archive(VECTORS / case["file"], keys, Namespace())
 
 
 def test_every_file_of_the_cases_is_named() -> None:
@@ -75,7 +75,9 @@ def verdict(data: bytes, path: Path, key: str | None = "") -> str:
     """Return "" when the verifier finds no fault, otherwise what it says."""
     path.write_bytes(data)
     try:
-        habeas_verify.check_archive(path, habeas_verify.read_key(archive_key_text() if key == "" else key), Namespace())
+        habeas_verify.check_archive(
+            path, habeas_verify.read_keys([archive_key_text()] if key == "" else [key] if key else []), Namespace()
+        )
     except habeas_verify.Bad as error:
         return str(error)
     return ""

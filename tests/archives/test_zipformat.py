@@ -93,14 +93,14 @@ def test_an_archive_with_wide_numbers_verifies_and_a_changed_one_does_not(
     write_batch(archive, uuid.uuid4(), entry("large.bin", bytes(range(256)) * 40), entry("small.txt", b"small"))
     data = content_of(finish(archive))
     assert data.count(b"PK\6\6") == data.count(b"PK\6\7") == 1
-    path, key = tmp_path / "a.zip", habeas_verify.read_key(archive_key_text())
+    path, keys = tmp_path / "a.zip", habeas_verify.read_keys([archive_key_text()])
     path.write_bytes(data)
-    assert "files" in habeas_verify.check_archive(path, key, Namespace())
+    assert "files" in habeas_verify.check_archive(path, keys, Namespace())
     directory = data.index(b"PK\1\2")
     for place in (*range(30, 60), *range(directory, len(data))):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         with pytest.raises(habeas_verify.Bad):
-            habeas_verify.check_archive(path, key, Namespace())
+            habeas_verify.check_archive(path, keys, Namespace())
 
 
 @pytest.mark.django_db(databases=["default", "keys"])

@@ -31,6 +31,7 @@ def check_deploy(folder: Path) -> subprocess.CompletedProcess[str]:
         "PRIVACY_CONTACT": "dpo@example.org",
         "EMAIL_URL": "smtp://mail.example.org:587",
         "CACHE_URL": "redis://127.0.0.1:6379/1",
+        "ANCHORS": "mailto:auditors@example.org,https://anchors.example.org/checkpoint",
     }
     return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
@@ -66,6 +67,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("COMMAND_LINE_APPROVAL", True, "config.E003"),
     ("ORGANISATION_NAME", "Larkspur", "config.E004"),
     ("CACHES", {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}, "config.W001"),
+    ("ANCHORS_WANTED", 2, "config.W002"),
     ("SAMPLE_SITE", True, "accounts.E001"),
     ("STAFF_SECOND_STEP", False, "accounts.E003"),
 ]

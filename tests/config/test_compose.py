@@ -150,6 +150,7 @@ def deployment(
         "SITE_URL": "https://privacy.example.org",
         "PRIVACY_CONTACT": "dpo@example.org",
         "EMAIL_URL": f"smtp://127.0.0.1:{mailbox[1]}?tls=0",
+        "ANCHORS": (tmp_path / "anchors").as_uri(),
     }
     suffix = secrets.token_hex(4)
     postgres.create(f"records_{suffix}", f"keys_{suffix}")

@@ -20,7 +20,18 @@ def test_the_process_answers() -> None:
 @pytest.mark.django_db(databases=["default", "keys"])
 def test_a_site_that_can_work_is_ready() -> None:
     response = health.readyz(REQUEST)
-    assert (response.status_code, response.content) == (200, b'{"records": "ok", "keys": "ok", "cache": "ok"}')
+    assert (response.status_code, response.content) == (
+        200,
+        b'{"records": "ok", "keys": "ok", "cache": "ok", "anchors": "ok"}',
+    )
+
+
+@pytest.mark.django_db(databases=["default", "keys"])
+def test_too_few_anchors_make_it_degraded_and_still_ready(settings: Any) -> None:
+    settings.ANCHORS_WANTED = 2
+    response = health.readyz(REQUEST)
+    assert response.status_code == 200
+    assert b'"anchors": "degraded: 0 of 2"' in response.content
 
 
 @pytest.mark.django_db(databases=["default", "keys"])
@@ -35,4 +46,4 @@ def test_a_database_that_is_down_is_named_without_its_address(monkeypatch: pytes
     monkeypatch.setattr(health, "MigrationExecutor", executor)
     response = health.readyz(REQUEST)
     assert response.status_code == 503
-    assert response.content == b'{"records": "ok", "keys": "does not answer", "cache": "ok"}'
+    assert response.content == b'{"records": "ok", "keys": "does not answer", "cache": "ok", "anchors": "ok"}'

@@ -215,7 +215,7 @@ def wrong_archive(request: PrivacyRequest, place: FakeConnector) -> list[str]:
         file.flush()
         try:
             habeas_verify.check_archive(
-                Path(file.name), habeas_verify.read_key(archive_key_text()), argparse.Namespace()
+                Path(file.name), habeas_verify.read_keys([archive_key_text()]), argparse.Namespace()
             )
         except habeas_verify.Bad as error:
             return [f"the archive: {error}"]

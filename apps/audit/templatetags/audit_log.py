@@ -7,13 +7,20 @@ from typing import Any
 
 from django import template
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from apps.audit import handles, notes
 from apps.audit.actors import Role
 from apps.audit.events import Event
 
 register = template.Library()
+ANCHOR_KINDS = {
+    "folder": gettext_lazy("Folder"),
+    "bucket": gettext_lazy("Object-locked bucket"),
+    "letter": gettext_lazy("E-mail to the auditors"),
+    "timestamp": gettext_lazy("Time-stamp authority"),
+    "address": gettext_lazy("Public address"),
+}
 SHORTENED = 13  # a UUID or a hash in the list is told by its beginning; the entry's page has it whole
 
 
@@ -53,6 +60,11 @@ def role_name(role: str) -> str:
 @register.filter
 def event_name(event: str) -> str:
     return str(Event(event).label) if event in Event.values else event
+
+
+@register.filter
+def anchor_kind(kind: str) -> str:
+    return str(ANCHOR_KINDS.get(kind, kind))
 
 
 @register.filter

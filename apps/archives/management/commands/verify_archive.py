@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.audit.selectors import archive_key_text
+from apps.audit.selectors import archive_keys
 from verify import habeas_verify
 
 
@@ -19,8 +19,9 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, metavar="FILE")
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
+        keys = habeas_verify.read_keys([str(key) for key in archive_keys()])
         try:
-            found = habeas_verify.check_archive(file, habeas_verify.read_key(archive_key_text()), Namespace())
+            found = habeas_verify.check_archive(file, keys, Namespace())
         except habeas_verify.Bad as error:
             raise CommandError(f"bad: {error}. Download it again; if that is bad, too, tell the operator") from None
         self.stdout.write(f"good: {found}")

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.audit import proofs
 from apps.audit.errors import BadProof
-from apps.audit.selectors import public_key_text
+from apps.audit.selectors import verifier_keys
 
 
 class Command(BaseCommand):
@@ -24,11 +24,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: Path, key: str, **options: Any) -> None:
         try:
             text = file.read_text(encoding="utf-8")
-            key_text = _key(key)
+            key_texts = _keys(key)
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"cannot read {file}: {error}") from None
         try:
-            proof = proofs.check_receipt(text, key_text)
+            proof = proofs.check_receipt(text, *key_texts)
         except BadProof as error:
             raise CommandError(
                 f"bad: {error}. Ask for the receipt again, from its page or with fetch_receipt"
@@ -40,8 +40,9 @@ class Command(BaseCommand):
         )
 
 
-def _key(given: str) -> str:
+def _keys(given: str) -> list[str]:
+    """This site's keys, the earlier ones too; or the one given."""
     if not given:
-        return public_key_text()
+        return [str(key) for key in verifier_keys()]
     path = Path(given)
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else given
+    return [path.read_text(encoding="utf-8").strip() if path.is_file() else given]

@@ -1,0 +1,167 @@
+"""The auditors' bundle can be checked offline with what is in it, and any change to it is found."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.audit import bundles, selectors, services
+from apps.audit.models import Anchoring, Checkpoint
+from tests.audit.anchors.conftest import signed
+from tests.audit.test_pages import body_of
+from tests.audit.verifier import run_verifier
+
+pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.usefixtures("signing_without_commits")]
+
+
+@pytest.fixture
+def anchored(write) -> Checkpoint:
+    """A log of 300 entries whose first 101 were time-stamped, and left in a folder too."""
+    write(100)
+    first = services.sequence()
+    now = timezone.now()
+    Anchoring.objects.create(anchor="timestamp tsa.example.org", size=first.size, anchored_at=now, proof=b"a token")
+    Anchoring.objects.create(anchor="timestamp tsa.example.org", size=first.size, anchored_at=now, proof=b"a repeat")
+    Anchoring.objects.create(anchor="folder /share", size=first.size, anchored_at=now)
+    write(199)
+    return services.sequence()
+
+
+@pytest.fixture
+def bundle(anchored, tmp_path) -> Path:
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(b"".join(bundles.bundle(anchored)))
+    return path
+
+
+def rewrite(bundle: Path, changes: dict[str, bytes | None]) -> Path:
+    """The same bundle with some files changed, or left out."""
+    changed = bundle.with_name("changed.zip")
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            data = changes.get(name, old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+    return changed
+
+
+def test_it_holds_everything_and_verifies_itself_in_a_process_of_its_own(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        archive.extractall(tmp_path / "out")
+    stamped = [name for name in names if name.startswith("anchors/timestamp-")]
+    assert [Path(name).suffix for name in stamped] == [".checkpoint", ".proof"]
+    assert {"README.txt", "keys.txt", "checkpoint", "entries.jsonl", "tile/0/000", "tile/entries/001.p/44"} <= set(
+        names
+    )
+    listed = [json.loads(line) for line in (tmp_path / "out/anchors/anchors.jsonl").read_text().splitlines()]
+    assert [one["anchor"] for one in listed] == ["timestamp tsa.example.org"] * 2 + ["folder /share"]
+    for file in (str(bundle), "."):
+        done = subprocess.run(
+            [sys.executable, "-I", "habeas_verify.py", "log", file, "--key", selectors.public_key_text()],
+            cwd=tmp_path / "out", capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "300 entries" in done.stdout and "continue 1 older" in done.stdout
+
+
+def test_the_raw_entries_in_it_are_good_too(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        assert run_verifier("log", archive.read("entries.jsonl"), tmp_path).code == 0
+
+
+def test_its_keys_are_a_file_for_the_verifier(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        (tmp_path / "keys").write_bytes(archive.read("keys.txt"))
+    assert run_verifier("log", bundle, tmp_path, key=str(tmp_path / "keys")).code == 0
+    (tmp_path / "keys").write_text("no key in here\n")
+    assert "holds no key" in run_verifier("log", bundle, tmp_path, key=str(tmp_path / "keys")).err
+
+
+def test_every_file_that_counts_is_checked(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    counts = [name for name in files if name.startswith("tile/") or name.endswith("checkpoint")]
+    assert len(counts) == 7
+    for name in counts:
+        for at in {0, len(files[name]) // 2, len(files[name]) - 1}:
+            changed = bytearray(files[name])
+            changed[at] ^= 1
+            assert run_verifier("log", rewrite(bundle, {name: bytes(changed)}), tmp_path).code == 1, (name, at)
+    for name in counts[:-1]:
+        if not name.startswith("anchors/"):
+            assert run_verifier("log", rewrite(bundle, {name: None}), tmp_path).code == 1, name
+    assert run_verifier("log", rewrite(bundle, {}), tmp_path).code == 0
+
+
+def test_a_checkpoint_of_another_past_beside_the_anchors_is_found(bundle, tmp_path, anchored):
+    with zipfile.ZipFile(bundle) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".checkpoint")]
+    result = run_verifier("log", rewrite(bundle, {name: signed(101).encode()}), tmp_path)
+    assert result.code == 1 and "rewritten" in result.err
+    result = run_verifier("log", rewrite(bundle, {name: signed(999).encode()}), tmp_path)
+    assert result.code == 1 and "rolled back" in result.err
+
+
+def test_damaged_zips_are_refused_with_one_line(bundle, tmp_path):
+    whole = bundle.read_bytes()
+    for changed in (whole[:-30], whole[: len(whole) // 2], whole[:60] + b"\xff" * 40 + whole[100:]):
+        result = run_verifier("log", changed, tmp_path)
+        assert result.code in (0, 1) and (result.code == 0 or result.err.count("\n") == 1)
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("checkpoint", "a")
+        archive.writestr("checkpoint", "b")
+    assert "twice" in run_verifier("log", tmp_path / "twice.zip", tmp_path).err
+
+
+def test_a_log_whose_key_was_changed_needs_both_keys_for_its_anchors(anchored, settings, write, tmp_path):
+    before = selectors.public_key_text()
+    settings.LOG_SIGNING_KEY = base64.b64encode(b"M" * 32).decode()
+    write(1)
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(b"".join(bundles.bundle(services.sequence())))
+    after = selectors.public_key_text()
+    result = run_verifier("log", path, tmp_path, key=after)
+    assert result.code == 1 and "earlier keys" in result.err
+    assert run_verifier("log", path, tmp_path, "--key", before, key=after).code == 0
+    with zipfile.ZipFile(path) as archive:
+        keys = archive.read("keys.txt").decode()
+    assert before in keys and after in keys
+
+
+def test_the_page_gives_it_to_eve_alone(client, anchored):
+    assert client.get("/audit/bundle.zip").status_code == 302
+    client.force_login(User.objects.create_user("mallory@example.org", "a long password"))
+    assert client.get("/audit/bundle.zip").status_code == 404
+    eve = User.objects.create_user("eve@larkspur.example", "a long password")
+    eve.groups.add(Group.objects.get_or_create(name="auditors")[0])
+    client.force_login(eve)
+    response = client.get("/audit/bundle.zip")
+    assert response.status_code == 200 and response["Content-Disposition"].endswith('"audit-bundle.zip"')
+    with zipfile.ZipFile(io.BytesIO(body_of(response))) as archive:
+        assert archive.testzip() is None
+
+
+def test_the_command_writes_it_whole_or_not_at_all(write, tmp_path, settings, capsys):
+    write(3)
+    call_command("audit_bundle", tmp_path / "out.zip")
+    assert "4 entries" in capsys.readouterr().out
+    assert run_verifier("log", tmp_path / "out.zip", tmp_path).code == 0
+    with pytest.raises(CommandError, match="cannot write"):
+        call_command("audit_bundle", tmp_path / "no folder" / "out.zip")
+    settings.TILES_DIR = "/proc/nothing"
+    with pytest.raises(CommandError, match="cannot be signed"):
+        call_command("audit_bundle", tmp_path / "other.zip")
+    assert not list(tmp_path.glob("*.part")) and not (tmp_path / "other.zip").exists()
