@@ -32,6 +32,7 @@ class Labels:
     hidden: str
     unknown: str
     withheld: str
+    removed: str
     not_held: str
     answers: str
     branch: str
@@ -82,6 +83,7 @@ def labels(language: str) -> Labels:
             hidden=_("Not shown in the chat"),
             unknown=_("Content in a form that we do not know, as it was received"),
             withheld=_("Withheld"),
+            removed=_("Removed by the person"),
             not_held=_("we do not hold this file"),
             answers=_("Other answers to the same message:"),
             branch=_("Another version, from message {} on"),

@@ -115,6 +115,8 @@ def _part(part: Part, words: Labels) -> str:
         return _link(part)
     if kind == "withheld":
         return f'<p><span class="held">{escape(part.text) or words.withheld}</span></p>'
+    if kind == "removed":
+        return f'<p><span class="held">{words.removed}</span></p>'
     if kind in {"thought", "hidden"}:
         summary = words.thinking if kind == "thought" else words.hidden
         return f"<details><summary>{summary}</summary>{_text(part.text)}</details>"

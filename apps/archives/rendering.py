@@ -28,10 +28,10 @@ _HREF = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)
 class Part:
     """A piece of one message.
 
-    kind: "text", "code", "thought", "hidden" (not shown in the chat), "image", "audio", "file", "link", "withheld", and
-    any other word for content in a form that is not known. `language` is that of code; `href` of a file is its name in
-    the archive (generated: "attachments/000001.png", "" when we do not hold it), of a link its address; `name` is what
-    the person called the file.
+    kind: "text", "code", "thought", "hidden" (not shown in the chat), "image", "audio", "file", "link", "withheld",
+    "removed", and any other word for content in a form that is not known. `language` is that of code; `href` of a file
+    is its name in the archive (generated: "attachments/000001.png", "" when we do not hold it), of a link its address;
+    `name` is what the person called the file.
     """
 
     kind: str

@@ -53,5 +53,7 @@ def _part(part: Part, words: Labels) -> str:
         return f"{part.text or part.name} <{part.href}>".strip()
     if kind == "withheld":
         return f"[{part.text or words.withheld}]"
+    if kind == "removed":
+        return f"[{words.removed}]"
     heading = {"thought": words.thinking, "hidden": words.hidden}.get(kind, words.unknown)
     return f"[{heading}]\n{part.text}"

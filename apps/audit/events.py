@@ -64,6 +64,8 @@ class Event(models.TextChoices):
     IMPORT_FINISHED = "import.finished", _("Import finished")
     IMPORT_FAILED = "import.failed", _("Import failed")
     CONVERSATIONS_DELETED = "conversations.deleted", _("Conversations deleted")
+    MESSAGES_REMOVED = "messages.removed", _("Part of a conversation removed")
+    MESSAGE_CORRECTED = "message.corrected", _("Message corrected")
     RETENTION_CHANGED = "retention.changed", _("Retention changed")
     CHOICES_CHANGED = "choices.changed", _("Choices changed")
     HOLD_PLACED = "hold.placed", _("Legal hold placed")
@@ -296,6 +298,8 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.IMPORT_FINISHED: _COUNTS | {"import_id": Id(), "already_held": Whole(), "skipped": Whole()},
     Event.IMPORT_FAILED: {"import_id": Id(), "reason": IMPORT_FAILURES},
     Event.CONVERSATIONS_DELETED: _COUNTS,
+    Event.MESSAGES_REMOVED: _COUNTS,
+    Event.MESSAGE_CORRECTED: _COUNTS,
     Event.RETENTION_CHANGED: {"days": Whole()},
     Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
     Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},

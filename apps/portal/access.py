@@ -14,7 +14,14 @@ from django.views.decorators.cache import never_cache
 
 from apps.accounts.services import actor_of
 from apps.audit.actors import Actor
-from apps.records.errors import CONTENT_IS_GONE, AttachmentNotFound, ConversationNotFound, ImportNotFound
+from apps.records.errors import (
+    CONTENT_IS_GONE,
+    AttachmentNotFound,
+    ConversationNotFound,
+    ImportNotFound,
+    MessageNotFound,
+    NotCorrectable,
+)
 from apps.records.models import Subject
 from apps.records.subjects import subject_for
 from apps.requests import selectors
@@ -23,6 +30,7 @@ from apps.requests.references import tidy_reference
 
 View = Callable[..., Any]
 
+NOT_FOUND = (ConversationNotFound, MessageNotFound, NotCorrectable, AttachmentNotFound, ImportNotFound)
 OPENED = "opened requests"  # in the session: reference → until when, as seconds
 OPEN_SECONDS = 30 * 60
 MOST_OPEN = 10
@@ -37,7 +45,7 @@ def person_page(view: View) -> View:
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, subject_for(request.user), *args, **kwargs)  # type: ignore[arg-type]
-        except (ConversationNotFound, AttachmentNotFound, ImportNotFound):
+        except NOT_FOUND:
             raise Http404 from None
         except CONTENT_IS_GONE:
             return render(request, "portal/frozen.html", status=409)

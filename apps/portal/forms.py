@@ -15,6 +15,7 @@ from django.utils.translation import pgettext_lazy
 from apps.locations.contract import Scope
 
 LONGEST_NOTE = 5_000
+LONGEST_MESSAGE = 200_000
 LONGEST_PASTE = 2_000_000  # characters; larger texts come as a file
 
 # Where somebody lives decides the law. Regimes stand in requests/regimes.py; this is who lives under which.
@@ -231,6 +232,13 @@ class MessageForm(Form):
     text = forms.CharField(
         label=_("Write to the privacy team"), max_length=LONGEST_NOTE, help_text=_("A person reads it. The answer appears here, and you get an e-mail."),
         widget=forms.Textarea(attrs={"rows": 4}), error_messages={"required": _("Write your message first.")},
+    )  # fmt: skip
+
+
+class CorrectionForm(Form):
+    text = forms.CharField(
+        label=_("Your words"), max_length=LONGEST_MESSAGE,
+        widget=forms.Textarea(attrs={"rows": 8}), error_messages={"required": _("Write what it should say. To have it gone, remove the message.")},
     )  # fmt: skip
 
 

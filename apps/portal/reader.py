@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from apps.records.importers.display import Part
-from apps.records.opening import FileInfo
+from apps.records.importers.display import Part, text_of
+from apps.records.importers.types import Node
+from apps.records.opening import FileInfo, author_of
 from apps.records.selectors import Turn
 from apps.records.tree import Branch
 
@@ -40,6 +41,13 @@ class ShownBranch:
 
 def show_turn(turn: Turn, files: dict[str, FileInfo]) -> ShownTurn:
     return ShownTurn(turn, who_says(turn.role), turn.role == "user", [_show_part(part, files) for part in turn.parts])
+
+
+def show_message(node: Node) -> ShownTurn:
+    """Show one message by itself, without its place in the conversation; files are named."""
+    parts = text_of(node)
+    turn = Turn(0, 0, node.role, node.created_at, author_of(node), parts)
+    return show_turn(turn, {})
 
 
 def show_branch(branch: Branch) -> ShownBranch:

@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from apps.portal.views import conversations, filing, imports, intake, pages, privacy, reading, receipts, requests
+from apps.portal.views import (
+    conversations,
+    correcting,
+    filing,
+    imports,
+    intake,
+    pages,
+    privacy,
+    reading,
+    receipts,
+    requests,
+)
 
 app_name = "portal"
 
@@ -23,6 +34,10 @@ urlpatterns = [
     path("conversations/erase-all/", conversations.delete_all, name="delete_all"),
     path("conversations/<uuid:pk>/", reading.conversation, name="conversation"),
     path("conversations/<uuid:pk>/erase/", conversations.delete_conversation, name="delete_conversation"),
+    path("conversations/<uuid:pk>/messages/<int:position>/remove/", correcting.remove_message, name="remove_message"),
+    path(
+        "conversations/<uuid:pk>/messages/<int:position>/correct/", correcting.correct_message, name="correct_message"
+    ),
     path("conversations/<uuid:pk>/files/<uuid:attachment>/", reading.attachment, name="attachment"),
     path("conversations/<uuid:pk>/images/<uuid:attachment>/", reading.image, name="image"),
     path("requests/", requests.requests, name="requests"),

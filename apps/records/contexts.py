@@ -51,3 +51,7 @@ def import_report(key_id: UUID, import_id: UUID) -> bytes:
 
 def import_file(key_id: UUID, import_id: UUID) -> bytes:
     return associated_data(FORMAT, key_id, "Import", "object", import_id)
+
+
+def rewrite(key_id: UUID, rewrite_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Rewrite", "sealed", rewrite_id)

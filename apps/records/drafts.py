@@ -14,12 +14,15 @@ from uuid import UUID
 from apps.records import contexts
 from apps.records.importers.assets import ATTACHMENTS_KEY
 from apps.records.importers.building import SOURCE_KEY
+from apps.records.importers.display import CORRECTED_AT, REMOVED_AT
 from apps.records.importers.types import Node, ParsedAttachment, ParsedConversation
+from apps.records.importers.values import as_dict
 from apps.records.rows import Row
 from apps.sealing import content
 from apps.sealing.aead import Box
 
 ID, PARENT, ROLE, CREATED, DATA = range(5)  # of a packed message: a list, so that names are not repeated in each
+_CHANGED_HERE = {REMOVED_AT, CORRECTED_AT}
 ADDED_BY_EXPORT = {SOURCE_KEY, ATTACHMENTS_KEY}  # by ours, and known from the rows
 
 
@@ -42,16 +45,16 @@ class Draft:
     size: int = 0
     is_stored: bool = False  # something of it was written now
 
-    def packed_header(self, places: dict[str, int]) -> bytes:
-        """Pack what is sealed on the conversation's row; `current` is the position of the node it ends with."""
+    def packed_header(self, places: dict[str, int], held: dict[str, Any] | None = None) -> bytes:
+        """Pack what is sealed on the conversation's row; `current` is the position of the node it ends with.
+
+        Of a header that repeated what the person had removed (`is_trimmed`) only the place where it ends is taken anew.
+        """
         current = self.header.get("current_node")
-        value = {
-            "id": self.external_id,
-            "title": self.title,
-            "header": self.header,
-            "current": places.get(current) if isinstance(current, str) else None,
-        }
-        return content.pack(value)
+        place = places.get(current) if isinstance(current, str) else None
+        if held is not None and held.get("is_trimmed"):
+            return content.pack({**held, "current": place})
+        return content.pack({"id": self.external_id, "title": self.title, "header": self.header, "current": place})
 
 
 @dataclass(slots=True)
@@ -120,7 +123,7 @@ def make_draft(parsed: ParsedConversation, *, index: bytes, source: str, now: da
     """Pack a conversation; raises sealing's UnpackableValue if a value cannot be kept."""
     times = [_aware(moment) for moment in (parsed.started_at, parsed.updated_at) if moment is not None]
     times += [_aware(node.created_at) for node in parsed.nodes if node.created_at is not None]
-    packed = [_pack(node) for node in parsed.nodes]
+    packed = [pack_node(node) for node in parsed.nodes]
     return Draft(
         index=index,
         external_id=parsed.external_id,
@@ -179,8 +182,9 @@ def plan_update(draft: Draft, held: Held) -> Plan:
         places = _merge(plan, opened, [parent for parent, _sealed in held.messages], is_newer)
     plan.updated_at = max(draft.updated_at, held.updated_at)
     if is_newer:
-        header, context = draft.packed_header(places), contexts.conversation(held.key_id, held.conversation_id)
+        context = contexts.conversation(held.key_id, held.conversation_id)
         before = plan.box.unseal(held.sealed, context=context)
+        header = draft.packed_header(places, content.unpack(before))
         if header != before and content.unpack(header) != content.unpack(before):
             plan.header = header
     return plan
@@ -210,8 +214,11 @@ def _merge(plan: Plan, opened: list[bytes], parents: list[int | None], is_newer:
 
 
 def _joined(held: list[Any], came: list[Any], is_newer: bool) -> list[Any]:
-    """Return the newer of two versions of a message, with the children of both and a parent if either has one."""
-    base, other = (came, held) if is_newer else (held, came)
+    """Return the newer of two versions of a message, with the children of both and a parent if either has one.
+
+    What was removed or corrected here stays as it is: the file still has what the person did not want kept.
+    """
+    base, other = (came, held) if is_newer and not is_changed_here(held[DATA]) else (held, came)
     result = list(base)
     data = dict(base[DATA])
     children = list(data.get("children") or [])
@@ -222,13 +229,18 @@ def _joined(held: list[Any], came: list[Any], is_newer: bool) -> list[Any]:
     return result
 
 
-def _pack(node: Node) -> bytes:
+def is_changed_here(data: dict[str, Any]) -> bool:
+    """Say whether a message was removed or corrected by the person."""
+    return not _CHANGED_HERE.isdisjoint(as_dict(as_dict(data.get("message")).get("metadata")))
+
+
+def pack_node(node: Node) -> bytes:
     created = _aware(node.created_at).isoformat() if node.created_at else None
     return content.pack([node.id, node.parent, node.role, created, node.data])
 
 
 def unpack_node(packed: bytes) -> Node:
-    """Return what `_pack` was given."""
+    """Return what `pack_node` was given."""
     name, parent, role, created, data = content.unpack(packed)
     return Node(name, parent, role, datetime.fromisoformat(created) if created else None, data)
 

@@ -47,6 +47,18 @@ class ConversationsHeld(RecordsError):
         self.until = until
 
 
+class MessageNotFound(RecordsError):
+    """The conversation has no such message, or it has been removed already."""
+
+
+class NotCorrectable(RecordsError):
+    """Only what the person wrote themself, in words, can be corrected here. Another's message can be removed."""
+
+
+class SubjectRestricted(RecordsError):
+    """The processing is restricted: nothing is changed or erased until the restriction is lifted."""
+
+
 class LostClaim(RecordsError):
     """Another worker has taken this import over: stop without writing anything more."""
 

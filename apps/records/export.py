@@ -85,6 +85,8 @@ class _Export:
                 if loaded is None:
                     if self.cursor.inside:
                         yield from self._close_vanished()
+                    if not Conversation.objects.filter(pk=row.pk, erasing_at__isnull=True).exists():
+                        return  # look again: it may have been written anew, under an id just before this one
                 else:
                     for entry in self._conversation(loaded):
                         self.cursor = Cursor.read(entry.cursor)

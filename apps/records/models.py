@@ -56,7 +56,8 @@ class Identity(models.Model):
 class Conversation(models.Model):
     """One conversation, with a key of its own below its subject's.
 
-    `erasing_at`: its erasure has begun; it is shown no more, and what is left of it is on its way out.
+    `erasing_at`: its erasure has begun; it is shown no more, and what is left of it is on its way out. A copy that is
+    being made under a new key carries it too, until it takes the place of the other (see Rewrite).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -172,6 +173,27 @@ class Import(models.Model):
 
     def __str__(self) -> str:
         return f"import {self.pk}"
+
+
+class Rewrite(models.Model):
+    """A conversation that is written anew under another key, because a part of it goes or is corrected (DESIGN §2).
+
+    copying → swapped (`intent`: the new conversation stands in the place of the old one, whose key is named in a signed
+    entry) → gone, when that key is destroyed and the old rows are deleted. Two conversations, so that a reader sees the
+    one or the other and never a mixture. `old` and `new` are no foreign keys: conversations are deleted past the ORM.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="rewrites")
+    old = models.UUIDField(unique=True)
+    new = models.UUIDField(unique=True)
+    old_bytes = models.BigIntegerField()  # `stored_bytes` of the old one; when it differs, copying begins again
+    sealed = models.BinaryField()  # what goes, and the words that are corrected: under the key of the new one
+    intent = models.BigIntegerField(null=True)  # id of the log's entry
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"rewrite {self.pk}"
 
 
 class LegalHold(models.Model):

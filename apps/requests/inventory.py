@@ -77,6 +77,7 @@ INVENTORY = {
         plain="size stored state reason format conversations messages attachments already_held skipped done_items total_items attempts "
         "lease_until created_at finished_at",
     ),
+    "records.Rewrite": Table("records", "records", sealed="sealed", opaque="id subject_id old new intent", plain="old_bytes created_at"),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
     "records.Sweep": Table(
         "site", "site", opaque="id", plain="state removes takes_unknown objects_seen rows_seen counts started_at finished_at",

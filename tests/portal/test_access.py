@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 PUBLIC = ["home", "how", "accessibility", "verify", "verifier", "find", "intake"]
 OWN = ["privacy", "conversations", "search", "import", "requests", "new_request", "request_details", "delete_all"]
 POSTED = ["language", "choices", "delete_conversations"]
-OF_A_CONVERSATION = ["conversation", "delete_conversation", "attachment", "image"]
+OF_A_MESSAGE = ["remove_message", "correct_message"]
+OF_A_CONVERSATION = ["conversation", "delete_conversation", "attachment", "image", *OF_A_MESSAGE]
 OF_AN_IMPORT = ["import_progress"]
 OF_A_REQUEST = ["request", "receipt", "proof", "send_message", "withdraw", "do_not_wait", "download"]
 BY_LINK = ["confirm_intake"]
@@ -33,6 +34,7 @@ def addresses(held: Held, *, unknown: bool = False) -> dict[str, str]:
     reference = "HB-2222-2222" if unknown else held.request.reference
     found = {name: reverse(f"portal:{name}", args=[conversation]) for name in ("conversation", "delete_conversation")}
     found |= {name: reverse(f"portal:{name}", args=[conversation, picture]) for name in ("attachment", "image")}
+    found |= {name: reverse(f"portal:{name}", args=[conversation, 1]) for name in OF_A_MESSAGE}
     found["import_progress"] = reverse("portal:import_progress", args=[imported])
     found |= {name: reverse(f"portal:{name}", args=[reference]) for name in OF_A_REQUEST if name != "proof"}
     return found | {"proof": reverse("portal:proof", args=[reference, 1])}

@@ -17,7 +17,7 @@ from apps.records.importers.types import Node, ParsedConversation
 from apps.records.models import Conversation, Import
 from apps.records.selectors import searching
 from apps.records.services import place_hold, run_import, store_conversations
-from tests.portal.conftest import Person
+from tests.portal.conftest import Person, set_last_authentication
 from tests.records.conftest import conversation, node
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -193,3 +193,54 @@ def test_with_recording_switched_off_the_page_says_so(ada: Person) -> None:
     assert "<textarea" not in page
     ada.client.post("/conversations/import/", {"text": "hello"})
     assert not Import.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_a_message_is_removed_after_it_was_shown_what_goes(ada: Person) -> None:
+    (held,) = store(ada, conversation("c", "my pin is 4711", "noted"))
+    address = reverse("portal:conversation", args=[held.id])
+    page = ada.client.get(address).content.decode()
+    link = re.search(r'href="([^"]+/messages/1/remove/)"', page)
+    assert link is not None
+    asked = ada.client.get(link[1]).content.decode()
+    assert "Remove this message?" in asked and "my pin is 4711" in asked
+    assert "my pin is 4711" in ada.client.get(address).content.decode()  # looking changed nothing
+    led = ada.client.post(link[1], follow=True)
+    page = led.content.decode()
+    assert "The message was removed." in page and "This message was removed on" in page
+    assert "4711" not in page and "noted" in page
+    assert ada.client.get(address).status_code == 404
+    assert "/messages/1/remove/" not in page and "/messages/2/remove/" in page
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_own_words_are_corrected_and_an_answer_is_not(ada: Person) -> None:
+    (held,) = store(ada, conversation("c", "I was born in 1971", "noted"))
+    address = reverse("portal:correct_message", args=[held.id, 1])
+    assert "I was born in 1971" in ada.client.get(address).content.decode()
+    empty = ada.client.post(address, {"text": " "}).content.decode()
+    assert "Write what it should say" in empty
+    page = ada.client.post(address, {"text": "I was born in 1981"}, follow=True).content.decode()
+    assert "The message was corrected." in page and "1981" in page and "1971" not in page and "Corrected on" in page
+    (held,) = selectors.conversations_page(ada.subject).items
+    assert ada.client.get(reverse("portal:correct_message", args=[held.id, 2])).status_code == 404
+    assert "/messages/2/correct/" not in page and "/messages/1/correct/" in page
+
+
+def test_removing_asks_for_the_password_again(ada: Person) -> None:
+    (held,) = store(ada, conversation("c", "my pin is 4711"))
+    address = reverse("portal:remove_message", args=[held.id, 1])
+    set_last_authentication(ada.client, 0)
+    for answer in (ada.client.get(address), ada.client.post(address)):
+        assert answer.status_code == 302 and "reauthenticate" in answer["Location"]
+    assert "4711" in ada.client.get(reverse("portal:conversation", args=[held.id])).content.decode()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_what_the_law_keeps_is_not_offered_and_not_changed(ada: Person) -> None:
+    (held,) = store(ada, conversation("c", "my pin is 4711"))
+    place_hold(ada.subject, basis="order", until=timezone.now().date() + timedelta(days=9), actor=ada.actor)
+    page = ada.client.get(reverse("portal:conversation", args=[held.id])).content.decode()
+    assert "/remove/" not in page
+    page = ada.client.post(reverse("portal:remove_message", args=[held.id, 1]), follow=True).content.decode()
+    assert "The law keeps this conversation until" in page and "4711" in page

@@ -7,6 +7,7 @@ from apps.keys.services.backing_up import Restored, back_up_keys, damaged_keys, 
 from apps.keys.services.creating import NewKey, create_key, create_keys
 from apps.keys.services.destroying import (
     Destruction,
+    carry_out,
     destroy_keys,
     discard_key,
     erase_keys,
@@ -29,6 +30,7 @@ __all__ = [
     "back_up_keys",
     "blind_index_key",
     "cancel_intent",
+    "carry_out",
     "create_key",
     "create_keys",
     "damaged_keys",

@@ -22,7 +22,15 @@ from apps.audit.models import Entry
 from apps.audit.selectors import details_of, index_of
 from apps.audit.services import append, wait_until_signed
 from apps.keys.errors import KeyStoreDamaged
-from apps.keys.intents import MOST_KEYS, REPLACED, check_intent, intend_destruction, outcome_of, standing_intent
+from apps.keys.intents import (
+    MOST_KEYS,
+    REPLACED,
+    check_intent,
+    intend_destruction,
+    named_keys,
+    outcome_of,
+    standing_intent,
+)
 from apps.keys.journal import truncate_journal
 from apps.keys.lineage import with_twins
 from apps.keys.models import Key, Removed
@@ -64,8 +72,16 @@ def _erase_part(
     if intent is None:
         with transaction.atomic(durable=True):
             intent = intend_destruction(key_ids, about=about, actor=actor, reason=reason, removed=removed)
+    return carry_out(intent, actor=actor)
+
+
+def carry_out(intent: Entry, *, actor: Actor) -> Destruction:
+    """Destroy every key that a committed intent names, once it is signed; outside transactions only.
+
+    A repeat goes on where it broke off. Raises NotSigned (nothing destroyed) and what `destroy_keys` raises.
+    """
     wait_until_signed(intent)
-    result = destroy_keys(key_ids, intent=intent)
+    result = destroy_keys(named_keys(intent), intent=intent)
     with transaction.atomic(durable=True):
         record_destruction(intent, result, actor=actor)
     return result

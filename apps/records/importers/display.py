@@ -21,6 +21,8 @@ from .values import as_dict, as_list, as_text
 
 TEXT, CODE, THOUGHT, IMAGE, AUDIO = "text", "code", "thought", "image", "audio"
 FILE, HIDDEN, UNKNOWN = "file", "hidden", "unknown"
+REMOVED = "removed"  # nothing is left of it but its place
+REMOVED_AT, CORRECTED_AT = "habeas_removed_at", "habeas_corrected_at"  # in a message's metadata: when, in ISO 8601
 
 # Where ChatGPT's page shows a source or a picture of the web, the text holds a mark in the private use area.
 _MARK = re.compile("\ue200[^\ue200\ue201]{0,2000}\ue201|[\ue200-\ue20f]")
@@ -33,6 +35,7 @@ _MORE = {
     "content_references",
     "is_user_system_message",
     "is_visually_hidden_from_conversation",
+    REMOVED_AT,
 }
 
 
@@ -57,6 +60,8 @@ def text_of(node: Node | dict[str, Any]) -> list[Part]:
     metadata = as_dict(message.get("metadata"))
     if (plain := _plain_text(message, metadata)) is not None:
         return [_clean(Part(TEXT, plain))] if plain.strip() else []
+    if REMOVED_AT in metadata:
+        return [Part(REMOVED, "")]
     parts = [*_content(message, metadata), *_attachments(message, metadata), *_results(metadata)]
     shown = [_clean(part) for part in parts if part.text.strip() or part.pointer]
     if metadata.get("is_visually_hidden_from_conversation") or metadata.get("is_user_system_message"):

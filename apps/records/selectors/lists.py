@@ -137,7 +137,7 @@ def held_summary(subject: Subject) -> HeldSummary:
     totals = found.aggregate(
         conversations=Count("pk"), messages=Sum("message_count"), oldest=Min("started_at"), newest=Max("updated_at")
     )
-    files = Attachment.objects.filter(conversation__subject=subject, stored=True)
+    files = Attachment.objects.filter(conversation__in=found, stored=True)
     sizes = files.aggregate(count=Count("pk"), size=Sum("size"))
     holds = standing_holds(subject.pk)
     held = totals["conversations"] if holds.filter(conversation__isnull=True).exists() else (

@@ -10,8 +10,9 @@ from uuid import UUID
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.records import contexts, objects
+from apps.records.changes import changed_at, is_correctable
 from apps.records.errors import AttachmentNotFound, ConversationNotFound
-from apps.records.importers.display import Part, text_of
+from apps.records.importers.display import CORRECTED_AT, REMOVED_AT, Part, text_of
 from apps.records.importers.types import Node
 from apps.records.models import Attachment, Conversation, Subject
 from apps.records.opening import FileInfo, author_of, files_of, open_file_info, open_head, open_nodes
@@ -29,7 +30,7 @@ class Turn:
     """One message as it is shown. `number` counts along the path from 1.
 
     `version` of `versions`: this is one of several answers to the same message; `previous` and `next` are the positions
-    of its neighbours among them, to be given as `branch`.
+    of its neighbours among them, to be given as `branch`. `removed_at`: nothing is left of it but its place.
     """
 
     position: int
@@ -42,6 +43,9 @@ class Turn:
     versions: int = 1
     previous: int | None = None
     next: int | None = None
+    removed_at: datetime | None = None
+    corrected_at: datetime | None = None
+    is_correctable: bool = False  # the person's own words
 
 
 @dataclass(frozen=True)
@@ -159,4 +163,7 @@ def _turn(tree: Tree, position: int, number: int, node: Node) -> Turn:
         versions=len(versions),
         previous=versions[place - 1] if place else None,
         next=versions[place + 1] if place + 1 < len(versions) else None,
+        removed_at=changed_at(node, REMOVED_AT),
+        corrected_at=changed_at(node, CORRECTED_AT),
+        is_correctable=is_correctable(node),
     )

@@ -2,6 +2,7 @@
 
 from apps.records.services.attachments import sweep_attachments
 from apps.records.services.choices import set_opt_outs, set_recording, set_retention
+from apps.records.services.correcting import correct_message, remove_attachment, remove_message, repeat_removal
 from apps.records.services.deleting import (
     Deleted,
     delete_all_conversations,
@@ -30,6 +31,7 @@ from apps.records.services.imports import (
     run_import,
     start_import,
 )
+from apps.records.services.rewriting import finish_rewrites
 from apps.records.services.storing import store_conversations
 from apps.records.subjects import (
     add_identity,
@@ -45,6 +47,7 @@ from apps.records.subjects import (
 __all__ = [
     "Deleted",
     "add_identity",
+    "correct_message",
     "create_subject",
     "delete_all_conversations",
     "delete_conversations",
@@ -53,6 +56,7 @@ __all__ = [
     "fail_unreceived",
     "find_subject",
     "finish_deletions",
+    "finish_rewrites",
     "free_conversations",
     "freeze_subject",
     "held_conversations",
@@ -65,7 +69,10 @@ __all__ = [
     "mark_all_conversations",
     "mark_conversations",
     "place_hold",
+    "remove_attachment",
     "remove_identity",
+    "remove_message",
+    "repeat_removal",
     "retention_days",
     "run_due_imports",
     "run_import",

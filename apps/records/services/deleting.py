@@ -21,7 +21,7 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.records import objects, rows
 from apps.records.errors import ConversationNotFound, ConversationsHeld
-from apps.records.models import Attachment, Conversation, LegalHold, Subject
+from apps.records.models import Attachment, Conversation, LegalHold, Rewrite, Subject
 from apps.records.services.holds import free_conversations, held_conversations, held_until
 from apps.records.subjects import lock_for_writing
 
@@ -95,6 +95,9 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
     Raises audit's NotSigned if the log cannot be signed: then nothing of that batch was destroyed.
     """
     marked = Conversation.objects.filter(erasing_at__isnull=False, subject__frozen_at__isnull=True)
+    _drop_rewrites_of(marked)
+    copies = Rewrite.objects.filter(intent__isnull=True).values("new")
+    marked = marked.exclude(pk__in=Rewrite.objects.values("old")).exclude(pk__in=copies)
     if subject_id is not None:
         marked = marked.filter(subject_id=subject_id)
     count = 0
@@ -102,10 +105,16 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
         first = batch[0].subject
         same = [row for row in batch if row.subject_id == first.pk]
         keys.erase_keys([row.key_id for row in same], about=first.handle, actor=actor or Actor.system())
-        delete_attachments([row.pk for row in same])
-        LegalHold.objects.filter(conversation__in=[row.pk for row in same]).delete()  # only ones that are over
-        count += sum(one for one, _messages in rows.delete_conversations((row.pk, row.node_count) for row in same))
+        count += purge_conversations(same)
     return count
+
+
+def purge_conversations(found: Collection[Conversation]) -> int:
+    """Delete conversations whose keys are tombstones: files, holds that are over, rows. Return how many went."""
+    ids = [row.pk for row in found]
+    delete_attachments(ids)
+    LegalHold.objects.filter(conversation__in=ids).delete()
+    return sum(one for one, _messages in rows.delete_conversations((row.pk, row.node_count) for row in found))
 
 
 def run_retention(*, actor: Actor | None = None) -> int:
@@ -138,6 +147,11 @@ def delete_attachments(conversation_ids: Collection[UUID]) -> int:
             objects.delete(name)
         count += found.delete()[0]
     return count
+
+
+def _drop_rewrites_of(marked: QuerySet[Conversation]) -> None:
+    """A conversation that is erased needs not be written anew: the copy, marked as well, goes with it."""
+    Rewrite.objects.filter(intent__isnull=True, old__in=marked.values("pk")).delete()
 
 
 def _retire(own: int | None, days: int, actor: Actor) -> int:

@@ -19,7 +19,7 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.selectors import key_state, live_keys_owned_by, tombstones_among
 from apps.records import objects, rows
-from apps.records.models import Attachment, Conversation, Identity, Import, LegalHold, Subject
+from apps.records.models import Attachment, Conversation, Identity, Import, LegalHold, Rewrite, Subject
 from apps.records.services.holds import free_conversations, held_conversations, held_until, standing_holds
 
 BATCH = 500
@@ -76,6 +76,7 @@ def erase_subject_rows(subject_id: UUID) -> Iterator[Batch]:
         raise NotFrozen
     is_held = standing_holds(subject_id).exists()
     _destroy_keys_left(subject, is_held=is_held)
+    Rewrite.objects.filter(subject=subject).delete()
     yield from _erase_attachments(subject_id, is_held=is_held)
     yield from _erase_conversations(subject_id)
     yield from _erase_imports(subject_id)
