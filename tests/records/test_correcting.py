@@ -258,7 +258,7 @@ def test_a_file_whose_copy_broke_off_is_copied_again(
         def killed(*_arguments: Any, **_options: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("apps.records.services.copying._pass_on", killed)
+        patch.setattr("apps.records.services.rewriting_files._pass_on", killed)
         services.remove_message(ada, held.pk, 1, actor=by(ada))
     assert Attachment.objects.filter(stored=False).count() == 1
     assert services.finish_rewrites() == 1

@@ -38,9 +38,9 @@ from apps.records.errors import (
 from apps.records.importers.display import text_of
 from apps.records.models import Attachment, Conversation, Message, Rewrite, Subject
 from apps.records.opening import open_nodes
-from apps.records.services.copying import copy_file, is_on_its_way, name_of_copy
 from apps.records.services.deleting import finish_deletions, purge_conversations
 from apps.records.services.holds import held_conversations, held_until
+from apps.records.services.rewriting_files import copy_file, is_on_its_way, name_of_copy
 from apps.records.subjects import lock_for_writing
 from apps.sealing import content
 from apps.sealing.aead import Box
