@@ -78,7 +78,7 @@ def nightly() -> None:
     for duty in (
         services.sweep_attachments,
         services.fail_unreceived,
-        services.finish_rewrites,
+        services.resume_rewrites,
         services.finish_deletions,
         services.run_retention,
     ):

@@ -19,7 +19,7 @@ from apps.audit import quarantine
 from apps.audit.anchoring import anchor_due
 from apps.audit.tasks import sequence_entries
 from apps.mail.services import send_due_letters
-from apps.records.services import finish_deletions, run_due_imports
+from apps.records.services import finish_deletions, resume_rewrites, run_due_imports
 from apps.requests import engine, upkeep
 from apps.requests.workers import STOPPING
 
@@ -32,6 +32,7 @@ DUTIES: tuple[Callable[[], Any], ...] = (
     upkeep.tidy,
     send_due_letters,
     run_due_imports,
+    resume_rewrites,
     finish_deletions,
     sequence_entries,
     anchor_due,

@@ -31,7 +31,7 @@ from apps.records.services.imports import (
     run_import,
     start_import,
 )
-from apps.records.services.rewriting import finish_rewrites
+from apps.records.services.rewriting import finish_rewrites, resume_rewrites
 from apps.records.services.storing import store_conversations
 from apps.records.subjects import (
     add_identity,
@@ -73,6 +73,7 @@ __all__ = [
     "remove_identity",
     "remove_message",
     "repeat_removal",
+    "resume_rewrites",
     "retention_days",
     "run_due_imports",
     "run_import",

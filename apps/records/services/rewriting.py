@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
@@ -46,6 +47,7 @@ from apps.sealing import content
 from apps.sealing.aead import Box
 
 ATTEMPTS = 4  # when an import writes to the conversation meanwhile
+LEFT_BEHIND_AFTER = timedelta(minutes=10)  # longer than a page waits for its answer
 BATCH_BYTES = 8 * 1024 * 1024  # opened and sealed together, about
 
 log = logging.getLogger(__name__)
@@ -71,11 +73,13 @@ def rewrite_conversation(subject: Subject, conversation_id: UUID, change: Change
     return _finish(rewrite, actor)
 
 
-def finish_rewrites(subject_id: UUID | None = None) -> int:
+def finish_rewrites(subject_id: UUID | None = None, *, begun_before: datetime | None = None) -> int:
     """Finish what was begun, of one person or of all, and return how many; safe to repeat."""
     open_ones = Rewrite.objects.filter(subject__frozen_at__isnull=True).select_related("subject").order_by("created_at")
     if subject_id is not None:
         open_ones = open_ones.filter(subject_id=subject_id)
+    if begun_before is not None:
+        open_ones = open_ones.filter(created_at__lt=begun_before)
     count = 0
     for rewrite in list(open_ones):
         try:
@@ -84,6 +88,11 @@ def finish_rewrites(subject_id: UUID | None = None) -> int:
         except (RecordsError, LocationError) as error:  # the others need not wait for it
             log.warning("%s could not be finished: %s", rewrite, type(error).__name__)
     return count
+
+
+def resume_rewrites() -> int:
+    """Finish what a run has left that must have been killed; the others are still at work."""
+    return finish_rewrites(begun_before=timezone.now() - LEFT_BEHIND_AFTER)
 
 
 def _begin(
