@@ -102,7 +102,8 @@ def _begin(
     with transaction.atomic():
         _lock(subject.pk, conversation_id)  # what is refused makes no key
     new_id, rewrite_id = _id_before(conversation_id), uuid4()
-    key = keys.create_key(KeyKind.CONVERSATION, owner=new_id, parent=subject.key_id)
+    above = Subject.objects.values_list("key_id", flat=True).get(pk=subject.pk)  # it may have been replaced since
+    key = keys.create_key(KeyKind.CONVERSATION, owner=new_id, parent=above)
     sealed = content.seal_json(key.key, change.as_json(), context=contexts.rewrite(key.id, rewrite_id))
     try:
         with transaction.atomic():
@@ -184,7 +185,7 @@ def _finish(rewrite: Rewrite, actor: Actor) -> UUID:
         except _Gone:
             return _found(rewrite)
         except KeyDestroyed:
-            keys.open_key(rewrite.subject.key_id)  # an erasure of everything ends here
+            keys.open_key(Subject.objects.values_list("key_id", flat=True).get(pk=rewrite.subject_id))
             return _found(rewrite)
         except (ConversationNotFound, ConversationsHeld, SubjectRestricted):
             Rewrite.objects.filter(pk=rewrite.pk, intent__isnull=True).delete()
