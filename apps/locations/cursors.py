@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 
 BYTES_DONE = -1
+TORN = -2
+ANEW = -3
 END = "\U0010ffff"  # sorts after every path
 
 
@@ -13,13 +15,14 @@ END = "\U0010ffff"  # sorts after every path
 class Cursor:
     """Files numbered so far, the last path, and where in that file to go on.
 
-    `offset` 0: that path is done; BYTES_DONE: its bytes are, its line in the index is not. A cursor names a path, so the
-    engine seals it.
+    `offset` 0: that path is done; BYTES_DONE: its bytes are, its line in the index is not; TORN: the same of
+    bytes that are not whole; ANEW: that is said, and the path is begun again. `mark` is of the version whose bytes were read. A cursor names a path, so the engine seals it.
     """
 
     number: int
     path: str
     offset: int
+    mark: str = ""
 
     @classmethod
     def read(cls, text: str) -> Cursor:
@@ -28,4 +31,4 @@ class Cursor:
     @property
     def text(self) -> str:
         """Written by the standard library: a file's name may be no text, and orjson refuses lone surrogates."""
-        return json.dumps([self.number, self.path, self.offset])
+        return json.dumps([self.number, self.path, self.offset, *([self.mark] if self.mark else [])])

@@ -30,6 +30,7 @@ class Preview:
     error: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     names: list[str] = field(default_factory=list)
+    requests: int = 0  # that it took, where a kind counts them
 
     @property
     def found(self) -> dict[str, int]:
@@ -58,6 +59,7 @@ def preview(connector: Any, kind: str, value: str) -> Preview:
                 seen.names.append(shown(item, value))
     except LocationError as error:
         return Preview(error=str(error))
+    seen.requests = getattr(connector, "requests_made", 0)
     return seen
 
 

@@ -127,3 +127,18 @@ def test_a_folder_that_is_not_there_is_unavailable_and_not_empty(tmp_path: Path,
     gone = FilesConnector({"root": str(tmp_path / "gone"), "templates": ["users/{user_id}/"]})
     with pytest.raises(Unavailable):
         gone.remaining(ada, SCOPE)
+
+
+def test_an_inventory_finds_scattered_files(files: FilesPlace, ada: Identity) -> None:
+    for name in ("free/a", "free/b"):
+        files.put(name, name.encode())
+    files.put("keys.jsonl", b'{"key": "free/a", "user_id": "4"}\n{"key": "free/b", "user_id": "42"}\n')
+    config = {"root": str(files.root), "templates": [], "inventory": "keys.jsonl", "inventory_kind": "user_id"}
+    connector = FilesConnector(config)
+    assert [item.name for item in connector.find(ada, SCOPE)] == ["free/a"]
+    list(connector.erase(ada, SCOPE, ""))
+    assert connector.remaining(ada, SCOPE).count == 0
+    assert (files.root / "free/b").exists()
+    (files.root / "keys.jsonl").unlink()
+    with pytest.raises(Refused):
+        connector.remaining(ada, SCOPE)

@@ -110,3 +110,93 @@ def test_wrong_credentials_are_refused(ceph_gateway: Any) -> None:
     place = new_bucket(ceph_gateway.endpoint_url, ceph_gateway.access_key, ceph_gateway.secret_key)
     with pytest.raises(Refused):
         S3Connector(place.config | {"secret_key": "wrong"}).check()
+
+
+def labelled(bucket: S3Place, source: str) -> S3Connector:
+    label = {"label_name": "owner", "label_kind": "user_id", "label_prefix": "up/", "label_source": source}
+    return S3Connector(bucket.config | {"templates": []} | label)
+
+
+@pytest.mark.parametrize("source", ["tags", "metadata"])
+def test_labels_find_each_version_and_leave_the_versions_of_others(
+    bucket: S3Place, ada: Identity, ben: Identity, source: str
+) -> None:
+    def put(key: str, data: bytes, owner: str) -> None:
+        label = {"Tagging": f"owner={owner}"} if source == "tags" else {"Metadata": {"owner": owner}}
+        bucket.client.put_object(Bucket=bucket.bucket, Key=key, Body=data, **label)
+
+    put("up/shared", b"Ada's first", "4")
+    put("up/shared", b"Ben's second", "42")
+    put("up/hers", b"Ada's", "4")
+    put("other/hers", b"not below the path", "4")
+    bucket.client.delete_object(Bucket=bucket.bucket, Key="up/hers")
+    put("up/now", b"Ada's now", "4")
+    connector = labelled(bucket, source)
+    assert [item.name for item in connector.find(ada, SCOPE)] == ["up/now"]
+    assert connector.requests_made >= 3
+    exported = b"".join(chunk for entry in connector.export(ada, SCOPE, "") for chunk in entry.chunks)
+    assert b"Ada's now" in exported
+    assert b"Ben" not in exported
+    assert connector.remaining(ada, SCOPE).count == 4
+    list(connector.erase(ada, SCOPE, ""))
+    assert connector.remaining(ada, SCOPE).count == 0
+    assert sorted(name.split("#")[0] for name in bucket.everything()) == ["other/hers", "up/shared"]
+    assert [item.name for item in connector.find(ben, SCOPE)] == ["up/shared"]
+
+
+def test_an_inventory_finds_scattered_keys_and_one_that_is_not_there_is_a_case_for_a_person(
+    bucket: S3Place, ada: Identity
+) -> None:
+    by_inventory = {"templates": [], "inventory": "meta/keys.csv", "inventory_kind": "user_id"}
+    connector = S3Connector(bucket.config | by_inventory)
+    with pytest.raises(Refused):
+        connector.remaining(ada, SCOPE)
+    bucket.put("meta/keys.csv", b"user_id,key\n4,free/a\n42,free/b\n4,free/long\n4,gone\n")
+    for key in ("free/a", "free/b", "free/long", "free/long-not-hers"):
+        bucket.put(key, b"x")
+    bucket.put("free/a", b"again")
+    assert sorted(item.name for item in connector.find(ada, SCOPE)) == ["free/a", "free/long"]
+    list(connector.erase(ada, SCOPE, ""))
+    assert connector.remaining(ada, SCOPE).count == 0
+    left = sorted(name.split("#")[0] for name in bucket.everything())
+    assert left == ["free/b", "free/long-not-hers", "meta/keys.csv"]
+
+
+def test_an_object_that_changes_between_two_pieces_is_begun_again_and_the_torn_one_is_said(
+    bucket: S3Place, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.locations.objects.PIECE_SIZE", 4)
+    bucket.put("users/4/large", b"old1old2")
+    first = next(iter(bucket.connector.export(ada, SCOPE, "")))
+    assert b"".join(first.chunks) == b"old1"
+    bucket.put("users/4/large", b"new1new2")
+    cursor, read = first.cursor, b""
+    while entry := next(iter(bucket.connector.export(ada, SCOPE, cursor)), None):  # cut after every entry
+        content, cursor = b"".join(entry.chunks), entry.cursor
+        read += content if entry.name != "index.jsonl" else b""
+        if b"changed" in content:
+            assert entry.name == "index.jsonl"
+    assert read == b"new1new2"
+
+
+def test_the_check_says_versions_lock_and_whether_it_may_delete(bucket: S3Place, locked_bucket: S3Place) -> None:
+    before = bucket.everything()
+    health = bucket.connector.check()
+    facts = dict(health.facts)
+    assert (health.problems, health.horizon_days) == ((), 0)
+    assert (facts["Versions"], facts["Object Lock"], facts["Lifecycle"]) == ("on", "off", "none")
+    assert bucket.everything() == before, "the test of the permission leaves nothing"
+    rule = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 45}}}
+    locked_bucket.client.put_object_lock_configuration(Bucket=locked_bucket.bucket, ObjectLockConfiguration=rule)
+    health = locked_bucket.connector.check()
+    assert health.horizon_days == 45
+    assert "45 days" in " ".join(health.problems)
+    assert S3Connector(locked_bucket.config | {"bypass_governance": True}).check().horizon_days == 0
+
+
+def test_a_key_that_may_not_delete_is_found_out_beforehand(bucket: S3Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(**arguments: Any) -> dict[str, Any]:
+        return {"Errors": [{"Key": "k", "Code": "AccessDenied"}]}
+
+    monkeypatch.setattr(bucket.connector.client, "delete_objects", denied)
+    assert "s3:DeleteObjectVersion is missing" in " ".join(bucket.connector.check().problems)

@@ -25,8 +25,8 @@ from django.utils.translation import gettext_lazy
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import Refused, Unavailable
-from apps.locations.fields import PathTemplatesField
-from apps.locations.paths import finds_below, generated_name, kinds_in, resolve
+from apps.locations.finding import Finding, FindingForm
+from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
 
 PIECE_SIZE = 32 * 1024 * 1024  # a large file crosses batches in pieces
@@ -36,11 +36,12 @@ INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class ConfigForm(forms.Form):
+class ConfigForm(FindingForm):
     root = forms.CharField(
         label=gettext_lazy("Folder"), help_text=gettext_lazy("An absolute path on the machine of the workers.")
     )
-    templates = PathTemplatesField()
+
+    field_order = ("root", "templates", "inventory", "inventory_kind")
 
     def clean_root(self) -> str:
         root = str(self.cleaned_data["root"])
@@ -71,15 +72,15 @@ class FilesConnector:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.root = str(config["root"])
-        self.templates: list[str] = config["templates"]
+        self.finding = Finding(config)
 
     def identity_kinds(self) -> set[str]:
-        return kinds_in(self.templates)
+        return self.finding.kinds()
 
     def summary(self) -> list[str]:
         return [
-            finds_below(self.templates),
-            _("Reads each file below them as it is; symbolic links are named and not followed."),
+            *self.finding.words(),
+            _("Reads each file there as it is; symbolic links are named and not followed."),
             _("Erases every file and link there, and the folders left empty, then looks again."),
             _("Keeps a file that has another name elsewhere (hard link), and says so."),
         ]
@@ -164,7 +165,7 @@ class FilesConnector:
                 if erased == ERASED_PER_PROGRESS:
                     yield Progress(erased, "", {"files": erased})
                     erased = 0
-            for path in resolve(self.templates, who):
+            for path in self._paths(who):
                 if path.endswith("/"):
                     self._remove_empty(root, path.strip("/"))
         if erased:
@@ -178,6 +179,23 @@ class FilesConnector:
         return Remaining(count, Reason.HARD_LINK if held == count else Reason.STILL_THERE)
 
     # Below: the walk.
+
+    def _paths(self, who: Identity) -> list[str]:
+        return [search.path for search in self.finding.searches(who, self._read_inventory)]
+
+    def _read_inventory(self, path: str) -> Iterator[bytes]:
+        with self._open_root() as root:
+            info = self._info_of(root, path)
+            if info is None:
+                raise Refused("The inventory file is not there: nobody can say what is whose.")
+            yield from self._read(root, path, 0, info.st_size)
+
+    def _info_of(self, root: int, path: str) -> os.stat_result | None:
+        folder, _slash, name = path.rpartition("/")
+        with self._open_folder(root, folder) as opened:
+            return (
+                next((found.info for found in self._single(opened, folder, name)), None) if opened is not None else None
+            )
 
     @contextmanager
     def _open_root(self) -> Iterator[int]:
@@ -215,7 +233,7 @@ class FilesConnector:
     def _walk(self, who: Identity, after: str = "") -> Iterator[Found]:
         """Yield every name that is not a folder, in one fixed order; with `after`, from that path on."""
         with self._open_root() as root:
-            for path in sorted(resolve(self.templates, who), key=_order):
+            for path in sorted(self._paths(who), key=_order):
                 folder, _slash, name = path.rpartition("/")
                 with self._open_folder(root, folder) as opened:
                     if opened is None:

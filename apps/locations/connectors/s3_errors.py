@@ -1,0 +1,61 @@
+"""S3's errors as those of a place, without its words: they can hold keys and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from apps.locations.errors import LocationError, Refused, Unavailable
+
+UNAVAILABLE_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504"}
+NOT_DONE_CODES = {"NoSuchKey", "NoSuchVersion"}  # there was nothing to delete
+NOT_THERE = {400, 404, 405, 501}  # a setting that a bucket does not have or a store does not know
+
+
+@contextmanager
+def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
+    """Turn the provider's errors into ours."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except LocationError:
+        raise
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = status_of(error)
+        if missing_is_fine and status == 404:
+            return
+        if (
+            code in UNAVAILABLE_CODES
+            or status >= 500
+            or status in {409, 412, 429}
+            or (status == 404 and code in {"NoSuchKey", "404"})
+        ):
+            raise Unavailable(f"The bucket cannot answer just now ({code}).") from None
+        raise Refused(f"The bucket refuses us ({code}): check its name, the keys and the permissions.") from None
+    except BotoCoreError as error:
+        if type(error).__name__ in {"NoCredentialsError", "ParamValidationError", "InvalidRegionError"}:
+            raise Refused("The bucket's settings are not complete or not valid.") from None
+        raise Unavailable("The bucket does not answer.") from None
+    except ValueError:
+        raise Refused("The address of the bucket is not valid.") from None
+
+
+def status_of(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def optional(client: Any, call: str, **arguments: Any) -> dict[str, Any]:
+    """Ask for what may not be there, an object or a setting; then the answer is empty. A bucket that is not there raises."""
+    from botocore.exceptions import ClientError
+
+    with foreign_errors():
+        try:
+            answer: dict[str, Any] = getattr(client, call)(**arguments)
+        except ClientError as error:
+            if status_of(error) in NOT_THERE and error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+                return {}
+            raise
+    return answer
