@@ -158,6 +158,12 @@ CONNECTORS = {
     "s3": "apps.locations.connectors.s3.S3Connector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
 }
+STORES = {  # kinds of place that copies are written to and watched files are read from
+    "files": "apps.locations.stores.files.FilesStore",
+    "s3": "apps.locations.stores.s3.S3Store",
+    "sql": "apps.locations.stores.sql.SqlStore",
+    "mongodb": "apps.locations.stores.mongo.MongoStore",
+}
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
 ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere

@@ -1,0 +1,68 @@
+"""A MongoDB collection as a store: one document a part; the last one says so, and without it a value is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from apps.locations.mongo import client_of, foreign_errors
+from apps.locations.stores import Found, Missing
+from apps.locations.stores.parts import in_parts
+
+NAMES_A_DELETE = 500
+
+
+class MongoStore:
+    def __init__(self, config: dict[str, Any], target: str, *, is_text: bool = False) -> None:
+        self.config, self.target, self.is_text = config, target, is_text
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write the parts as a new edition, and only then take older ones away."""
+        edition = uuid4().hex
+        with self._collection() as collection:
+            last = None
+            for number, part in enumerate(in_parts(chunks, is_text=self.is_text)):
+                if last is not None:
+                    collection.insert_one(last)
+                last = {
+                    "_id": f"{name}#{edition}#{number}", "name": name, "edition": edition, "part": number,
+                    "content": part.decode("utf-8", "replace") if self.is_text else part, "is_last": False,
+                }  # fmt: skip
+            collection.insert_one({**(last or {}), "is_last": True})
+            collection.delete_many({"name": name, "edition": {"$ne": edition}})
+
+    def get(self, name: str) -> Iterator[bytes]:
+        with self._collection() as collection:
+            end = collection.find_one({"name": name, "is_last": True}, {"edition": 1})
+            if end is None:
+                raise Missing("A document is not in the collection.")
+            for document in collection.find({"name": name, "edition": end["edition"]}).sort("part"):
+                content = document["content"]
+                yield content.encode() if isinstance(content, str) else bytes(content)
+
+    def delete(self, names: Sequence[str]) -> None:
+        with self._collection() as collection:
+            for first in range(0, len(names), NAMES_A_DELETE):
+                collection.delete_many({"name": {"$in": list(names[first : first + NAMES_A_DELETE])}})
+
+    def find(self, prefix: str = "") -> Iterator[Found]:
+        wanted = {"name": {"$regex": f"^{re.escape(prefix)}"}} if prefix else {}
+        last = ""
+        with self._collection() as collection:
+            for document in collection.find(wanted, {"name": 1}).sort([("name", 1), ("part", 1)]):
+                if document["name"] != last:
+                    yield Found(document["name"])
+                last = document["name"]
+
+    @contextmanager
+    def _collection(self) -> Iterator[Any]:
+        with foreign_errors():
+            client = client_of(self.config)
+            try:
+                collection = client[str(self.config["database"])][self.target]
+                yield collection
+            finally:
+                client.close()
