@@ -112,7 +112,7 @@ KEY_MOVERS = {  # kind: what seals anew the rows that are sealed under a replace
 }
 KEY_OWNERS = {  # kind: the columns that name keys of it; a kind without an entry is never swept
     "subject": ["records.Subject.key_id"],
-    "conversation": ["records.Conversation.key_id"],
+    "conversation": ["records.Conversation.key_id", "records.Copy.key_id"],
     "import": ["records.Import.key_id"],
     "request": ["requests.PrivacyRequest.key_id", "requests.Intake.key_id", "mail.Letter.key_id"],
     "evidence": ["requests.Evidence.key_id"],
@@ -154,6 +154,7 @@ CONNECTORS = {
     "records": "apps.records.connector.RecordsConnector",
     "account": "apps.requests.connector.AccountConnector",
     "archives": "apps.archives.connector.ArchivesConnector",
+    "copies": "apps.records.copies.connector.CopiesConnector",
     "files": "apps.locations.connectors.files.FilesConnector",
     "s3": "apps.locations.connectors.s3.S3Connector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
@@ -193,6 +194,7 @@ CELERY_BEAT_SCHEDULE = {
     "nightly": {"task": "apps.requests.tasks.nightly", "schedule": 3600.0},
     "imports": {"task": "apps.records.tasks.resume_imports", "schedule": 30.0},
     "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
+    "copies": {"task": "apps.records.tasks.run_due_copies", "schedule": 60.0},
     "sweep": {"task": "apps.records.tasks.sweep", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
     "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},

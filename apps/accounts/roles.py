@@ -32,6 +32,9 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "locations.change_location",
         "records.view_sweep",
         "records.add_sweep",
+        "records.view_copypolicy",
+        "records.add_copypolicy",
+        "records.change_copypolicy",
     ),
 }
 STAFF_ROLES = (COMPLIANCE, APPROVERS, ADMINISTRATORS)  # who opens /admin/

@@ -70,6 +70,12 @@ class Event(models.TextChoices):
     CHOICES_CHANGED = "choices.changed", _("Choices changed")
     HOLD_PLACED = "hold.placed", _("Legal hold placed")
     HOLD_LIFTED = "hold.lifted", _("Legal hold lifted")
+    COPY_POLICY_ADDED = "copy_policy.added", _("Rule for copies added")
+    COPY_POLICY_CHANGED = "copy_policy.changed", _("Rule for copies changed")
+    COPIES_WRITTEN = "copies.written", _("Copies written")
+    COPIES_CHECKED = "copies.checked", _("Copies read again and compared")
+    COPIES_REMOVED = "copies.removed", _("Copies deleted")
+    COPIES_RESTORED = "copies.restored", _("Conversations restored from copies")
     STORAGE_SWEPT = "storage.swept", _("Storage compared with the database")
     SUBJECT_LOOKED_AT = "subject.looked_at", _("Person looked up")
     CONTENT_LOOKED_AT = "content.looked_at", _("Content looked at")
@@ -209,6 +215,7 @@ PURPOSES = Choice(tuple(Purpose.values))
 
 _COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(), "attachments": Whole()}
 _STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
+_COPY_POLICY: dict[str, DetailType] = {"location": Id(), "readable": Flag(), "active": Flag()}
 _RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
 _PROPOSAL: dict[str, DetailType] = {"proposal": Id(), "epochs": ListOf(Id())}
 _LOCATION: dict[str, DetailType] = {"location": Id(), "enabled": Flag()}
@@ -304,6 +311,19 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
     Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},
     Event.HOLD_LIFTED: {"conversations": Whole()},
+    Event.COPY_POLICY_ADDED: _COPY_POLICY,
+    Event.COPY_POLICY_CHANGED: _COPY_POLICY,
+    Event.COPIES_WRITTEN: {"location": Id(), "written": Whole(), "failed": Whole(), "complete": Flag()},
+    Event.COPIES_CHECKED: {
+        "location": Id(),
+        "ok": Whole(),
+        "missing": Whole(),
+        "changed": Whole(),
+        "skipped": Whole(),
+        "complete": Flag(),
+    },
+    Event.COPIES_REMOVED: {"location": Id(), "removed": Whole()},
+    Event.COPIES_RESTORED: _COUNTS | {"location": Id(), "already_held": Whole(), "failed": Whole()},
     Event.STORAGE_SWEPT: {
         "objects": Whole(),
         "complete": Flag(),

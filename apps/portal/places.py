@@ -26,6 +26,7 @@ from apps.records.subjects import identity_of
 from apps.requests.counting import count_words
 
 OWN = ("records", "archives", "account")  # in the order in which they are shown
+IN_OUR_DATABASE = (*OWN, "copies")  # these are asked at once: another thread has no connection to it
 DAYS_OF_A_YEAR = 365
 NAMES = (
     gettext_noop("Conversations"),
@@ -70,7 +71,7 @@ def held_places(subject: Subject, *, scope: Scope | None = None, is_erasure: boo
     asked = {
         place.pk: Question(connector_for(place), who, wanted, is_erasure=is_erasure)
         for place in locations
-        if place.is_enabled and place.kind not in OWN
+        if place.is_enabled and place.kind not in IN_OUR_DATABASE
     }
     return [
         _held(
@@ -114,7 +115,7 @@ def _look(subject: Subject, location: Location, who: Identity, scope: Scope, is_
     """Count in one of our own places, by a few queries instead of walking through them; a switched-off one is silent."""
     if not location.is_enabled:
         return Found(is_silent=True, is_complete=False)
-    if location.kind == "account" or scope.since or scope.until:
+    if location.kind not in ("records", "archives") or scope.since or scope.until:
         return ask(connector_for(location), who, scope, is_erasure=is_erasure)
     obstacles = connector_for(location).preflight(who, scope) if is_erasure else []
     counts, size = _own_conversations(subject) if location.kind == "records" else _own_archives(subject)

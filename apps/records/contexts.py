@@ -41,6 +41,10 @@ def attachment_file(key_id: UUID, attachment_id: UUID) -> bytes:
     return associated_data(FORMAT, key_id, "Attachment", "object", attachment_id)
 
 
+def copy(key_id: UUID, conversation_id: UUID, copy_id: UUID) -> bytes:
+    return associated_data(FORMAT, key_id, "Copy", "object", conversation_id, copy_id)
+
+
 def import_name(key_id: UUID, import_id: UUID) -> bytes:
     return associated_data(FORMAT, key_id, "Import", "sealed", import_id)
 

@@ -71,4 +71,8 @@ class Contention(RecordsError):
     """Others kept writing the same conversation. Nothing is lost: try again."""
 
 
+class DamagedCopy(RecordsError):
+    """A copy is not whole, or not one of ours. Another copy, if there is one, may be."""
+
+
 CONTENT_IS_GONE = (SubjectFrozen, KeyDestroyed)  # an erasure has begun, or its keys are destroyed already

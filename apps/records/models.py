@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from apps.locations.models import Location
+
 
 class Subject(models.Model):
     """A data subject. `frozen_at`: an erasure has begun, and no content is written any more."""
@@ -71,6 +73,7 @@ class Conversation(models.Model):
     message_count = models.PositiveIntegerField(default=0)
     node_count = models.PositiveIntegerField(default=0)  # rows: positions are 0 … node_count - 1
     stored_bytes = models.BigIntegerField(default=0)  # about, sealed: how many are opened together depends on it
+    revision = models.PositiveIntegerField(default=0)  # counts what changes it: a copy of an earlier one is out of date
     imported_at = models.DateTimeField(auto_now_add=True)
     erasing_at = models.DateTimeField(null=True)
 
@@ -207,6 +210,112 @@ class LegalHold(models.Model):
 
     def __str__(self) -> str:
         return f"hold {self.pk}"
+
+
+class CopyPolicy(models.Model):
+    """Where copies go, how often, in which form. `location`, of the kind "copies", is the step in every request.
+
+    One worker at a time carries it out: lease and token as for imports.
+    """
+
+    class Form(models.TextChoices):
+        SEALED = "sealed"
+        JSON = "json"
+        TXT = "txt"
+        CSV = "csv"
+
+    class Every(models.TextChoices):
+        HOURLY = "hourly"
+        DAILY = "daily"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    location = models.OneToOneField(Location, on_delete=models.PROTECT, related_name="copy_policy")
+    destination = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="+")
+    target = models.CharField(max_length=63)  # folder, prefix, table or collection in the destination
+    form = models.CharField(max_length=8, choices=Form.choices, default=Form.SEALED)
+    every = models.CharField(max_length=8, choices=Every.choices, default=Every.DAILY)
+    check_days = models.PositiveSmallIntegerField(default=7)  # read again after so many days; 0: never
+    is_active = models.BooleanField(default=True)
+    next_copy_at = models.DateTimeField(null=True)
+    next_check_at = models.DateTimeField(null=True)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "copy policies"
+        constraints = [models.UniqueConstraint(fields=["destination", "target"], name="records_copy_target_once")]
+
+    def __str__(self) -> str:
+        return f"copy policy {self.pk}"
+
+    @property
+    def is_readable(self) -> bool:
+        return self.form != self.Form.SEALED
+
+
+class Copy(models.Model):
+    """One copy of one conversation, written down before it is uploaded. It outlives the rows it was made of.
+
+    `doomed_at`: to be deleted in its place; the row goes only after that. No foreign key to what it is of: that may be gone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    policy = models.ForeignKey(CopyPolicy, on_delete=models.PROTECT, related_name="copies", db_index=False)
+    subject_id = models.UUIDField()
+    conversation_id = models.UUIDField()
+    key_id = models.UUIDField()  # of the conversation, when it was copied
+    revision = models.PositiveIntegerField()
+    object_name = models.CharField(max_length=200, unique=True)
+    size = models.BigIntegerField(default=0)
+    mac = models.BinaryField(
+        max_length=32
+    )  # HMAC-SHA-256 of the stored bytes; keyed: those of a readable one can be guessed
+    stored = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    checked_at = models.DateTimeField(null=True)
+    doomed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "copies"
+        indexes = [
+            models.Index(fields=["policy", "conversation_id"], name="records_copy_of"),
+            models.Index(fields=["policy", "subject_id"], name="records_copies_of_person"),
+            models.Index(fields=["conversation_id"], name="records_copies_everywhere"),
+            models.Index(
+                fields=["policy", "doomed_at"], name="records_copy_doomed", condition=Q(doomed_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"copy {self.pk}"
+
+
+class CopyRun(models.Model):
+    """One time that a policy was carried out, or its copies were read again: running → done | failed."""
+
+    class Kind(models.TextChoices):
+        COPY = "copy"
+        CHECK = "check"
+        RESTORE = "restore"
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    policy = models.ForeignKey(CopyPolicy, on_delete=models.PROTECT, related_name="runs")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
+    reason = models.CharField(max_length=24, blank=True)  # of apps.locations.reasons
+    counts = models.JSONField(default=dict)
+    cursor = models.UUIDField(null=True)  # the last conversation or copy that is done
+    started_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"copy run {self.pk}"
 
 
 class Sweep(models.Model):

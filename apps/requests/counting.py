@@ -16,6 +16,7 @@ WORDS = {
     "identities": ngettext_lazy("%(shown)s address or id", "%(shown)s addresses or ids", "number"),
     "people": ngettext_lazy("%(shown)s profile", "%(shown)s profiles", "number"),
     "archives": ngettext_lazy("%(shown)s archive", "%(shown)s archives", "number"),
+    "copies": ngettext_lazy("%(shown)s copy", "%(shown)s copies", "number"),
     "files": ngettext_lazy("%(shown)s file", "%(shown)s files", "number"),
     "directories": ngettext_lazy("%(shown)s folder", "%(shown)s folders", "number"),
     "objects": ngettext_lazy("%(shown)s object", "%(shown)s objects", "number"),
@@ -35,7 +36,7 @@ WORDS = {
     "requests minimised": ngettext_lazy("%(shown)s request minimised", "%(shown)s requests minimised", "number"),
 }
 ITEMS = ngettext_lazy("%(shown)s item", "%(shown)s items", "number")
-SINGULARS = {"identity": "identities", "directory": "directories", "person": "people"}
+SINGULARS = {"identity": "identities", "directory": "directories", "copy": "copies", "person": "people"}
 MARKS_OF_THE_ENGINE = "found again "  # counts that the second look keeps for itself
 
 

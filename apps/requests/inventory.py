@@ -68,7 +68,7 @@ INVENTORY = {
     "records.Identity": Table("records", "records", sealed="sealed", blind="index", opaque="id subject_id", plain="kind"),
     "records.Conversation": Table(
         "records", "records", sealed="sealed", blind="external_index", opaque="id subject_id key_id",
-        plain="source started_at updated_at message_count node_count stored_bytes imported_at erasing_at",
+        plain="source started_at updated_at message_count node_count stored_bytes revision imported_at erasing_at",
     ),
     "records.Message": Table("records", "records", sealed="sealed", opaque="conversation_id", plain="position parent is_message"),
     "records.Attachment": Table("records", "records", sealed="sealed", opaque="id conversation_id object_name", plain="size stored created_at"),
@@ -79,6 +79,17 @@ INVENTORY = {
     ),
     "records.Rewrite": Table("records", "records", sealed="sealed", opaque="id subject_id old new intent", plain="old_bytes created_at"),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
+    "records.CopyPolicy": Table(
+        "site", "site", opaque="id location_id destination_id token",
+        plain="target form every check_days is_active next_copy_at next_check_at lease_until created_at",
+    ),
+    "records.Copy": Table(
+        "copies", "copies", blind="mac", opaque="id policy_id subject_id conversation_id key_id object_name",
+        plain="revision size stored created_at checked_at doomed_at",
+    ),
+    "records.CopyRun": Table(
+        "site", "site", opaque="id policy_id cursor", plain="kind state reason counts started_at finished_at",
+    ),
     "records.Sweep": Table(
         "site", "site", opaque="id", plain="state removes takes_unknown objects_seen rows_seen counts started_at finished_at",
     ),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -69,6 +70,7 @@ def _store(
             lock_for_writing(subject.pk)
             Attachment.objects.bulk_update(there, ["stored", "size"])
             if there:
+                Conversation.objects.filter(pk=plan.conversation_id).update(revision=F("revision") + 1)
                 audit.append(
                     Event.CONVERSATIONS_IMPORTED,
                     about=subject.handle,

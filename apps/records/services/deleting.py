@@ -21,7 +21,7 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.records import objects, rows
 from apps.records.errors import ConversationNotFound, ConversationsHeld
-from apps.records.models import Attachment, Conversation, LegalHold, Rewrite, Subject
+from apps.records.models import Attachment, Conversation, Copy, LegalHold, Rewrite, Subject
 from apps.records.services.holds import free_conversations, held_conversations, held_until
 from apps.records.subjects import lock_for_writing
 
@@ -110,8 +110,9 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
 
 
 def purge_conversations(found: Collection[Conversation]) -> int:
-    """Delete conversations whose keys are tombstones: files, holds that are over, rows. Return how many went."""
+    """Delete conversations whose keys are tombstones: files, holds that are over, rows; doom copies. Return how many went."""
     ids = [row.pk for row in found]
+    Copy.objects.filter(conversation_id__in=ids).update(doomed_at=timezone.now())
     delete_attachments(ids)
     LegalHold.objects.filter(conversation__in=ids).delete()
     return sum(one for one, _messages in rows.delete_conversations((row.pk, row.node_count) for row in found))

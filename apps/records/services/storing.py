@@ -329,6 +329,7 @@ def _update(part: _Part, header: bytes | None, size: int) -> None:
         "message_count": plan.messages + part.added,
         "node_count": plan.nodes + part.new_nodes,
         "stored_bytes": F("stored_bytes") + size,
+        "revision": F("revision") + 1,
     }
     if part.is_last:
         changes["updated_at"] = plan.updated_at

@@ -1,0 +1,129 @@
+"""Bringing conversations back from sealed copies. A copy is not a backup of the keys: without its key it stays shut.
+
+The place itself is asked what is there, so that it works when the rows that named the copies are lost as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.keys import services as keys
+from apps.keys.errors import KeyDestroyed, KeysError
+from apps.keys.selectors import live_keys_owned_by
+from apps.locations.stores import Missing, Store
+from apps.records import contexts, objects
+from apps.records.copies.frames import read_conversation
+from apps.records.copies.naming import Name, of_person, parse_name
+from apps.records.copies.writing import store_of_policy
+from apps.records.errors import DamagedCopy, RecordsError
+from apps.records.models import Conversation, Copy, CopyPolicy, Subject
+from apps.records.reports import ImportReport
+from apps.records.services.storing import store_conversations
+from apps.sealing.errors import DecryptionError
+from apps.sealing.streams import unseal_stream
+
+
+@dataclass
+class Restored:
+    """How many came back, were whole already, or could not: each of these with its reason."""
+
+    conversations: int = 0
+    messages: int = 0
+    attachments: int = 0
+    already_held: int = 0
+    failed: list[tuple[Name, str]] = field(default_factory=list)
+
+
+def restore(
+    policy: CopyPolicy, *, actor: Actor, subject_id: UUID | None = None, conversation_id: UUID | None = None
+) -> Restored:
+    """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError."""
+    store, result = store_of_policy(policy), Restored()
+    beginning = of_person(policy.pk, subject_id) if subject_id else f"{policy.pk}/"
+    for name in _newest(policy, store, beginning):
+        if conversation_id in (None, name.conversation_id):
+            _restore_one(store, name, result, actor)
+    with transaction.atomic():
+        audit.append(
+            Event.COPIES_RESTORED,
+            about="",
+            actor=actor,
+            location=policy.location_id,
+            conversations=result.conversations,
+            messages=result.messages,
+            attachments=result.attachments,
+            already_held=result.already_held,
+            failed=len(result.failed),
+        )
+    return result
+
+
+def _newest(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:
+    """Yield what the place holds, of each conversation the copy that our rows call the current one before any other."""
+    for found in store.find(beginning):
+        name = parse_name(found.name)
+        if name is None or name.form != CopyPolicy.Form.SEALED or not found.is_current:
+            continue
+        row = Copy.objects.filter(pk=name.copy_id).first()
+        if row is None or row.doomed_at is None:
+            yield name
+
+
+def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> None:
+    subject = Subject.objects.filter(pk=name.subject_id).first()
+    if subject is None:
+        result.failed.append((name, "the person is not known here"))
+        return
+    key_ids = _keys_of(name)
+    if not key_ids:
+        result.failed.append((name, "its key is not there: it was erased, or the keys are lost"))
+        return
+    reason = "it does not open"
+    for key_id in key_ids:
+        try:
+            parsed = read_conversation(_opened(store, name, key_id))
+            report = store_conversations(subject, [parsed], actor=actor, source=parsed.source)
+        except (DecryptionError, DamagedCopy):
+            continue  # another key of this conversation may be the one
+        except Missing:
+            reason = "it is not there any more"
+        except (KeyDestroyed, KeysError):
+            reason = "its key was destroyed"
+        except RecordsError as error:
+            reason = f"it may not be written: {type(error).__name__}"
+        else:
+            return _add(result, name, report)
+    result.failed.append((name, reason))
+
+
+def _opened(store: Store, name: Name, key_id: UUID) -> Callable[[], Iterator[bytes]]:
+    context = contexts.copy(key_id, name.conversation_id, name.copy_id)
+
+    def plain() -> Iterator[bytes]:
+        return unseal_stream(keys.open_key(key_id), objects.watched(store.get(str(name)), key_id), context=context)
+
+    return plain
+
+
+def _keys_of(name: Name) -> list[UUID]:
+    """Return the keys that may open a copy: by its row, by the conversation's, or those made for this conversation."""
+    known = Copy.objects.filter(pk=name.copy_id).values_list("key_id", flat=True)
+    present = Conversation.objects.filter(pk=name.conversation_id).values_list("key_id", flat=True)
+    owned = live_keys_owned_by([name.conversation_id], kind=keys.KeyKind.CONVERSATION)
+    return list(dict.fromkeys([*known, *present, *owned]))
+
+
+def _add(result: Restored, name: Name, report: ImportReport) -> None:
+    result.conversations += report.conversations
+    result.messages += report.messages
+    result.attachments += report.attachments
+    result.already_held += report.already_held
+    if report.skipped_count:
+        result.failed.append((name, "a file of it could not be stored"))
