@@ -25,7 +25,8 @@ def connector_for(location: Location) -> Connector:
 
 def configurable_kinds() -> dict[str, Any]:
     """Return the kinds that staff can add, each with its class (which has `label` and `ConfigForm`)."""
-    return {kind: connector_class(kind) for kind in settings.CONNECTORS if kind not in settings.OWN_LOCATIONS}
+    kinds = {kind: connector_class(kind) for kind in settings.CONNECTORS if kind not in settings.OWN_LOCATIONS}
+    return {kind: connector for kind, connector in kinds.items() if hasattr(connector, "ConfigForm")}
 
 
 def kinds_asked_for() -> dict[str, list[Location]]:

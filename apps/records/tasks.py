@@ -13,6 +13,7 @@ from apps.audit.errors import AuditError, NotSigned
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
 from apps.records import services
+from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
 from apps.records.sweeping.services import run_sweep, sweep_if_due
 
@@ -58,6 +59,30 @@ def resume_imports() -> int:
 def finish_deletions() -> None:
     """Erase the conversations that are marked."""
     services.finish_deletions()
+
+
+def poke_copies(policy_id: UUID) -> None:
+    """Wake a worker. Nothing is lost if that fails: the schedule finds the rule."""
+    try:
+        run_copies.apply_async([str(policy_id)], retry=False)
+    except (KombuError, OSError):
+        log.warning("no message could be sent: the schedule finds the copies")
+
+
+@shared_task(name="apps.records.tasks.run_copies")
+def run_copies(policy_id: str) -> None:
+    """Carry out a rule for copies; long work goes on in further tasks."""
+    if run_policy(UUID(policy_id)):
+        poke_copies(UUID(policy_id))
+
+
+@shared_task(name="apps.records.tasks.run_due_copies")
+def run_due_copies() -> int:
+    """Poke the rules that have something to do; return how many."""
+    due = due_policies()
+    for policy_id in due:
+        poke_copies(policy_id)
+    return len(due)
 
 
 @shared_task(name="apps.records.tasks.sweep", time_limit=SWEEP_SECONDS)

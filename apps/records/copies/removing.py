@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -42,6 +43,12 @@ def doom_erased(policy: CopyPolicy) -> int:
         gone = [pk for pk, key_id in page if not _is_live(key_id)]
         count += Copy.objects.filter(pk__in=gone).update(doomed_at=timezone.now())
     return count
+
+
+def doom_unfinished(policy: CopyPolicy, *, before: datetime) -> int:
+    """Doom what a worker that was killed has written down, and perhaps uploaded; nobody works on it any more."""
+    unfinished = Copy.objects.filter(policy=policy, stored=False, doomed_at=None, created_at__lt=before)
+    return unfinished.update(doomed_at=timezone.now())
 
 
 def doom_all(policy: CopyPolicy) -> int:

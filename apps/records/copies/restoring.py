@@ -47,7 +47,7 @@ def restore(
     """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError."""
     store, result = store_of_policy(policy), Restored()
     beginning = of_person(policy.pk, subject_id) if subject_id else f"{policy.pk}/"
-    for name in _newest(policy, store, beginning):
+    for name in _there(policy, store, beginning):
         if conversation_id in (None, name.conversation_id):
             _restore_one(store, name, result, actor)
     with transaction.atomic():
@@ -65,8 +65,8 @@ def restore(
     return result
 
 
-def _newest(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:
-    """Yield what the place holds, of each conversation the copy that our rows call the current one before any other."""
+def _there(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:
+    """Yield the sealed copies that the place holds, those that are about to be deleted left out."""
     for found in store.find(beginning):
         name = parse_name(found.name)
         if name is None or name.form != CopyPolicy.Form.SEALED or not found.is_current:
@@ -99,7 +99,8 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
         except RecordsError as error:
             reason = f"it may not be written: {type(error).__name__}"
         else:
-            return _add(result, name, report)
+            _add(result, name, report)
+            return
     result.failed.append((name, reason))
 
 

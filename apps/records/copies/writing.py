@@ -63,9 +63,12 @@ def write_copy(policy: CopyPolicy, store: Store, row: Conversation) -> Copy | No
             Copy.objects.filter(pk=copy.pk).update(doomed_at=timezone.now())
             raise
         copy.size, copy.mac = written.size, written.mac
-        return copy if _is_kept(copy, row) else _take_back(store, copy)
+        if _is_kept(copy, row):
+            return copy
+        _take_back(store, copy)
     except (SubjectFrozen, KeyDestroyed):
-        return None
+        pass
+    return None
 
 
 def _write_down(policy: CopyPolicy, row: Conversation) -> Copy | None:
