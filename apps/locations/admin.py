@@ -179,8 +179,7 @@ class LocationAdmin(ModelAdmin):
 
 def kind_label(kind: str) -> str:
     """Say what kind of place it is."""
-    kinds = configurable_kinds()
-    return str(kinds[kind].label) if kind in kinds else _("Our own")
+    return str(getattr(connector_class(kind), "label", _("Our own")))
 
 
 def _actor(request: HttpRequest) -> Any:

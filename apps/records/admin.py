@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
-from apps.records.models import Sweep
-from apps.records.staff import storage
+from apps.records.models import CopyPolicy, Sweep
+from apps.records.staff import copying, storage
 
 
 @admin.register(Sweep)
@@ -27,3 +27,20 @@ class SweepAdmin(ModelAdmin):
             path("", wrap(storage.show_sweeps), name="records_sweep_changelist"),
             path("run/", wrap(storage.start_sweep), name="records_sweep_run"),
         ]
+
+
+@admin.register(CopyPolicy)
+class CopyPolicyAdmin(ModelAdmin):
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a rule that ever made copies is never forgotten, only ended
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = {
+            "": (copying.show_rules, "changelist"),
+            "add/": (copying.add_rule, "add"),
+            "<uuid:pk>/": (copying.show_rule, "change"),
+            "<uuid:pk>/restore/": (copying.restore_rule, "restore"),
+            "<uuid:pk>/<slug:act>/": (copying.act_on_rule, "act"),
+        }
+        wrap = self.admin_site.admin_view
+        return [path(route, wrap(view), name=f"records_copypolicy_{name}") for route, (view, name) in pages.items()]

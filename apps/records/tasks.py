@@ -13,11 +13,14 @@ from apps.audit.errors import AuditError, NotSigned
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
 from apps.records import services
+from apps.records.copies.restoring import run_restore
 from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
 from apps.records.sweeping.services import run_sweep, sweep_if_due
 
-SWEEP_SECONDS = 3_000  # a million objects take some minutes to list; below the visibility timeout of a broker
+SWEEP_SECONDS = (
+    3_000  # a million objects take some minutes to list or to restore; below the visibility timeout of a broker
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +86,21 @@ def run_due_copies() -> int:
     for policy_id in due:
         poke_copies(policy_id)
     return len(due)
+
+
+def poke_restore(policy_id: UUID, *, subject_id: UUID | None = None) -> bool:
+    """Ask a worker to restore from copies; say whether the message was sent."""
+    try:
+        restore_copies.apply_async([str(policy_id), str(subject_id) if subject_id else None], retry=False)
+    except (KombuError, OSError):
+        return False
+    return True
+
+
+@shared_task(name="apps.records.tasks.restore_copies", time_limit=SWEEP_SECONDS)
+def restore_copies(policy_id: str, subject_id: str | None = None) -> None:
+    """Restore everything of a rule, or one person's conversations."""
+    run_restore(UUID(policy_id), actor=Actor.system(), subject_id=UUID(subject_id) if subject_id else None)
 
 
 @shared_task(name="apps.records.tasks.sweep", time_limit=SWEEP_SECONDS)

@@ -40,6 +40,8 @@ def change_policy(policy: CopyPolicy, *, actor: Actor, **settings: Any) -> None:
     with transaction.atomic():
         for name in ("every", "check_days", "is_active"):
             setattr(policy, name, settings.get(name, getattr(policy, name)))
+        if policy.is_active:  # an ended rule that goes on: its place takes part in every request again
+            Location.objects.filter(pk=policy.location_id, is_enabled=False).update(is_enabled=True, emptied_at=None)
         _set_times(policy)
         policy.save(update_fields=["every", "check_days", "is_active", "next_copy_at", "next_check_at"])
         _append_entry(Event.COPY_POLICY_CHANGED, policy, actor)

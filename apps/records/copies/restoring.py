@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.audit.actors import Actor
@@ -17,13 +18,15 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed, KeysError
 from apps.keys.selectors import live_keys_owned_by
+from apps.locations.errors import LocationError
 from apps.locations.stores import Missing, Store
 from apps.records import contexts, objects
 from apps.records.copies.frames import read_conversation
 from apps.records.copies.naming import Name, of_person, parse_name
+from apps.records.copies.running import reason_of
 from apps.records.copies.writing import store_of_policy
 from apps.records.errors import DamagedCopy, RecordsError
-from apps.records.models import Conversation, Copy, CopyPolicy, Subject
+from apps.records.models import Conversation, Copy, CopyPolicy, CopyRun, Subject
 from apps.records.reports import ImportReport
 from apps.records.services.storing import store_conversations
 from apps.sealing.errors import DecryptionError
@@ -63,6 +66,26 @@ def restore(
             failed=len(result.failed),
         )
     return result
+
+
+def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None) -> CopyRun:
+    """Restore as a run that the page shows."""
+    policy = CopyPolicy.objects.select_related("destination").get(pk=policy_id)
+    run = CopyRun.objects.create(policy=policy, kind=CopyRun.Kind.RESTORE)
+    try:
+        result = restore(policy, actor=actor, subject_id=subject_id)
+    except LocationError as error:
+        run.state, run.reason = CopyRun.State.FAILED, reason_of(error)
+    else:
+        run.state = CopyRun.State.DONE
+        run.counts = {
+            "restored": result.conversations,
+            "already_held": result.already_held,
+            "failed": len(result.failed),
+        }
+    run.finished_at = timezone.now()
+    run.save()
+    return run
 
 
 def _there(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:

@@ -22,6 +22,7 @@ from apps.audit.events import Event
 from apps.keys.errors import KeysError
 from apps.locations.errors import Blocked, LocationError, Refused, StorageFull
 from apps.locations.reasons import Reason
+from apps.locations.services import record_emptied, switch_location
 from apps.locations.stores import Store
 from apps.records.copies import checking
 from apps.records.copies.removing import doom_erased, doom_unfinished, remove_doomed
@@ -113,6 +114,16 @@ class _Run:
             with transaction.atomic():
                 actor, place = Actor.system(), self.policy.location_id
                 audit.append(Event.COPIES_REMOVED, about="", actor=actor, location=place, removed=removed)
+
+        if not self.policy.is_active and not Copy.objects.filter(policy=self.policy).exists():
+            self._record_emptied()
+
+    def _record_emptied(self) -> None:
+        """Let requests pass an ended rule by, once the place itself says that nothing is left."""
+        place = self.policy.location
+        if place.emptied_at is None and not any(self.store.find(f"{self.policy.pk}/")):
+            switch_location(place, enabled=False, actor=Actor.system())
+            record_emptied(place, actor=Actor.system())
 
     def _phase(self, kind: CopyRun.Kind, work: Callable[[CopyRun], bool]) -> bool:
         """Go on with the run of this kind that is open, or begin one; True if time was up before its end."""

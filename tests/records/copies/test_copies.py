@@ -478,9 +478,11 @@ def test_a_rule_is_a_place_and_ending_it_takes_every_copy(
     assert there(files_place) == []
     policy.refresh_from_db()
     assert not policy.is_active
+    assert not Location.objects.that_ever_held_data().filter(pk=place.pk).exists()
     assert copied(CopyPolicy.objects.get(pk=policy.pk)) == {"written": 2}  # the counts of the run before: none followed
     assert there(files_place) == []
     change_policy(policy, actor=Actor.system(), is_active=True)
+    assert Location.objects.that_ever_held_data().filter(pk=place.pk).exists()
     copied(policy)
     assert len(there(files_place)) == 2
     assert Entry.objects.filter(event=Event.COPY_POLICY_CHANGED).count() == 2

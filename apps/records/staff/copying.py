@@ -1,0 +1,273 @@
+"""The pages of the rules for copies: which there are, one with its runs, adding one after a trial, and the acts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.locations.errors import LocationError
+from apps.locations.models import Location
+from apps.locations.reasons import Reason
+from apps.locations.registry import connector_for
+from apps.locations.stores import store_for, try_out
+from apps.records import tasks
+from apps.records.copies import policies
+from apps.records.errors import SubjectNotFound
+from apps.records.models import Copy, CopyPolicy, CopyRun
+from apps.records.staff.frame import permitted, show
+from apps.records.subjects import find_subject
+
+RUNS_SHOWN = 30
+LIST = "admin:records_copypolicy_changelist"
+PAGE = "admin:records_copypolicy_change"
+FORMS = [
+    ("sealed", _lazy("Sealed: nobody can read them but Habeas, and erasing a conversation makes its copies unreadable at once")),
+    ("json", _lazy("Readable, as JSON in the shape of a ChatGPT export")),
+    ("txt", _lazy("Readable, as text")),
+    ("csv", _lazy("Readable, as a table (CSV)")),
+]  # fmt: skip
+FORM_WORDS = {"sealed": _lazy("Sealed"), "json": _lazy("Readable, JSON"), "txt": _lazy("Readable, text"), "csv": _lazy("Readable, CSV")}  # fmt: skip
+EVERY = [("hourly", _lazy("Every hour")), ("daily", _lazy("Every day"))]
+KINDS = {"copy": _lazy("Copied"), "check": _lazy("Read again"), "restore": _lazy("Restored")}
+COUNTS = {
+    "written": _lazy("written"), "skipped": _lazy("changed meanwhile"), "failed": _lazy("failed"), "ok": _lazy("as they should be"),
+    "missing": _lazy("missing"), "changed": _lazy("damaged"), "restored": _lazy("restored"), "already_held": _lazy("there already"),
+}  # fmt: skip
+_TARGET = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class RuleForm(forms.Form):
+    name = forms.CharField(
+        label=_lazy("Name"), max_length=120,
+        help_text=_lazy("People read it on their pages and receipts, as in: Backup copies, Amazon S3"),
+    )  # fmt: skip
+    country = forms.CharField(label=_lazy("Country"), max_length=80, required=False)
+    destination = forms.ModelChoiceField(
+        Location.objects.none(), label=_lazy("Where to"), empty_label=None,
+        help_text=_lazy("A place of files, a bucket, a SQL database or MongoDB. Add it under Places first."),
+    )  # fmt: skip
+    target = forms.CharField(
+        label=_lazy("Folder, table or collection"), max_length=63, initial="habeas_copies",
+        help_text=_lazy("For these copies alone; made when it is not there. Small letters, digits and _."),
+    )  # fmt: skip
+    form = forms.ChoiceField(label=_lazy("In which form"), choices=FORMS, initial="sealed", widget=forms.RadioSelect)
+    understood = forms.BooleanField(
+        label=_lazy("I understand that anybody who gets at the place can read readable copies"), required=False
+    )
+    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY, initial="daily")
+    check_days = forms.IntegerField(
+        label=_lazy("Read again and compare every … days"), min_value=0, max_value=365, initial=7,
+        help_text=_lazy("0: never. What is missing or damaged is written anew."),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        places = Location.objects.filter(kind__in=list(settings.STORES), is_enabled=True, emptied_at=None)
+        self.fields["destination"].queryset = places.order_by("name")  # type: ignore[attr-defined]
+        self.fields["destination"].label_from_instance = lambda place: place.name  # type: ignore[attr-defined]
+
+    def clean_target(self) -> str:
+        target = str(self.cleaned_data["target"])
+        if not _TARGET.fullmatch(target):
+            raise ValidationError(_("Write small letters, digits and _, beginning with a letter."))
+        return target
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"]).strip()
+        if Location.objects.filter(name=name).exists():
+            raise ValidationError(_("A place has this name already."))
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        data = dict(super().clean() or {})
+        if data.get("form") != CopyPolicy.Form.SEALED and not data.get("understood"):
+            self.add_error("understood", _("Readable copies are not protected. Tick this, or choose sealed ones."))
+        if CopyPolicy.objects.filter(destination=data.get("destination"), target=data.get("target")).exists():
+            self.add_error("target", _("Another rule writes there."))
+        return data
+
+
+class ChangeForm(forms.Form):
+    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY)
+    check_days = forms.IntegerField(label=_lazy("Read again and compare every … days"), min_value=0, max_value=365)
+
+
+class RestoreForm(forms.Form):
+    person = forms.CharField(
+        label=_lazy("Of whom"), max_length=254, required=False,
+        help_text=_lazy("Exact e-mail address or id. Empty: everybody's."),
+    )  # fmt: skip
+
+
+@require_safe
+@permitted("records.view_copypolicy")
+def show_rules(request: HttpRequest) -> HttpResponse:
+    found = CopyPolicy.objects.select_related("location", "destination").order_by("location__name")
+    rows = [
+        {"policy": one, "form": FORM_WORDS[one.form], "every": dict(EVERY)[one.every]} | state_of(one) for one in found
+    ]
+    return show(
+        request, "copies", _("Copies"), {"rows": rows, "may_add": request.user.has_perm("records.add_copypolicy")}
+    )
+
+
+@permitted("records.add_copypolicy")
+def add_rule(request: HttpRequest) -> HttpResponseBase:
+    """Take the form of a rule; it is saved when a trial in the place went well."""
+    form = RuleForm(request.POST or None)
+    trial: dict[str, Any] = {}
+    if request.method == "POST" and form.is_valid():
+        trial = _try(form.cleaned_data)
+        if trial["is_well"] and "try" not in request.POST:
+            given = {name: value for name, value in form.cleaned_data.items() if name != "understood"}
+            try:
+                policy = policies.add_policy(**given, actor=request.actor)  # type: ignore[attr-defined]
+            except IntegrityError:
+                form.add_error("name", _("A place has this name already."))
+            else:
+                tasks.poke_copies(policy.pk)
+                messages.success(request, _("Saved. The first copies are being written."))
+                return redirect(PAGE, policy.pk)
+    has_places = form.fields["destination"].queryset.exists()  # type: ignore[attr-defined]
+    status = 400 if form.errors else 200
+    return show(
+        request,
+        "copies_add",
+        _("Add a rule for copies"),
+        {"form": form, "trial": trial, "has_places": has_places},
+        status=status,
+    )
+
+
+def _try(data: dict[str, Any]) -> dict[str, Any]:
+    """Write, read and delete something small where the copies would go, and say what would keep them from being erased."""
+    destination = data["destination"]
+    try:
+        try_out(store_for(destination, data["target"], is_text=data["form"] != CopyPolicy.Form.SEALED))
+        health = connector_for(destination).check()
+    except LocationError as error:
+        return {"is_well": False, "message": str(error)}
+    return {
+        "is_well": True,
+        "message": _("Copies can be written, read and deleted there."),
+        "problems": health.problems,
+    }
+
+
+@require_safe
+@permitted("records.view_copypolicy")
+def show_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _page(request, _found(pk), RestoreForm())
+
+
+def _page(request: HttpRequest, policy: CopyPolicy, restore: RestoreForm, *, status: int = 200) -> HttpResponse:
+    context = {
+        "policy": policy,
+        "form_words": FORM_WORDS[policy.form],
+        "every": dict(EVERY)[policy.every],
+        "change": ChangeForm(initial={"every": policy.every, "check_days": policy.check_days}),
+        "restore": restore,
+        "runs": [_run(run) for run in policy.runs.order_by("-started_at")[:RUNS_SHOWN]],
+        "may_change": request.user.has_perm("records.change_copypolicy"),
+    } | state_of(policy)
+    return show(request, "copies_rule", policy.location.name, context, status=status)
+
+
+@require_POST
+@permitted("records.change_copypolicy")
+def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
+    """Copy now, read again now, change the times, stop, go on, or stop and delete every copy."""
+    policy, actor = _found(pk), request.actor  # type: ignore[attr-defined]
+    if act in ("copy", "check"):
+        policies.copy_now(policy, check=act == "check")
+        messages.success(request, _("A worker begins within a minute."))
+    elif act in ("stop", "start"):
+        policies.change_policy(policy, actor=actor, is_active=act == "start")
+        messages.success(request, _("Nothing more is copied. What is there stays, and is erased with what it is of.") if act == "stop" else _("Copies are made again."))  # fmt: skip
+    elif act == "end":
+        count = policies.end_policy(policy, actor=actor)
+        words = ngettext("%(count)s copy is being deleted.", "%(count)s copies are being deleted.", count)
+        messages.success(request, words % {"count": count})
+    elif act == "times":
+        form = ChangeForm(request.POST)
+        if form.is_valid():
+            policies.change_policy(policy, actor=actor, **form.cleaned_data)
+            messages.success(request, _("Changed."))
+    else:
+        raise Http404
+    tasks.poke_copies(policy.pk)
+    return redirect(PAGE, pk)
+
+
+@require_POST
+@permitted("records.change_copypolicy")
+def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Have a worker restore everything, or what one person had."""
+    policy, form = _found(pk), RestoreForm(request.POST)
+    subject_id = None
+    if form.is_valid() and form.cleaned_data["person"]:
+        try:
+            subject_id = find_subject(form.cleaned_data["person"]).pk
+        except SubjectNotFound:
+            form.add_error("person", _("Nobody is known by this address or id."))
+    if policy.is_readable or not form.is_valid():
+        return _page(request, policy, form, status=400)
+    if tasks.poke_restore(policy.pk, subject_id=subject_id):
+        messages.success(request, _("A worker restores now. Load this page again in a minute."))
+    else:
+        messages.warning(request, _("No worker could be told. Run “manage.py restore_copies” instead."))
+    return redirect(PAGE, pk)
+
+
+def _found(pk: UUID) -> CopyPolicy:
+    return get_object_or_404(CopyPolicy.objects.select_related("location", "destination"), pk=pk)
+
+
+def state_of(policy: CopyPolicy) -> dict[str, Any]:
+    """Say how the copies of a rule are: how many, the last run and the last reading, and what waits to be deleted."""
+    last = {kind: _last(policy, kind) for kind in (CopyRun.Kind.COPY, CopyRun.Kind.CHECK)}
+    return {
+        "copies": Copy.objects.filter(policy=policy, stored=True, doomed_at=None).count(),
+        "waiting": policies.waiting_to_go(policy),
+        "copied": last[CopyRun.Kind.COPY],
+        "checked": last[CopyRun.Kind.CHECK],
+    }
+
+
+def _last(policy: CopyPolicy, kind: CopyRun.Kind) -> dict[str, Any] | None:
+    run = CopyRun.objects.filter(policy=policy, kind=kind).order_by("-started_at").first()
+    return _run(run) if run else None
+
+
+def _run(run: CopyRun) -> dict[str, Any]:
+    counted = [f"{run.counts[name]:,} {words}" for name, words in COUNTS.items() if run.counts.get(name)]
+    return {
+        "run": run,
+        "kind": KINDS[run.kind],
+        "badge": _badge(run),
+        "counts": ", ".join(counted) or _("nothing to do"),
+    }
+
+
+def _badge(run: CopyRun) -> dict[str, str]:
+    if run.state == CopyRun.State.RUNNING:
+        return {"text": _("Runs"), "tone": "info"}
+    if run.state == CopyRun.State.FAILED:
+        reason = Reason(run.reason).label if run.reason in Reason.values else _("Failed")
+        return {"text": str(reason), "tone": "warn"}
+    troubled = any(run.counts.get(name) for name in ("failed", "missing", "changed"))
+    return {"text": _("Not all well"), "tone": "warn"} if troubled else {"text": _("Done"), "tone": "ok"}

@@ -1,0 +1,139 @@
+"""Rules for copies in the staff site: tried, saved, watched, stopped and ended; restored from; others may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.audit.actors import Actor
+from apps.audit.models import Entry
+from apps.locations.models import Location
+from apps.locations.services import save_location
+from apps.records import services, tasks
+from apps.records.copies import running
+from apps.records.copies.policies import add_policy
+from apps.records.models import Conversation, Copy, CopyPolicy
+from apps.requests.models import Step
+from tests.records.conftest import by, conversation
+from tests.requests.conftest import approved, run, step_at, wake
+from tests.staff.conftest import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+PAGE = "/admin/records/copypolicy/"
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "poke_copies", lambda policy_id: None)
+
+
+@pytest.fixture
+def folder(own_places: None, tmp_path: Path) -> Location:
+    (tmp_path / "copies").mkdir()
+    config = {"root": str(tmp_path / "copies"), "templates": ["people/{subject_id}/"]}
+    return save_location(Location(kind="files", name="Disk"), config=config, actor=Actor.system())
+
+
+def values(folder: Location, **more: Any) -> dict[str, Any]:
+    base = {"name": "Nightly copies", "country": "Ireland", "destination": str(folder.pk), "target": "habeas_copies"}
+    return base | {"form": "sealed", "every": "daily", "check_days": "7"} | more
+
+
+def give(subject: Any, *names: str) -> None:
+    services.store_conversations(subject, [conversation(name, "a", "b") for name in names], actor=by(subject))
+
+
+def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, ada):
+    give(ada, "c1", "c2")
+    assert "No copies are made" in at_roots.read(PAGE)
+    assert "not a backup of the keys" in at_roots.read(PAGE)
+    text = text_of(at_roots.post(f"{PAGE}add/", values(folder, **{"try": "1"})))
+    assert "Copies can be written, read and deleted there." in text
+    assert not CopyPolicy.objects.exists()
+    at_roots.post(f"{PAGE}add/", values(folder))
+    policy = CopyPolicy.objects.get()
+    running.run_policy(policy.pk)
+    text = at_roots.read(f"{PAGE}{policy.pk}/")
+    assert "2 written" in text
+    assert "Nightly copies" in at_roots.read(PAGE)
+    assert "Nightly copies" in at_roots.read("/admin/locations/location/")
+    place = Location.objects.get(kind="copies")
+    assert at_roots.get(f"/admin/locations/location/{place.pk}/change/").status_code == 200
+    at_roots.post(f"{PAGE}{policy.pk}/check/")
+    running.run_policy(policy.pk)
+    assert "2 as they should be" in at_roots.read(f"{PAGE}{policy.pk}/")
+    at_roots.post(f"{PAGE}{policy.pk}/times/", {"every": "hourly", "check_days": "0"})
+    policy.refresh_from_db()
+    assert (policy.every, policy.check_days, policy.next_check_at) == ("hourly", 0, None)
+    at_roots.post(f"{PAGE}{policy.pk}/end/")
+    running.run_policy(policy.pk)
+    assert not Copy.objects.exists()
+    assert Entry.objects.filter(event="copy_policy.added", role="administrator").count() == 1
+
+
+def test_readable_copies_need_to_be_understood(at_roots, folder):
+    answer = at_roots.post(f"{PAGE}add/", values(folder, form="txt"))
+    assert answer.status_code == 400
+    assert "Readable copies are not protected" in text_of(answer)
+    at_roots.post(f"{PAGE}add/", values(folder, form="txt", understood="on"))
+    policy = CopyPolicy.objects.get()
+    assert "readable by anybody" in at_roots.read(f"{PAGE}{policy.pk}/")
+    assert at_roots.post(f"{PAGE}{policy.pk}/restore/", {"person": ""}).status_code == 400
+
+
+def test_what_could_not_work_is_not_saved(at_roots, folder, tmp_path):
+    for wrong in ({"target": "../x"}, {"target": "A B"}, {"name": "Disk"}, {"destination": "nothing"}):
+        assert at_roots.post(f"{PAGE}add/", values(folder, **wrong)).status_code == 400, wrong
+    (tmp_path / "copies").rmdir()
+    assert "is the disk mounted?" in text_of(at_roots.post(f"{PAGE}add/", values(folder)))
+    assert not CopyPolicy.objects.exists()
+
+
+def test_one_person_is_restored_from_the_page(at_roots, folder, ada, ben, monkeypatch):
+    give(ada, "c1")
+    give(ben, "c1")
+    policy = add_policy(name="C", country="", destination=folder, target="c", actor=Actor.system())
+    running.run_policy(policy.pk)
+    Conversation.objects.all().delete()
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks.restore_copies, "apply_async", lambda args, **options: sent.append(args))
+    assert at_roots.post(f"{PAGE}{policy.pk}/restore/", {"person": "nobody@example.org"}).status_code == 400
+    at_roots.post(f"{PAGE}{policy.pk}/restore/", {"person": "ada@example.org"})
+    assert sent == [[str(policy.pk), str(ada.pk)]]
+    tasks.restore_copies(*sent[0])
+    assert [row.subject_id for row in Conversation.objects.all()] == [ada.pk]
+    assert "1 restored" in at_roots.read(f"{PAGE}{policy.pk}/")
+
+
+@pytest.mark.parametrize("who", ["at_cleos", "at_dans"])
+def test_officers_have_no_part_in_it(who, request, folder):
+    policy = add_policy(name="C", country="", destination=folder, target="c", actor=Actor.system())
+    desk = request.getfixturevalue(who)
+    for path in (PAGE, f"{PAGE}add/", f"{PAGE}{policy.pk}/"):
+        assert desk.get(path).status_code == 403
+    for act in ("end", "restore", "copy"):
+        assert desk.post(f"{PAGE}{policy.pk}/{act}/").status_code == 403
+    policy.refresh_from_db()
+    assert policy.is_active
+
+
+def test_copies_are_a_step_of_every_erasure_and_one_out_of_reach_is_said(folder, ada, ben, tmp_path):
+    give(ada, "c1", "c2")
+    give(ben, "c1")
+    policy = add_policy(name="Copies on a disk", country="", destination=folder, target="c", actor=Actor.system())
+    running.run_policy(policy.pk)
+    (tmp_path / "copies").rename(tmp_path / "away")
+    request = run(approved(ada, waives_archive_first=True))
+    step = step_at(request, "Copies on a disk")
+    assert (step.state, step.reason) == (Step.State.BLOCKED, "unreachable")
+    (tmp_path / "away").rename(tmp_path / "copies")
+    wake(request)
+    request = run(request)
+    step = step_at(request, "Copies on a disk")
+    assert (step.state, step.done_count, step.remaining) == (Step.State.DONE, 2, 0)
+    assert request.status == "completed"
+    assert [copy.subject_id for copy in Copy.objects.all()] == [ben.pk]
+    left = [path.name for path in (tmp_path / "copies").rglob("*") if path.is_file()]
+    assert len(left) == 1
