@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('locations', '0001_initial'),
-        ('records', '0002_sweep'),
+        ("records", "0003_rewrite"),
     ]
 
     operations = [
