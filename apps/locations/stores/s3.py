@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from apps.locations.connectors.s3 import S3Connector, _foreign_errors
+from apps.locations.connectors.s3 import S3Connector, foreign_errors
 from apps.locations.errors import Blocked, Refused
 from apps.locations.reasons import Reason
 from apps.locations.stores import Found, Missing
@@ -27,13 +27,13 @@ class S3Store:
         return self._connector.client
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
-        with _foreign_errors():
+        with foreign_errors():
             self.client.upload_fileobj(_Reader(chunks), self.bucket, self.prefix + name)
 
     def get(self, name: str) -> Iterator[bytes]:
         from botocore.exceptions import ClientError
 
-        with _foreign_errors():
+        with foreign_errors():
             try:
                 body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
             except ClientError as error:
@@ -50,7 +50,7 @@ class S3Store:
         for first in range(0, len(versions), DELETE_LIMIT):
             part = versions[first : first + DELETE_LIMIT]
             listed = [{"Key": self.prefix + one["name"], "VersionId": one["id"]} for one in part]
-            with _foreign_errors():
+            with foreign_errors():
                 answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True})
             failed = [one for one in answer.get("Errors", []) if one.get("Code") not in {"NoSuchKey", "NoSuchVersion"}]
             if failed:
@@ -67,7 +67,7 @@ class S3Store:
         """Yield every version and delete marker, by key and the newest first."""
         pages = iter(self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix))
         while True:
-            with _foreign_errors():
+            with foreign_errors():
                 page = next(pages, None)
             if page is None:
                 return
