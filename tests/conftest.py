@@ -50,8 +50,10 @@ def _tiles_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(autouse=True)
-def _a_process_that_has_checked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_process_that_has_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test's process has started and found all well. A test with the mark `starts` checks as at a start."""
     quarantine.forget()
-    if request.node.get_closest_marker("starts") is None:
-        monkeypatch.setattr(quarantine, "reason", lambda: "")
+    with pytest.MonkeyPatch.context() as patched:  # of its own: some tests undo theirs
+        if request.node.get_closest_marker("starts") is None:
+            patched.setattr(quarantine, "reason", lambda: "")
+        yield

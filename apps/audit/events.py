@@ -203,12 +203,12 @@ KEY_KINDS = Choice(
     ("subject", "conversation", "request", "evidence", "archive", "blind_index", "suppression", "site", "import")
 )
 PROVIDERS = Choice(("file", "aws_kms", "vault"))  # those of apps/keys/providers; a test compares the two
-KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless"))
+KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless", "lost"))
 IMPORT_FAILURES = Choice(
     ("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "not_allowed", "storage_full")
 )
 QUARANTINE_REASONS = Choice(  # those of apps/audit/quarantine.py, which imports this module; a test compares the two
-    ("other_installation", "keys_lost", "log_behind", "log_differs", "tombstones_missing")
+    ("other_installation", "keys_lost", "log_behind", "log_differs", "keys_behind", "tombstones_missing")
 )
 ROLES = Choice(("compliance", "approvers", "auditors", "administrators"))
 PURPOSES = Choice(tuple(Purpose.values))

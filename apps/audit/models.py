@@ -133,6 +133,7 @@ class SiteState(models.Model):
 
     only = models.BooleanField(default=True, unique=True)  # a second row cannot be
     installation = models.UUIDField(null=True)  # the id that the keys database has too
+    keys_seen = models.BigIntegerField(default=0)  # how much of the log the keys database had seen at the last start
     quarantined_at = models.DateTimeField(null=True)
     quarantine_reason = models.CharField(max_length=24, blank=True)  # quarantine.Reason
 

@@ -40,12 +40,29 @@ def publisher() -> Iterator[None]:
 
 def published() -> notes.CheckpointText | None:
     """Return what the folder's checkpoint says, or None for an empty folder."""
+    note = published_note()
     try:
-        return notes.read_checkpoint((_root() / CHECKPOINT).read_text(encoding="utf-8"))
+        return None if note is None else notes.read_checkpoint(note)
+    except BadNote:
+        raise LogDiverged("the published checkpoint cannot be read") from None
+
+
+def published_note() -> str | None:
+    """Return the folder's checkpoint as it was signed, or None for an empty folder."""
+    try:
+        return (_root() / CHECKPOINT).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    except (BadNote, UnicodeDecodeError):
+    except UnicodeDecodeError:
         raise LogDiverged("the published checkpoint cannot be read") from None
+
+
+def read(name: str) -> bytes:
+    """Return a published tile; raises LogDiverged when it is not there."""
+    try:
+        return (_root() / name).read_bytes()
+    except OSError as error:
+        raise LogDiverged(f"{name} of the published log cannot be read: {error.strerror}") from None
 
 
 def publish(start: int, size: int, note: str) -> None:

@@ -38,6 +38,7 @@ class Reason(models.TextChoices):
     KEYS_LOST = "keys_lost", _("The keys database is empty or lacks keys that are needed.")
     LOG_BEHIND = "log_behind", _("The records database is older than the log that was published.")
     LOG_DIFFERS = "log_differs", _("The log in the records database is not the one that was published.")
+    KEYS_BEHIND = "keys_behind", _("The keys database is older than it was when the site last started.")
     TOMBSTONES_MISSING = "tombstones_missing", _("The keys database holds keys that were destroyed.")
 
 
@@ -129,6 +130,11 @@ def adopt_installation(installation: UUID) -> None:
     """Write down to which installation the records belong; the keys database has the same id."""
     state()
     SiteState.objects.update(installation=installation)
+
+
+def note_keys_seen(size: int) -> None:
+    """Write down how much of the log the keys database has seen: one that is restored alone has seen less."""
+    SiteState.objects.exclude(keys_seen=size).update(keys_seen=size)
 
 
 def forget() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -117,8 +118,19 @@ def standing_replacements(about: str, key_id: UUID) -> tuple[list[Entry], set[UU
     return intents, removed
 
 
-def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
-    """Yield every key that an uncancelled intent of the log names, with the time of its end, or else of the intent."""
+@dataclass(frozen=True)
+class Intended:
+    """A key that an uncancelled intent of the log names."""
+
+    key_id: UUID
+    about: str
+    moment: datetime  # of its end, or else of the intent
+    is_replaced: bool
+    removed: tuple[UUID | int, ...]  # by a replacement
+
+
+def intended_keys() -> Iterator[Intended]:
+    """Yield every key that an uncancelled intent of the log names, in the order of the intents."""
     ends: dict[str, datetime | None] = {}
     for entry in Entry.objects.filter(event__in=(Event.KEYS_INTENT_CANCELLED, Event.KEYS_DESTROYED)).iterator(1000):
         details = audit.details_of(entry)
@@ -126,8 +138,11 @@ def intended_tombstones() -> Iterator[tuple[UUID, datetime]]:
     for intent in Entry.objects.filter(event=Event.KEYS_INTENDED).order_by("id").iterator(1000):
         moment = ends.get(hash_of(intent), intent.created_at)
         if moment is not None:
-            for key_id in named_keys(intent):
-                yield key_id, moment
+            details = audit.details_of(intent)
+            removed = tuple(one if isinstance(one, int) else UUID(one) for one in details.get("removed", []))
+            for name in ("erased", REPLACED):
+                for text in details.get(name, []):
+                    yield Intended(UUID(text), intent.about, moment, name == REPLACED, removed)
 
 
 def _are_tombstones(key_ids: Collection[UUID]) -> bool:

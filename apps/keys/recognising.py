@@ -26,17 +26,20 @@ IDS_A_QUERY = 500
 
 def check_keys() -> str:
     """Compare the two databases; returns a Reason, or "". A new site writes down to which installation it belongs."""
-    ours, records = installation(), quarantine.state().installation
-    if records is None:
+    ours, records = installation(), quarantine.state()
+    if records.installation is None:
         quarantine.adopt_installation(ours.pk)
-    elif records != ours.pk:
+    elif records.installation != ours.pk:
         return Reason.OTHER_INSTALLATION if Key.objects.exists() else Reason.KEYS_LOST
     size = log_size()
     if ours.log_size > size:
         return Reason.LOG_BEHIND
     if not all(_are_tombstones(ids) for ids in _destroyed_since(ours.log_size, size)):
         return Reason.TOMBSTONES_MISSING
+    if ours.log_size < records.keys_seen:
+        return Reason.KEYS_BEHIND
     note_log_size(size)
+    quarantine.note_keys_seen(size)
     return ""
 
 

@@ -151,6 +151,11 @@ def _end_retention(request: PrivacyRequest) -> int:
         return 0
     keys.erase_keys([request.key_id], about=request.handle, actor=Actor.system(), reason="expired")
     erase_letters([request.pk])
+    return empty_record(request)
+
+
+def empty_record(request: PrivacyRequest) -> int:
+    """Empty the row of a request whose key is destroyed; a repeat returns 0."""
     with transaction.atomic():
         changed = PrivacyRequest.objects.filter(pk=request.pk, key_id=request.key_id).update(
             key_id=None, sealed=None, code_hash=b"", subject_id=None, email_index=None, assigned_to=None

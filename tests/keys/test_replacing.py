@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db import transaction
 
 from apps.audit.actors import Actor
+from apps.audit.entries import hash_of
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.audit.models import Entry
@@ -85,7 +86,7 @@ def test_the_signed_intent_names_the_old_key_and_what_was_removed(carla):
         "kind": "subject",
     }
     outcome = Entry.objects.filter(event=Event.KEYS_DESTROYED, about=carla.row.handle).latest("id")
-    assert details_of(outcome)["intent"] == intent.pk
+    assert details_of(outcome)["intent"] == hash_of(intent)
     assert not Removed.objects.exists()
     assert selectors.tombstones_among([done.old]) == {done.old: done.destroyed_at}
 

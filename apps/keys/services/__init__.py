@@ -18,6 +18,7 @@ from apps.keys.services.installing import installation
 from apps.keys.services.naming import blind_index_key, named_key, site_key
 from apps.keys.services.opening import open_key, open_keys
 from apps.keys.services.replacing import Replacement, needs_replacing, replace_key
+from apps.keys.services.replaying import declare_lost
 from apps.keys.services.sweeping import Sweep, sweep_ownerless_keys
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "create_key",
     "create_keys",
     "damaged_keys",
+    "declare_lost",
     "destroy_keys",
     "discard_key",
     "erase_keys",

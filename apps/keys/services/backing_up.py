@@ -17,12 +17,13 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.services import append
 from apps.keys.backups import Summary, check_backup, read_rows, write_backup
 from apps.keys.errors import BadBackup, ForeignInstallation, KeyDestroyed, KeyStoreDamaged
-from apps.keys.intents import intended_tombstones
+from apps.keys.intents import intended_keys
 from apps.keys.journal import truncate_journal
 from apps.keys.models import Epoch, Installation, Key
 from apps.keys.services.destroying import bury
@@ -66,11 +67,15 @@ def restore_keys(path: Path, *, actor: Actor, foreign: bool = False) -> Restored
 
     Raises BadBackup (nothing changed) when the file is damaged, or does not open under the master keys that are here;
     ForeignInstallation when this database has keys of another installation, unless `foreign`.
+
+    A key that was replaced since the backup comes back, as other keys of the backup open only under it: the site then
+    stands in quarantine until `replay_tombstones` has replaced it again (DESIGN §3).
     """
     summary = check_backup(path)
     _check_installation(summary.installation, foreign=foreign)
     _check_names(path)
-    destroyed = dict(intended_tombstones())
+    destroyed = destroyed_for_good()
+    destroyed |= _below_tombstones(path, destroyed)
     _check_opens(path, destroyed)
     with transaction.atomic("keys"):
         Epoch.objects.bulk_create(list(_epochs_in(path)), ignore_conflicts=True)
@@ -79,8 +84,11 @@ def restore_keys(path: Path, *, actor: Actor, foreign: bool = False) -> Restored
     result = Restored()
     for batch in _batches(_keys_in(path)):
         result += _restore_batch(batch, destroyed)
-    result += _bury_intended(destroyed)
+    result += bury_intended(destroyed)
     truncate_journal("keys")
+    quarantine.note_keys_seen(0)  # whoever restores counts what is lost
+    if foreign:
+        quarantine.adopt_installation(summary.installation)
     _record(Event.KEYS_RESTORED, actor, result.keys, result.tombstones, summary)
     return result
 
@@ -162,7 +170,22 @@ def _present(batch: list[Key]) -> Collection[UUID]:
     return Key.objects.filter(pk__in=[row.pk for row in batch]).values_list("pk", flat=True)
 
 
-def _bury_intended(destroyed: dict[UUID, datetime]) -> Restored:
+def destroyed_for_good() -> dict[UUID, datetime]:
+    """Return what the log says is destroyed and no replay needs any more: what was erased, and when."""
+    return {one.key_id: one.moment for one in intended_keys() if not one.is_replaced}
+
+
+def _below_tombstones(path: Path, destroyed: dict[UUID, datetime]) -> dict[UUID, datetime]:
+    """Return the keys of the backup that stand below a destroyed one: they count as destroyed with it."""
+    gone = dict(destroyed)
+    gone |= {row.pk: row.destroyed_at for row in _keys_in(path) if row.destroyed_at}
+    for batch in _batches({row.parent_id for row in _keys_in(path) if row.parent_id} - set(gone)):
+        here = Key.objects.filter(pk__in=batch, destroyed_at__isnull=False).values_list("pk", "destroyed_at")
+        gone |= {key_id: moment for key_id, moment in here if moment}
+    return {row.pk: gone[row.parent_id] for row in _keys_in(path) if row.parent_id in gone and row.pk not in destroyed}
+
+
+def bury_intended(destroyed: dict[UUID, datetime]) -> Restored:
     """Make a tombstone of every key that the log has destroyed: of live ones here, and of those not here at all."""
     buried = 0
     for batch in _batches(destroyed.items()):

@@ -1,0 +1,60 @@
+"""After a restore: repeat the erasures since the backup, prove that nothing erased opens, open the site."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.audit import quarantine
+from apps.audit.actors import Actor
+from apps.audit.errors import AuditError
+from apps.keys.errors import KeysError
+from apps.locations.errors import LocationError
+from apps.requests.replaying import CannotReplay, Replayed, replay_tombstones
+
+
+class Command(BaseCommand):
+    help = (
+        "After a restore: puts the log back from its published tiles, repeats every erasure since the backup, proves "
+        "that nothing erased opens, and opens the site. Exit status: 0 open, 1 still in quarantine. Safe to repeat."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--accept-loss",
+            action="store_true",
+            help="go on although some keys are lost for good: what only they opened is taken away",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not quarantine.reason():
+            self.stdout.write("The site does not stand in quarantine: there is nothing to repeat.")
+            return
+        try:
+            done = replay_tombstones(actor=Actor.command_line(), accept_loss=options["accept_loss"])
+        except CannotReplay as error:
+            raise CommandError(f"The site stays in quarantine. {error}") from None
+        except (AuditError, KeysError, LocationError) as error:
+            raise CommandError(f"The site stays in quarantine: {error}. Run this again.") from None
+        self.stdout.write(in_words(done))
+
+
+def in_words(done: Replayed) -> str:
+    erased = done.erased
+    lines = [
+        f"Log: {done.entries} entries put back.",
+        f"Keys: {done.keys} destroyed once more, {done.replaced} replaced once more.",
+        f"Erased once more: {erased.people} people, {erased.conversations} conversations, {erased.uploads} uploads, "
+        f"{erased.archives} archives, {erased.documents} documents, {erased.requests} records of requests.",
+    ]
+    if done.loss.keys:
+        lines.append(f"Lost, as no key opens it any more: {done.loss.in_words()}.")
+    if erased.lost_conversations or erased.lost_identities:
+        lines.append(
+            f"Lost, as the backup has them under a key that was replaced since: {erased.lost_conversations} "
+            f"conversations, {erased.lost_identities} identities. Copies and exports of your people may have them."
+        )
+    lines.append("Nothing erased opens. The site is open.")
+    return "\n".join(lines)

@@ -1,0 +1,221 @@
+"""The drill of docs/operating.md: backups of every age, restored in every combination; nothing erased comes back.
+
+Ada erases a conversation, then everything; Ben's data must survive by hash. Each restore is of real copies of the
+databases (SQLite's backup, pg_dump and pg_restore on PostgreSQL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from apps.accounts.models import User
+from apps.audit import quarantine
+from apps.audit.events import Event
+from apps.audit.models import Checkpoint, Entry
+from apps.audit.quarantine import Reason
+from apps.audit.selectors import details_of
+from apps.audit.services import sequence
+from apps.audit.verification import verify_everything
+from apps.keys import services as keys
+from apps.keys.errors import InQuarantine
+from apps.keys.models import Key
+from apps.mail.models import Letter
+from apps.records import services as records
+from apps.records.models import Conversation, Identity, Message, Subject
+from apps.records.selectors import read_conversation
+from apps.requests.models import Kind
+from tests.journeys.scan import fingerprint, scan
+from tests.records.conftest import attachment, conversation
+from tests.requests.conftest import approved, as_person, run
+from tests.restoring import Backup
+
+pytestmark = [pytest.mark.starts, pytest.mark.django_db(transaction=True, databases=["default", "keys"])]
+
+GONE = ["canary-first-11", "canary-second-22", "canary-title-33", "canary-file-44"]
+AGES = ("empty", "full", "shorter", "erased")
+
+
+@dataclass
+class Story:
+    """What happened, and a backup after each part of it."""
+
+    backups: dict[str, Backup]
+    ada: Subject
+    ben: Subject
+    account: Any
+    first: Any  # the conversation that Ada erased by itself
+    bens: dict[str, dict[str, str]]  # hashes at each age
+    checkpoint: str = ""
+
+    @property
+    def words_left(self) -> list[str]:
+        found = scan(Path(settings.STORAGES["default"]["OPTIONS"]["location"]), GONE)
+        return [word for word, places in found.items() if places]
+
+
+def store(subject: Subject, name: str, text: str, title: str, file: bytes) -> Any:
+    parsed = conversation(name, text, "An answer.", title=title, attachments=[attachment("notes.txt", file)])
+    records.store_conversations(subject, [parsed], actor=as_person(subject), source="chatgpt")
+    return Conversation.objects.filter(subject=subject).latest("imported_at").pk
+
+
+@pytest.fixture
+def story(ada: Subject, ben: Subject, tmp_path: Path) -> Iterator[Story]:
+    """empty → full (both have conversations) → shorter (Ada erased one) → erased (Ada erased everything)."""
+    keys.site_key("letters")
+    story = Story({}, ada, ben, ada.account_id, None, {})
+
+    def keep(age: str) -> None:
+        sequence()
+        story.bens[age] = fingerprint(f"{ben.pk}/{ben.account_id}")
+        story.backups[age] = Backup(tmp_path / age)
+
+    keep("empty")
+    story.first = store(ada, "first", GONE[0], GONE[2], b"x")
+    store(ada, "second", GONE[1], "Deposit", GONE[3].encode())
+    store(ben, "bens", "Ben's words stay.", "Ben's title", b"Ben's file")
+    keep("full")
+    records.delete_conversations(ada, [story.first], actor=as_person(ada))
+    keep("shorter")
+    request = run(approved(ada, Kind.ERASURE))
+    assert request.status == "completed"
+    keep("erased")
+    story.checkpoint = Checkpoint.objects.latest("size").note
+    assert quarantine.reason() == ""
+    yield story
+
+
+def all_of_ada() -> dict[str, int]:
+    return {
+        "people": Subject.objects.count() - 1,
+        "accounts": User.objects.count() - 1,
+        "identities": Identity.objects.exclude(subject__account__email="ben@example.org").count(),
+        "conversations": Conversation.objects.exclude(subject__account__email="ben@example.org").count(),
+        "messages": Message.objects.exclude(conversation__subject__account__email="ben@example.org").count(),
+        "letters": Letter.objects.filter(sealed__isnull=False).exclude(owner=None).count(),
+    }
+
+
+@pytest.mark.parametrize("age", AGES[:3])
+@pytest.mark.parametrize("what", ["default", "keys", "default keys", "default keys storage"])
+def test_a_restored_site_recognises_itself_replays_proves_and_opens(story: Story, age: str, what: str) -> None:
+    story.backups[age].restore(*what.split())
+    assert quarantine.reason() != "", "a restored site notices"
+    with pytest.raises(InQuarantine):
+        keys.open_key(story.ben.key_id)
+    lost = what == "keys"  # the key of Ada's request was made since, and on the empty site those of Ben's conversation
+    if lost:
+        losses = "1 conversations, 2 messages, 1 files, 1 requests" if age == "empty" else ": 1 requests"
+        with pytest.raises(CommandError, match=losses):
+            call_command("replay_tombstones")
+        assert quarantine.reason() != ""
+    call_command("replay_tombstones", *(["--accept-loss"] if lost else []))
+    assert quarantine.reason() == ""
+    assert story.words_left == []
+    assert not any(all_of_ada().values()), all_of_ada()
+    if not (lost and age == "empty"):
+        assert fingerprint(f"{story.ben.pk}/{story.ben.account_id}") == story.bens[age if "default" in what else "full"]
+    lifted = Entry.objects.get(event=Event.QUARANTINE_LIFTED)
+    assert details_of(lifted)["people"] == (1 if "default" in what else 0)
+    assert verify_everything(story.checkpoint).is_complete, "the log goes on from what was signed before"
+
+
+def test_what_was_signed_before_a_restore_is_put_back_to_the_byte(story: Story) -> None:
+    before = dict(Entry.objects.values_list("leaf__index", "data"))
+    story.backups["full"].restore("default")
+    call_command("replay_tombstones")
+    after = dict(Entry.objects.values_list("leaf__index", "data"))
+    assert {index: after[index] for index in before} == before
+    assert Checkpoint.objects.filter(note=story.checkpoint).exists()
+
+
+def test_a_restore_of_the_newest_backup_changes_nothing(story: Story) -> None:
+    story.backups["erased"].restore("default", "keys")
+    assert quarantine.reason() == ""
+    call_command("replay_tombstones")
+    assert not Entry.objects.filter(event=Event.QUARANTINE_ENTERED).exists()
+
+
+def test_a_replay_that_is_killed_is_repeated(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    story.backups["full"].restore("default", "keys")
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    for place in ("erasing.adopt_key", "erasing.drop_conversations", "replay._prove", "replay.note_restored"):
+        with monkeypatch.context() as killed:
+            killed.setattr(f"apps.requests.replaying.{place}", die)
+            with pytest.raises(KeyboardInterrupt):
+                call_command("replay_tombstones")
+                if place == "erasing.adopt_key":  # nothing was replaced here
+                    raise KeyboardInterrupt
+        if place == "erasing.adopt_key":
+            story.backups["full"].restore("default", "keys")
+        quarantine.forget()
+        assert quarantine.reason() != ""
+    call_command("replay_tombstones")
+    assert quarantine.reason() == ""
+    assert story.words_left == []
+
+
+def test_conversations_of_living_people_open_after_a_replay(story: Story) -> None:
+    story.backups["full"].restore("default", "keys")
+    call_command("replay_tombstones")
+    found = Conversation.objects.get(subject=story.ben)
+    assert "Ben's words stay." in repr(read_conversation(story.ben, found.pk).turns)
+
+
+def test_without_its_tiles_the_site_stays_closed_and_says_why(story: Story, tmp_path: Path) -> None:
+    story.backups["full"].restore("default", "tiles")
+    assert quarantine.reason() == Reason.LOG_BEHIND, "the keys database has seen more of the log"
+    with pytest.raises(CommandError, match="TILES_DIR"):
+        call_command("replay_tombstones")
+    assert quarantine.reason() == Reason.LOG_BEHIND
+    story.backups["erased"].restore("tiles")
+    call_command("replay_tombstones")
+    assert quarantine.reason() == ""
+
+
+def test_changed_tiles_are_not_put_back(story: Story) -> None:
+    story.backups["full"].restore("default")
+    bundle = max(Path(settings.TILES_DIR).glob("tile/entries/000*/*"), key=lambda path: int(path.name))
+    data = bytearray(bundle.read_bytes())
+    data[-5] ^= 1
+    bundle.write_bytes(bytes(data))
+    with pytest.raises(CommandError, match="not those that were signed"):
+        call_command("replay_tombstones")
+    assert quarantine.reason() == Reason.LOG_BEHIND
+
+
+def test_a_lost_keys_database_comes_back_from_its_backup(story: Story, tmp_path: Path, capsys: Any) -> None:
+    story.backups["full"].restore("default", "keys", "tiles")
+    file = tmp_path / "keys.backup"
+    call_command("backup_keys", str(file))
+    store(story.ben, "later", "Words since the backup.", "Later", b"y")
+    records.delete_conversations(story.ada, [story.first], actor=as_person(story.ada))
+    sequence()
+    Backup(tmp_path / "fresh")
+    for model in (Key, keys.installation().__class__):
+        model.objects.all().delete()
+    quarantine.forget()
+    assert quarantine.reason() == Reason.KEYS_LOST
+    capsys.readouterr()
+    call_command("restore_keys", str(file))
+    said = capsys.readouterr().out
+    assert "Lost with 1 keys made since the backup: 1 conversations, 2 messages, 1 files." in said
+    assert "replay_tombstones" in said
+    with pytest.raises(CommandError, match="--accept-loss"):
+        call_command("replay_tombstones")
+    call_command("replay_tombstones", "--accept-loss")
+    assert quarantine.reason() == ""
+    assert Conversation.objects.filter(subject=story.ben).count() == 1
+    assert not Conversation.objects.filter(pk=story.first).exists()
+    assert Conversation.objects.filter(subject=story.ada).count() == 1
