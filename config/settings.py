@@ -105,6 +105,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Keys
 MASTER_KEY_PROVIDER = env.choice("MASTER_KEY_PROVIDER", "file", ("file",))  # for new epochs
 MASTER_KEY_DIR = Path(env.text("MASTER_KEY_DIR", str(DATA_DIR / "master-keys")))
+# How long backups of the records database are kept: for so long what is in clear or blind-indexed there is not gone.
+RECORDS_BACKUP_RETENTION_DAYS = env.number("RECORDS_BACKUP_RETENTION_DAYS", 30)
 KEYS_BACKUP_RETENTION_DAYS = env.number("KEYS_BACKUP_RETENTION_DAYS", 7)  # how long `backup_keys` files are kept
 MASTER_KEY_ROLL_DAYS = env.number("MASTER_KEY_ROLL_DAYS", 7)  # a new master key so often; 0: only by roll_master_key
 KEY_MOVERS = {  # kind: what seals anew the rows that are sealed under a replaced key itself, and names the new one

@@ -123,7 +123,7 @@ INVENTORY = {
     "requests.Message": Table("account", UNTIL_END, sealed="sealed", opaque="id request_id", plain="is_from_person sent_at"),
     "requests.Evidence": Table("account", "decision", sealed="sealed", opaque="id request_id key_id object_name", plain="size stored created_at destroyed_at"),
     "requests.Receipt": Table(
-        "account", UNTIL_END, sealed="sealed_body", blind="body_sha256", opaque="id request_id entry_id", plain="number is_final issued_at",
+        "account", UNTIL_END, sealed="sealed_body", blind="body_sha256", opaque="id request_id entry_id", plain="number is_final irrecoverable_by irrecoverable_code compared_at is_settled issued_at",
     ),
     "requests.Intake": Table(
         "account", UNTIL_END, sealed="sealed", blind="code_hash link_hash", opaque="id key_id reference handle",

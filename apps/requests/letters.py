@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from apps.archives.models import Archive
 from apps.mail import services as mail
 from apps.requests.labels import kind_label
-from apps.requests.models import Intake, Kind, PrivacyRequest, Status
+from apps.requests.models import Intake, Kind, PrivacyRequest, Receipt, Status
+from apps.requests.moments import reason_words
 from apps.requests.regimes import Ground, regime_of
 from apps.requests.vault import Vault, details_of
 
@@ -152,18 +153,42 @@ def _archive_ready(request: PrivacyRequest, archive: Archive, missing: int) -> t
     return subject % {"reference": request.reference}, lines, doubt % {"contact": settings.PRIVACY_CONTACT}
 
 
-def _receipt_ready(request: PrivacyRequest, is_final: bool) -> tuple[str, list[str], str]:
+def _receipt_ready(request: PrivacyRequest, receipt: Receipt, is_final: bool) -> tuple[str, list[str], str]:
     lines = [_("Your data is erased. The receipt says what was erased where, and can be checked without us.")]
     if not is_final:
         lines = [
             _("Your key is destroyed, and what we could reach is erased. One place or more still keeps something."),
             _("The receipt says which, why and until when. When it goes, you get a final receipt by itself."),
         ]
+    lines += _two_moments(request, receipt)
     lines.append(
         _("Open it with the reference %(reference)s and the code that you were shown when you asked.")
         % {"reference": request.reference}
     )
     return _("Your request %(reference)s: the receipt is ready") % {"reference": request.reference}, lines, ""
+
+
+def _receipt_renewed(request: PrivacyRequest, receipt: Receipt) -> tuple[str, list[str], str]:
+    lines = [
+        _("Your data is erased, as we told you. What has changed is when old copies of it can no longer be opened."),
+        *_two_moments(request, receipt),
+        _("A new receipt says so. Open it with the reference %(reference)s and the code that you were shown.")
+        % {"reference": request.reference},
+    ]
+    return _("Your request %(reference)s: a new receipt") % {"reference": request.reference}, lines, ""
+
+
+def _two_moments(request: PrivacyRequest, receipt: Receipt) -> list[str]:
+    """Say T0 and T1: since when nobody can open it, and by when nobody could with any old copy."""
+    lines = []
+    if request.unreadable_at is not None:
+        lines.append(_("Unreadable since %(time)s.") % {"time": _time(request.unreadable_at)})
+    if receipt.irrecoverable_by is not None:
+        day = {"day": _day(receipt.irrecoverable_by)}
+        lines.append(_("Irrecoverable by %(day)s, for anybody with any old copy.") % day)
+    else:
+        lines.append(reason_words(receipt.irrecoverable_code))
+    return [line for line in lines if line]
 
 
 def _copy_question(request: PrivacyRequest) -> tuple[str, list[str], str]:
@@ -208,8 +233,12 @@ def archive_ready(request: PrivacyRequest, vault: Vault, archive: Archive, *, mi
     _send(request, vault, _archive_ready, archive=archive, missing=missing)
 
 
-def receipt_ready(request: PrivacyRequest, vault: Vault, *, is_final: bool) -> None:
-    _send(request, vault, _receipt_ready, is_final=is_final)
+def receipt_ready(request: PrivacyRequest, vault: Vault, receipt: Receipt, *, is_final: bool) -> None:
+    _send(request, vault, _receipt_ready, receipt=receipt, is_final=is_final)
+
+
+def receipt_renewed(request: PrivacyRequest, vault: Vault, receipt: Receipt) -> None:
+    _send(request, vault, _receipt_renewed, receipt=receipt)
 
 
 def copy_question(request: PrivacyRequest, vault: Vault) -> None:

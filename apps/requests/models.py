@@ -229,6 +229,10 @@ class Receipt(models.Model):
     sealed_body = models.BinaryField()  # canonical JSON, under the request key
     body_sha256 = models.BinaryField(max_length=32)
     entry_id = models.BigIntegerField()
+    irrecoverable_by = models.DateField(null=True)  # T1 as this receipt says it
+    irrecoverable_code = models.CharField(max_length=24, blank=True)  # why it gives none (moments.REASONS)
+    compared_at = models.DateTimeField(null=True)  # with what T1 has become since
+    is_settled = models.BooleanField(default=False)  # T1 is over and nothing is left that could open it
     issued_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -19,20 +19,17 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
+from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
 from apps.requests import claims, closing, letters
 from apps.requests.claims import Claim
 from apps.requests.models import PrivacyRequest, Receipt, Step
+from apps.requests.moments import irrecoverable, reason_words, waits_as_json
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import count_done
-from apps.requests.vault import seal_body
+from apps.requests.vault import Vault, seal_body
 
 FORMAT = "habeas-receipt@v1"
-NO_EPOCHS = (
-    "No date can be given yet: the master key of this site is not rolled and destroyed on a schedule, so that an old copy "
-    "of the key store together with the master key could still open an old copy of the data. Both are kept apart, and the "
-    "key store's backups are kept for a short time only."
-)
 RECORD = (
     "The record of this request: dates and outcome; and, sealed under a key of its own, the address that we write to, "
     "what you were known by, and what we wrote to each other"
@@ -46,7 +43,7 @@ def issue_and_close(claim: Claim) -> None:
     audit.wait_until_signed(Entry.objects.get(pk=receipt.entry_id))
     with closing.publishing(claim, others) as is_final:
         claim.request.refresh_from_db()
-        letters.receipt_ready(claim.request, claim.vault, is_final=is_final)
+        letters.receipt_ready(claim.request, claim.vault, receipt, is_final=is_final)
 
 
 def _begun_receipt(claim: Claim) -> Receipt | None:
@@ -55,35 +52,49 @@ def _begun_receipt(claim: Claim) -> Receipt | None:
 
 
 def _issue(claim: Claim, others: Sequence[Step]) -> Receipt:
-    number = (claim.request.receipts.aggregate(highest=Max("number"))["highest"] or 0) + 1
-    number_done = count_done(others)
-    body = audit.canonical_json(receipt_body(claim.request, others, number))
-    digest = hashlib.sha256(body).digest()
-    places = [step for step in others if step.location_id is not None]
+    number = next_number(claim.request)
+    claim.request.refresh_from_db()
+    horizon = irrecoverable(claim.request, claim.details, others)
     with claims.progress(claim, str(number)):
         claims.lock(claim.request)
-        entry = audit.append(
-            Event.RECEIPT_ISSUED,
-            about=claim.request.handle,
-            actor=Actor.system(),
-            body_sha256=digest,
-            number=number,
-            locations=len(places),
-            blocked=sum(step.state != Step.State.DONE for step in places),
-        )
-        return Receipt.objects.create(
-            request=claim.request,
-            number=number,
-            is_final=number_done == len(others),
-            sealed_body=seal_body(claim.request, number, body, claim.vault),
-            body_sha256=digest,
-            entry_id=entry.pk,
-        )
+        return write_receipt(claim.request, claim.vault, others, number, horizon)
 
 
-def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int) -> dict[str, Any]:
+def next_number(request: PrivacyRequest) -> int:
+    return (request.receipts.aggregate(highest=Max("number"))["highest"] or 0) + 1
+
+
+def write_receipt(
+    request: PrivacyRequest, vault: Vault, steps: Sequence[Step], number: int, horizon: Horizon
+) -> Receipt:
+    """Write a receipt and its entry in the caller's transaction, under a number that no other one has."""
+    body = audit.canonical_json(receipt_body(request, steps, number, horizon))
+    digest = hashlib.sha256(body).digest()
+    places = [step for step in steps if step.location_id is not None]
+    entry = audit.append(
+        Event.RECEIPT_ISSUED,
+        about=request.handle,
+        actor=Actor.system(),
+        body_sha256=digest,
+        number=number,
+        locations=len(places),
+        blocked=sum(step.state != Step.State.DONE for step in places),
+    )
+    return Receipt.objects.create(
+        request=request,
+        number=number,
+        is_final=count_done(steps) == len(steps),
+        sealed_body=seal_body(request, number, body, vault),
+        body_sha256=digest,
+        entry_id=entry.pk,
+        irrecoverable_by=horizon.by,
+        irrecoverable_code=horizon.reason,
+        compared_at=timezone.now(),
+    )
+
+
+def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int, horizon: Horizon) -> dict[str, Any]:
     """Return what the receipt says: in English, times in UTC, and without anything that names the person."""
-    request.refresh_from_db()
     regime = regime_of(request.regime)
     places = [step for step in steps if step.location_id is not None]
     with translation.override("en"):
@@ -107,8 +118,10 @@ def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int) ->
             "received_at": utc(request.received_at),
             "issued_at": utc(timezone.now()),
             "unreadable_at": utc(request.unreadable_at),
-            "irrecoverable_by": None,
-            "irrecoverable_reason": NO_EPOCHS,
+            "irrecoverable_by": horizon.by.isoformat() if horizon.by else None,
+            "irrecoverable_code": horizon.reason or None,
+            "irrecoverable_reason": reason_words(horizon.reason) or None,
+            "irrecoverable_parts": waits_as_json(horizon.waits),
             "places": [place_result(step) for step in places],
             "stays": _stays(request, places),
             "told": {

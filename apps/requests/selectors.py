@@ -25,6 +25,8 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.records.models import Subject
 from apps.records.subjects import identity_index
+from apps.requests import moments
+from apps.requests.errors import RecordErased
 from apps.requests.models import ENDED, Intake, Kind, Message, PrivacyRequest, Receipt, Status, Step
 from apps.requests.references import is_code, tidy_reference
 from apps.requests.vault import body_of, details_of, open_vault, scope_of, text_of
@@ -198,6 +200,25 @@ def receipts_of(request: PrivacyRequest) -> list[Receipt]:
     rows = list(request.receipts.order_by("-number"))
     entries = Entry.objects.in_bulk([row.entry_id for row in rows])
     return [row for row in rows if row.entry_id in entries and audit.is_signed(entries[row.entry_id])]
+
+
+def end_of_master_keys(request: PrivacyRequest) -> Entry | None:
+    """Return the log's entry that says that nothing can open an old copy of the keys any more; None until then."""
+    try:
+        horizon = moments.horizon_of(request)
+    except RecordErased:
+        return None
+    return moments.end_of_master_keys(request, horizon)
+
+
+def horizon_words(request: PrivacyRequest) -> str:
+    """Say T1 of an erasure as it stands now; "" before the keys are destroyed, and once the record is erased."""
+    if request.unreadable_at is None:
+        return ""
+    try:
+        return moments.horizon_words(moments.horizon_of(request))
+    except RecordErased:
+        return ""
 
 
 def receipt_content(receipt: Receipt) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from apps.mail.services import erase_letters
 from apps.requests import letters
 from apps.requests.errors import WrongStatus
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
+from apps.requests.reissuing import reissue_receipts
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lapse_request
 from apps.requests.services.evidence import destroy_decided_evidence
@@ -68,6 +69,7 @@ def nightly() -> dict[str, int]:
             "requests lapsed": lapse_unverified,
             "people asked": ask_about_copies,
             "staff alerted": alert_staff,
+            "receipts issued anew": reissue_receipts,
             "records erased": end_retentions,
             "keys swept": lambda: keys.sweep_ownerless_keys().destroyed,
         }

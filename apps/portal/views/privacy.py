@@ -19,6 +19,7 @@ from apps.portal.places import held_places, own_retention
 from apps.records import services
 from apps.records.models import Subject
 from apps.requests import selectors as requests
+from apps.requests.moments import horizon_words, if_erased_now
 
 SECTION = {"section": "privacy"}
 LOOKS_SHOWN = 100
@@ -62,6 +63,7 @@ def _page(request: HttpRequest, subject: Subject, form: ChoicesForm) -> HttpResp
         "form": form,
         "subject": subject,
         "places": held_places(subject),
+        "horizon": horizon_words(if_erased_now()),
         "counted_at": timezone.now(),
         "looks": [_look(look) for look in looks[:LOOKS_SHOWN]],
         "more_looks": max(0, len(looks) - LOOKS_SHOWN),

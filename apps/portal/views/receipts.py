@@ -25,6 +25,7 @@ from apps.requests import selectors
 from apps.requests.counting import count_words
 from apps.requests.errors import RecordErased
 from apps.requests.models import PrivacyRequest, Receipt
+from apps.requests.moments import reason_words
 from apps.requests.regimes import regime_of
 
 BADGES = {"erased": "done", "nothing_held": "done", "blocked": "blocked", "needs_person": "person"}
@@ -86,6 +87,7 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
     """Put the body's codes and moments into words; the proof holds it as it is."""
     regime = regime_of(body["law"]["regime"])
     entry = Entry.objects.get(pk=found.entry_id)
+    ended = selectors.end_of_master_keys(found.request)
     return {
         "receipt": found,
         "body": body,
@@ -93,6 +95,10 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
         "issued_at": _moment(body["issued_at"]),
         "unreadable_at": _moment(body["unreadable_at"]),
         "irrecoverable_by": _day(body["irrecoverable_by"]),
+        "irrecoverable_reason": reason_words(body.get("irrecoverable_code") or "") or body["irrecoverable_reason"],
+        "waits": [_wait(row) for row in body.get("irrecoverable_parts", [])],
+        "ended_at": ended.created_at if ended else None,
+        "ended_index": audit.index_of(ended) if ended else None,
         "places": [_place(row) for row in sorted(body["places"], key=_own_first)],
         "stays": [_stay(row) for row in body["stays"]],
         "told": _(", ").join(body["told"]["places"]),
@@ -129,6 +135,19 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
         "until": until,
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
         "horizon_days": row["horizon_days"],
+    }
+
+
+def _wait(row: dict[str, Any]) -> dict[str, Any]:
+    """Say what one part of the second moment waits for."""
+    names = {
+        "keys": _("Master keys, and backups of the key store"),
+        "records_backups": _("Backups of the database: sign-in address, and how you were found"),
+    }
+    return {
+        "name": names.get(row["what"]) or row["place"],
+        "until": _day(row["until"]),
+        "is_unknown": row["until"] is None,
     }
 
 

@@ -88,6 +88,7 @@ def context_of(request: PrivacyRequest, user: User, *, purpose: str, everywhere:
         "holds": _holds(request),
         "archives": selectors.archives_of(request),
         "receipts": selectors.receipts_of(request),
+        "horizon": selectors.horizon_words(request),
         "history": history.rows_of(request),
         "approvals": list(request.approvals.select_related("officer").order_by("given_at")),
     } | _sealed(request, everywhere)
