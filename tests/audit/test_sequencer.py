@@ -247,6 +247,48 @@ def test_two_sequencers_and_many_writers_at_once(write):
     assert published_size() == newest().size == 65
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time; this is for PostgreSQL")
+def test_an_append_waits_for_nobody_elses(write, handle):
+    """One transaction has appended and stays open; another appends and commits meanwhile, and so does the sequencer."""
+    services.sequence()
+    committed = []
+
+    def append_and_sequence():
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        committed.append(write(1)[0])
+        services.sequence()
+
+    with transaction.atomic():
+        open_entry = services.append(Event.SUBJECT_FROZEN, about=handle, actor=Actor.system())
+        other = threading.Thread(target=in_thread(append_and_sequence))
+        other.start()
+        other.join()
+        assert Leaf.objects.filter(entry=committed[0]).exists() and not Leaf.objects.filter(entry=open_entry).exists()
+    services.wait_until_signed(open_entry)
+    assert list(Leaf.objects.order_by("index").values_list("entry_id", flat=True))[1:] == [
+        committed[0].pk,
+        open_entry.pk,
+    ]
+
+
+def test_a_checkpoint_stays_near_while_others_go_on_writing(write, monkeypatch):
+    """A run takes what is waiting, or as much as fits into a second; it does not chase the writers."""
+    services.sequence()
+    monkeypatch.setattr(sequencer, "BATCH", 5)
+    real = sequencer._sequence_batch
+
+    def with_writers(limit):
+        write(4)
+        return real(limit)
+
+    monkeypatch.setattr(sequencer, "_sequence_batch", with_writers)
+    assert services.sequence().size == 1 + 4
+    write(50)
+    monkeypatch.setattr(sequencer, "RUN_SECONDS", 0.0)
+    assert services.sequence().size == 1 + 4  # no time at all: nothing is taken, and what was taken stays signed
+
+
 def roll_back(table, condition):
     """What an administrator or a backup does: past the triggers."""
     with past_the_triggers(), connection.cursor() as cursor:
