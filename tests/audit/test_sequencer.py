@@ -26,21 +26,23 @@ class Crash(Exception):
 
 
 @pytest.fixture
-def crash_at(monkeypatch):
+def crash_at():
     """Let the process die the next time it comes to a function."""
+    own = pytest.MonkeyPatch()  # what else is patched stays so
 
     def crash_at(module, name, *, after=False):
         real = getattr(module, name)
 
         def die(*args, **kwargs):
-            monkeypatch.undo()
+            own.undo()
             if after:
                 real(*args, **kwargs)
             raise Crash
 
-        monkeypatch.setattr(module, name, die)
+        own.setattr(module, name, die)
 
-    return crash_at
+    yield crash_at
+    own.undo()
 
 
 def test_waiting_for_an_entry_signs_it(write, tiles_dir):
