@@ -68,7 +68,7 @@ def flag(name: str, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name}={value!r}: say on or off")
 
 
-def number(name: str, default: int, *, least: int = 0) -> int:
+def number(name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
     value = text(name, str(default))
     try:
         result = int(value)
@@ -76,6 +76,8 @@ def number(name: str, default: int, *, least: int = 0) -> int:
         raise ImproperlyConfigured(f"{name}={value!r}: a whole number is wanted") from None
     if result < least:
         raise ImproperlyConfigured(f"{name}={value!r}: at least {least} is wanted")
+    if most is not None and result > most:
+        raise ImproperlyConfigured(f"{name}={value!r}: at most {most} is wanted")
     return result
 
 
@@ -120,6 +122,19 @@ def site_url(name: str, default: str) -> str:
     parts = _split(name, value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
         raise ImproperlyConfigured(f"{name}={value!r}: an address is wanted, as in https://privacy.example.org")
+    return value
+
+
+def service_url(name: str, *, required: bool) -> str:
+    """The address of another service; "" if it is not used. In clear only on this machine."""
+    value = text(name, None if required else "").rstrip("/")
+    if not value:
+        return ""
+    parts = _split(name, value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
+        raise ImproperlyConfigured(f"{name}: an address is wanted, as in https://vault.example.org:8200")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ImproperlyConfigured(f"{name}: http:// only on this machine; https:// is wanted")
     return value
 
 

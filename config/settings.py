@@ -103,7 +103,16 @@ DATABASE_ROUTERS = ["config.routers.KeysRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Keys
-MASTER_KEY_PROVIDER = env.choice("MASTER_KEY_PROVIDER", "file", ("file",))  # for new epochs
+MASTER_KEY_PROVIDER = env.choice("MASTER_KEY_PROVIDER", "file", ("file", "aws_kms", "vault"))  # for new epochs
+AWS_KMS_ENDPOINT_URL = env.text("AWS_KMS_ENDPOINT_URL", "")  # region and credentials: as for every AWS SDK
+AWS_KMS_WAITING_DAYS = env.number(
+    "AWS_KMS_WAITING_DAYS", 7, least=7, most=30
+)  # the shortest and longest that AWS allows
+VAULT_ADDR = env.service_url("VAULT_ADDR", required=MASTER_KEY_PROVIDER == "vault")
+VAULT_TOKEN = env.text("VAULT_TOKEN", None if MASTER_KEY_PROVIDER == "vault" else "")
+VAULT_NAMESPACE = env.text("VAULT_NAMESPACE", "")
+VAULT_TRANSIT_MOUNT = env.text("VAULT_TRANSIT_MOUNT", "transit")
+VAULT_SNAPSHOT_DAYS = env.number("VAULT_SNAPSHOT_DAYS", 30)  # how long snapshots of Vault's own storage are kept
 MASTER_KEY_DIR = Path(env.text("MASTER_KEY_DIR", str(DATA_DIR / "master-keys")))
 # How long backups of the records database are kept: for so long what is in clear or blind-indexed there is not gone.
 RECORDS_BACKUP_RETENTION_DAYS = env.number("RECORDS_BACKUP_RETENTION_DAYS", 30)
@@ -198,6 +207,7 @@ CELERY_BEAT_SCHEDULE = {
     "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
     "copies": {"task": "apps.records.tasks.run_due_copies", "schedule": 60.0},
     "sweep": {"task": "apps.records.tasks.sweep", "schedule": 3600.0},
+    "master-keys": {"task": "apps.keys.tasks.tend_master_keys", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
     "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},
 }

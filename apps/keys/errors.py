@@ -45,6 +45,18 @@ class NotReplaceable(KeysError):
     """A key cannot be replaced now: an erasure of its owner has begun, or its kind has no mover. Nothing has changed."""
 
 
+class NothingProposed(KeysError):
+    """A master key that was named cannot be proposed for destruction: look at the page again."""
+
+
+class ProposalClosed(KeysError):
+    """A proposal is decided, withdrawn or carried out already: look at the page again."""
+
+
+class SecondPersonWanted(KeysError):
+    """Whoever proposed something cannot approve it: another person must."""
+
+
 class NoKeysNamed(KeysError):
     """A destruction names no key: "every one of them is destroyed" would be true of nothing."""
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.keys.epochs import is_in_service
 from apps.keys.errors import KeyStoreDamaged
 from apps.keys.models import Epoch, Key
 from apps.keys.providers import provider_named
@@ -46,10 +47,17 @@ def wrap_under_parent(rows: list[Key], keys: list[bytes], parent_id: UUID, paren
         row.wrapped = wrap_key(parent_key, key, context=context_of(row))
 
 
-def save_unchanged(rows: list[Key], before: dict[UUID, bytes], where: dict[str, Any], fields: list[str]) -> int:
-    """Save rows that were wrapped anew, in one transaction, those alone that are still as they were read."""
+def save_unchanged(
+    rows: list[Key], before: dict[UUID, bytes], where: dict[str, Any], fields: list[str], *, under: Epoch | None = None
+) -> int:
+    """Save rows that were wrapped anew, in one transaction, those alone that are still as they were read.
+
+    `under`: the epoch that they are wrapped under now; nothing is saved if that was retired meanwhile.
+    """
     ids = [row.pk for row in rows]
     with transaction.atomic("keys", durable=True):
+        if under is not None and not is_in_service(under):
+            return 0
         locked = Key.objects.select_for_update().filter(pk__in=ids, destroyed_at__isnull=True, **where).order_by("pk")
         now = {pk: bytes(wrapped or b"") for pk, wrapped in locked.values_list("pk", "wrapped")}
         same = [row for row in rows if now.get(row.pk) == before[row.pk]]

@@ -8,7 +8,11 @@ from typing import Protocol, cast
 
 from django.utils.module_loading import import_string
 
-PROVIDERS = {"file": "apps.keys.providers.file.FileProvider"}
+PROVIDERS = {
+    "file": "apps.keys.providers.file.FileProvider",
+    "aws_kms": "apps.keys.providers.aws_kms.AwsKmsProvider",
+    "vault": "apps.keys.providers.vault.VaultProvider",
+}
 
 
 class Provider(Protocol):

@@ -14,20 +14,26 @@ from apps.keys.services.destroying import (
     purge_keys_below,
     record_destruction,
 )
+from apps.keys.services.ending import Ended, destroy_master_keys
 from apps.keys.services.installing import installation
 from apps.keys.services.naming import blind_index_key, named_key, site_key
 from apps.keys.services.opening import open_key, open_keys
+from apps.keys.services.proposing import approve_proposal, propose_destruction, propose_policy, withdraw_proposal
 from apps.keys.services.replacing import Replacement, needs_replacing, replace_key
 from apps.keys.services.replaying import declare_lost
+from apps.keys.services.rolling import Rolled, roll_if_due, roll_master_key
 from apps.keys.services.sweeping import Sweep, sweep_ownerless_keys
 
 __all__ = [
     "Destruction",
+    "Ended",
     "KeyKind",
     "NewKey",
     "Replacement",
     "Restored",
+    "Rolled",
     "Sweep",
+    "approve_proposal",
     "back_up_keys",
     "blind_index_key",
     "cancel_intent",
@@ -37,6 +43,7 @@ __all__ = [
     "damaged_keys",
     "declare_lost",
     "destroy_keys",
+    "destroy_master_keys",
     "discard_key",
     "erase_keys",
     "installation",
@@ -45,11 +52,16 @@ __all__ = [
     "needs_replacing",
     "open_key",
     "open_keys",
+    "propose_destruction",
+    "propose_policy",
     "purge_keys_below",
     "record_destruction",
     "replace_key",
     "restore_keys",
+    "roll_if_due",
+    "roll_master_key",
     "site_key",
     "sweep_ownerless_keys",
     "truncate_journal",
+    "withdraw_proposal",
 ]

@@ -25,7 +25,7 @@ from apps.keys.backups import Summary, check_backup, read_rows, write_backup
 from apps.keys.errors import BadBackup, ForeignInstallation, KeyDestroyed, KeyStoreDamaged
 from apps.keys.intents import intended_keys
 from apps.keys.journal import truncate_journal
-from apps.keys.models import Epoch, Installation, Key
+from apps.keys.models import Backup, Epoch, Installation, Key
 from apps.keys.services.destroying import bury
 from apps.keys.services.installing import installation
 from apps.keys.services.opening import open_keys
@@ -59,6 +59,9 @@ def back_up_keys(path: Path, *, actor: Actor) -> Summary:
     if check_backup(path) != written:
         raise BadBackup(f"{path} cannot be read back as it was written: look at the disk")
     _record(Event.KEYS_BACKED_UP, actor, written.keys, written.tombstones, written)
+    Backup.objects.create(
+        sha256=written.sha256, keys=written.keys, tombstones=written.tombstones, begun_at=written.created_at
+    )
     return written
 
 
@@ -79,6 +82,8 @@ def restore_keys(path: Path, *, actor: Actor, foreign: bool = False) -> Restored
     _check_opens(path, destroyed)
     with transaction.atomic("keys"):
         Epoch.objects.bulk_create(list(_epochs_in(path)), ignore_conflicts=True)
+        _refuse_ended_epochs(path, destroyed)
+        Epoch.objects.filter(destroyed_at=None).update(emptied_at=None)  # keys may come back under any of them
         Installation.objects.all().delete()
         Installation.objects.create(pk=summary.installation, restored_at=timezone.now())
     result = Restored()
@@ -145,6 +150,13 @@ def _check_opens(path: Path, destroyed: dict[UUID, datetime]) -> None:
             unwrap_rows(roots, [])
         except KeyStoreDamaged as error:
             raise BadBackup(f"{path} does not open here: {error}") from None
+
+
+def _refuse_ended_epochs(path: Path, destroyed: dict[UUID, datetime]) -> None:
+    """Refuse a key under a master key whose destruction has begun here; asked under the lock that marks one."""
+    ended = set(Epoch.objects.select_for_update().filter(intent_entry__isnull=False).values_list("pk", flat=True))
+    if any(row.epoch_id in ended for batch in _batches(_keys_in(path)) for row in _absent(batch, destroyed)):
+        raise BadBackup(f"{path} is too old: the master key of some of its keys is destroyed, or about to be")
 
 
 def _restore_batch(batch: list[Key], destroyed: dict[UUID, datetime]) -> Restored:

@@ -22,13 +22,14 @@ from django.utils.module_loading import import_string
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.audit.services import wait_until_signed
-from apps.keys.errors import NotReplaceable
+from apps.keys.errors import KeyDestroyed, KeyStoreDamaged, NotReplaceable
 from apps.keys.intents import MOST_KEYS, REPLACED, intend_destruction, standing_replacements
 from apps.keys.models import Key, Removed
 from apps.keys.services.creating import create_successor
 from apps.keys.services.destroying import destroy_replaced, record_destruction
 from apps.keys.services.opening import check_live, open_keys
 from apps.keys.wrapping import save_unchanged, unwrap_below, wrap_under_parent
+from apps.sealing.errors import DecryptionError
 
 BATCH = 500
 
@@ -67,25 +68,33 @@ def replace_key(
     replacement of this key or by this key is finished instead of beginning another. Raises NotReplaceable, KeyDestroyed
     (nothing to replace), NotSigned (nothing destroyed: repeat).
     """
-    [done] = replace_keys([key_id], actor=actor, about=about, removed=removed, even_if_frozen=even_if_frozen)
-    return done
+    work = _move(*_begin(key_id), actor, about, removed, even_if_frozen=even_if_frozen)
+    for intent in work.intents:
+        wait_until_signed(intent)
+    return _finish(work, actor)
 
 
-def replace_keys(
-    key_ids: Iterable[UUID],
-    *,
-    actor: Actor,
-    about: str = "",
-    removed: Sequence[UUID | int] = (),
-    even_if_frozen: bool = False,
-) -> list[Replacement]:
-    """Replace several at once: their intents are signed together. Raises for the first that cannot be replaced."""
-    pairs = [_begin(key_id) for key_id in key_ids]
-    works = [_move(old, new, actor, about, removed, even_if_frozen=even_if_frozen) for old, new in pairs]
-    for intents in (work.intents for work in works):
-        for intent in intents:
-            wait_until_signed(intent)
-    return [_finish(work, actor) for work in works]
+def replace_several(key_ids: Iterable[UUID], *, actor: Actor) -> tuple[list[Replacement], set[UUID], set[UUID]]:
+    """Replace as many as can be; return what was done, which keys must wait for an erasure, and which are damaged."""
+    works: list[_Work] = []
+    waiting: set[UUID] = set()
+    damaged: set[UUID] = set()
+    for key_id in key_ids:
+        old = key_id
+        try:
+            old, new = _begin(key_id)
+            if any(work.old == old for work in works):  # both keys of a pair were named
+                continue
+            works.append(_move(old, new, actor, "", (), even_if_frozen=False))
+        except NotReplaceable:
+            waiting.add(old)
+        except KeyDestroyed:  # an erasure was faster
+            continue
+        except (KeyStoreDamaged, DecryptionError):
+            damaged.add(old)
+    for intent in (intent for work in works for intent in work.intents):
+        wait_until_signed(intent)
+    return [_finish(work, actor) for work in works], waiting, damaged
 
 
 def needs_replacing(key_id: UUID) -> bool:
