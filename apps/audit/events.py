@@ -268,7 +268,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.MASTER_KEY_POLICY_SET: {"proposal": Id()},
     Event.MASTER_KEY_POLICY_ENDED: {"proposal": Id()},
     Event.MASTER_KEYS_INTENDED: _PROPOSAL,
-    Event.MASTER_KEYS_DESTROYED: {"intent": Whole(), "epochs": ListOf(Id()), "gone_by": Day()},
+    Event.MASTER_KEYS_DESTROYED: {"intent": Hex(32), "epochs": ListOf(Id()), "gone_by": Day()},
     # accounts
     Event.ACCOUNT_ERASED: {"users": Whole(), "sessions": Whole(), "addresses": Whole(), "authenticators": Whole()},
     Event.ROLE_GRANTED: {"role": ROLES, "officer": HandleOf()},

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 from django.utils import timezone
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.audit.errors import NotSigned
 from apps.audit.events import Event
@@ -18,7 +19,7 @@ from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.keys import services, tasks
 from apps.keys.epochs import begin_epoch, current_epoch
-from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
+from apps.keys.errors import InQuarantine, KeyDestroyed, MasterKeyUnreachable
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Epoch, Key
 from apps.keys.services import creating, rolling
@@ -32,6 +33,12 @@ SYSTEM = Actor.system()
 
 def roll():
     return services.roll_master_key(actor=SYSTEM)
+
+
+def scheduled(**more) -> services.Rolled:
+    rolled = services.roll_if_due(**more)
+    assert rolled is not None
+    return rolled
 
 
 def make_old(days: float) -> None:
@@ -57,6 +64,8 @@ def test_every_live_key_is_wrapped_anew_and_opens_to_the_same(ada, ben):
     changed = {pk for pk, wrapped in Key.objects.values_list("pk", "wrapped") if wrapped != before[pk]}
     assert changed == set(Key.objects.filter(parent_id=None, destroyed_at=None).values_list("pk", flat=True))
     old.refresh_from_db()
+    assert old.retired_at is not None
+    assert old.emptied_at is not None
     assert old.retired_at <= old.emptied_at
     assert rolls() == [
         {
@@ -87,7 +96,7 @@ def test_a_key_below_which_something_was_destroyed_is_replaced_and_no_other(ada)
 def test_what_is_destroyed_after_the_roll_began_waits_for_the_next(ada):
     roll()
     carla = Person()
-    assert services.roll_if_due().replaced == 0
+    assert scheduled().replaced == 0
     assert carla.key_id() == carla.first
     assert roll().replaced == 1
 
@@ -100,7 +109,7 @@ def test_a_frozen_person_is_rewrapped_and_replaced_when_the_erasure_is_called_of
     assert carla.all_opens()
     assert len(rolled.emptied) == 1
     type(carla.row).objects.update(frozen_at=None)
-    assert services.roll_if_due().replaced == 1
+    assert scheduled().replaced == 1
     assert carla.key_id() != carla.first
 
 
@@ -136,7 +145,7 @@ def test_a_row_destroyed_between_reading_and_opening_is_no_damage(ada, ben, monk
     row = Key.objects.select_related("epoch").get(pk=ada.id)
     row.wrapped = b"as it was before"
     assert rolling._unwrap([row]) == ({}, set())
-    row.wrapped = bytes(Key.objects.get(pk=ada.id).wrapped)
+    row.wrapped = Key.objects.get(pk=ada.id).wrapped
     assert rolling._unwrap([row]) == ({ada.id: ada.key}, set())
 
 
@@ -174,11 +183,11 @@ def test_the_schedule_rolls_when_the_days_are_over(ada, settings):
     assert current_epoch() == first
     make_old(7.1)
     settings.MASTER_KEY_ROLL_DAYS = 0
-    assert services.roll_if_due().begun is False
+    assert scheduled().begun is False
     settings.MASTER_KEY_ROLL_DAYS = 7
     tasks.tend_master_keys()
     assert current_epoch() != first
-    assert services.roll_if_due().begun is False
+    assert scheduled().begun is False
     assert Epoch.objects.count() == 2
 
 
@@ -192,7 +201,7 @@ def test_a_run_of_the_schedule_stops_when_its_time_is_up_and_the_next_goes_on(pe
     people = [person() for _ in range(3)]
     carla = Person()
     make_old(8)
-    runs = [services.roll_if_due(seconds=-1) for _ in range(6)]
+    runs = [scheduled(seconds=-1) for _ in range(6)]
     assert [run.is_whole for run in runs] == [False] * 4 + [True] * 2
     assert [run.replaced for run in runs] == [1, 0, 0, 0, 0, 0]
     assert [run.rewrapped for run in runs] == [0, 1, 1, 1, 0, 0]
@@ -208,6 +217,14 @@ def test_trouble_of_the_log_or_a_provider_is_tried_again_by_the_schedule(ada, mo
     monkeypatch.setattr(rolling, "begin_epoch", lambda: (_ for _ in ()).throw(MasterKeyUnreachable("no")))
     with pytest.raises(CommandError, match="repeat"):
         call_command("roll_master_key")
+
+
+def test_nothing_is_rolled_or_destroyed_in_quarantine(ada, monkeypatch):
+    monkeypatch.setattr(quarantine, "reason", lambda: "log_behind")
+    for work in (roll, services.roll_if_due, lambda: services.destroy_master_keys(actor=SYSTEM)):
+        with pytest.raises(InQuarantine):
+            work()
+    assert Epoch.objects.count() == 1
 
 
 def test_the_command_says_what_it_did(ada, capsys):

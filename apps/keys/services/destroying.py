@@ -122,6 +122,7 @@ def destroy_replaced(key_id: UUID, *, intents: Sequence[Entry]) -> Destruction |
                 return None
         now = timezone.now()
         buried = bury([key_id], now)
+        note_log_size(max((index_of(intent) or 0) + 1 for intent in intents))
     truncate_journal("keys")
     return Destruction(destroyed_at=row.destroyed_at or now, destroyed=buried, already=1 - buried)
 

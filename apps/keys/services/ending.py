@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
+from apps.audit.entries import hash_of
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.audit.services import append, wait_until_signed
-from apps.keys.errors import MasterKeyUnreachable
+from apps.keys.errors import InQuarantine, MasterKeyUnreachable
 from apps.keys.models import Epoch, Proposal
 from apps.keys.policy import Obstacle, is_approved, obstacles_of, standing_policy
 from apps.keys.providers import provider_named
@@ -38,6 +40,8 @@ def destroy_master_keys(*, actor: Actor) -> Ended:
 
     Raises NotSigned: nothing of that proposal was destroyed, try again. What is in the way is told, and stays.
     """
+    if quarantine.reason():
+        raise InQuarantine
     ended = Ended()
     for proposal, epochs in _decided():
         ready: list[Epoch] = []
@@ -49,8 +53,6 @@ def destroy_master_keys(*, actor: Actor) -> Ended:
                 ready.append(epoch)
         for epoch in _announce(ready, proposal, actor, ended):
             _destroy(epoch, actor, ended)
-        if not proposal.is_standing and not proposal.epochs.filter(destroyed_at=None).exists():
-            Proposal.objects.filter(pk=proposal.pk).update(executed_at=timezone.now())
     return ended
 
 
@@ -107,14 +109,20 @@ def _destroy(epoch: Epoch, actor: Actor, ended: Ended) -> None:
         ended.unreachable.append(epoch)
         return
     _record(epoch, gone_at, actor)
-    epoch.destroyed_at, epoch.gone_at = timezone.now(), gone_at
-    epoch.save(update_fields=["destroyed_at", "gone_at"])
+    with transaction.atomic("keys"):
+        epoch.destroyed_at, epoch.gone_at = timezone.now(), gone_at
+        epoch.save(update_fields=["destroyed_at", "gone_at"])
+        proposal = epoch.proposal
+        if proposal is not None and not proposal.epochs.filter(destroyed_at=None).exists():
+            Proposal.objects.filter(pk=proposal.pk, withdrawn_at=None).update(executed_at=timezone.now())
     ended.destroyed.append(epoch)
 
 
 def _record(epoch: Epoch, gone_at: datetime | None, actor: Actor) -> None:
     """Write the outcome, once."""
-    later = Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED, id__gt=epoch.intent_entry or 0)
+    intent_id = epoch.intent_entry or 0
+    intent = Entry.objects.filter(pk=intent_id).first()
+    later = Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED, id__gt=intent_id)
     if any(details_of(entry)["epochs"] == [str(epoch.pk)] for entry in later.iterator()):
         return
     with transaction.atomic(durable=True):
@@ -122,7 +130,7 @@ def _record(epoch: Epoch, gone_at: datetime | None, actor: Actor) -> None:
             Event.MASTER_KEYS_DESTROYED,
             about="",
             actor=actor,
-            intent=epoch.intent_entry,
+            intent=hash_of(intent) if intent is not None else None,
             epochs=[epoch.pk],
             gone_by=(gone_at + timedelta(days=1)).date() if gone_at else None,
         )

@@ -19,11 +19,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.services import append
 from apps.keys.epochs import begin_epoch, current_epoch
-from apps.keys.errors import KeyStoreDamaged
+from apps.keys.errors import InQuarantine, KeyStoreDamaged
 from apps.keys.models import Epoch, Key
 from apps.keys.services.replacing import replace_several
 from apps.keys.wrapping import save_unchanged, unwrap_rows, wrap_under_epoch
@@ -86,6 +87,8 @@ def _begin(actor: Actor, ends_at: float | None) -> Rolled:
 
 def _finish(actor: Actor, ends_at: float | None) -> Rolled:
     """Bring everything under the current epoch; finds nothing to do when that is so already."""
+    if quarantine.reason():
+        raise InQuarantine
     epoch = current_epoch()
     _retire_others(epoch, actor)
     tally = _Tally()
