@@ -168,6 +168,7 @@ CONNECTORS = {
     "copies": "apps.records.copies.connector.CopiesConnector",
     "files": "apps.locations.connectors.files.FilesConnector",
     "s3": "apps.locations.connectors.s3.S3Connector",
+    "sql": "apps.locations.connectors.sql.connector.SqlConnector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
 }
 STORES = {  # kinds of place that copies are written to and watched files are read from

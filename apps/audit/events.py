@@ -180,6 +180,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "waits_for_archive",
         "no_identity",
         "hard_link",
+        "foreign_key",
     )
 )
 FORMATS = Choice(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext_lazy
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -34,6 +34,7 @@ PORTS = {"postgresql": 5432, "mysql": 3306}
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30  # one statement; a batch of the engine has 60 s
 LOCK_SECONDS = 10  # waiting for a row that somebody else holds
+WRITES = "habeas_writes"
 
 
 class ForeignKeyForbids(LocationError):
@@ -111,11 +112,34 @@ def _sqlite(path: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not where Python's sqlite3 thinks best
         connection.text_factory = _text
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
 
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
     return engine
+
+
+@contextmanager
+def connected(config: dict[str, Any], *, writes: bool = False) -> Iterator[Connection]:
+    """Open a connection; SQLite's transactions on it take the write lock at once if it `writes`."""
+    with foreign_errors(), engine_of(config).connect() as connection:
+        yield connection.execution_options(**{WRITES: writes})
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Begin a transaction of its own, whatever was read before; it sees what others have committed by now."""
+    with foreign_errors():
+        if connection.in_transaction():
+            connection.rollback()
+        with connection.begin():
+            yield
 
 
 def _text(value: bytes) -> str:
@@ -146,7 +170,7 @@ def foreign_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _meaning(error) from None
+        raise meaning_of(error) from None
     except NoSuchTableError:
         raise Refused("A table that the settings name is not there.") from None
     except UnicodeError:
@@ -155,7 +179,8 @@ def foreign_errors() -> Iterator[None]:
         raise Refused("The database cannot do what the settings ask for.") from None
 
 
-def _meaning(error: DBAPIError) -> LocationError:
+def meaning_of(error: DBAPIError) -> LocationError:
+    """Return what a driver's error means, in our words."""
     original: Any = error.orig
     module = type(original).__module__.partition(".")[0]
     if module == "psycopg":

@@ -14,6 +14,7 @@ from tests.ceph import ceph_gateway  # noqa: F401
 from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
 from tests.contracts.kinds_outside import OUTSIDE_KINDS
 from tests.contracts.places import FilesPlace, Place, new_bucket
+from tests.services import mariadb, postgres  # noqa: F401
 
 ALL_KINDS = KINDS | OUTSIDE_KINDS
 

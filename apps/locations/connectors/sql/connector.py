@@ -1,0 +1,142 @@
+"""What the engine asks of a database, answered with the rules of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true
+
+from apps.locations import sql
+from apps.locations.connectors.sql import checking, paging
+from apps.locations.connectors.sql.erasing import Eraser, still_personal
+from apps.locations.connectors.sql.exporting import At, Exporter
+from apps.locations.connectors.sql.forms import ConfigForm
+from apps.locations.connectors.sql.matching import among_rows, check_identity, rows_of
+from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, TableRule, kinds_of, rules_of
+from apps.locations.connectors.sql.schema import ForeignKey, Schema
+from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.reasons import Reason
+
+FOUND_PAGE = 5000
+
+
+class SqlConnector:
+    label = gettext_lazy("SQL database")
+    ConfigForm = ConfigForm
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self.rules: list[TableRule] = rules_of(config["tables"])
+
+    @contextmanager
+    def _open(self, *, writes: bool = False) -> Iterator[tuple[Connection, Schema]]:
+        with sql.connected(self._config, writes=writes) as connection:
+            yield connection, Schema(connection, self.rules)
+
+    def identity_kinds(self) -> set[str]:
+        return kinds_of(self.rules)
+
+    def check(self) -> Health:
+        with self._open() as (connection, schema):
+            found = tuple(checking.problems(connection, schema))
+            unindexed = ", ".join(checking.missing_indexes(connection, schema))
+            version = checking.version(connection)
+        facts = [(_("Server"), version)]
+        if unindexed:
+            facts.append((_("Columns without an index: each look reads the whole table"), unindexed))
+        days = self._config.get("horizon_days")
+        if days is None:
+            found = (*found, _("Nobody has said for how long backups and write-ahead logs keep erased rows."))
+        return Health(True, _("The database answers."), horizon_days=days, problems=found)
+
+    def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
+        with self._open() as (connection, schema):
+            check_identity(schema, who)
+            forbidden = sum(_count(connection, schema, *hold) for hold in _holds(schema, who))
+            kept = self._kept(connection, schema, who)
+        obstacles = [Obstacle(Reason.FOREIGN_KEY, count=forbidden)] if forbidden else []
+        return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=kept)] if kept else [])]
+
+    def _kept(self, connection: Connection, schema: Schema, who: Identity) -> int:
+        kept = [rule.name for rule in self.rules if rule.action == KEEP]
+        return sum(_count(connection, schema, name, rows_of(schema, name, who)) for name in kept)
+
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        with self._open() as (connection, schema):
+            check_identity(schema, who)
+            for rule in self.rules:
+                condition, key = rows_of(schema, rule.name, who), schema.key(rule.name)
+                last: paging.Key | None = None
+                while True:
+                    behind = paging.after(key, last)
+                    query = select(*key).where(condition, *behind).order_by(*key)
+                    with sql.transaction(connection):
+                        rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE))]
+                    for row in rows:
+                        yield Item(f"{rule.name}/{'/'.join(map(str, row))}", "row")
+                    if len(rows) < FOUND_PAGE:
+                        break
+                    last = rows[-1]
+
+    def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
+        """Yield each table's rows as JSON lines (and CSV where that is asked for), and its large values as files."""
+        with self._open() as (connection, schema):
+            check_identity(schema, who)
+            conditions = [(rule.name, rows_of(schema, rule.name, who)) for rule in self.rules]
+            exporter = Exporter(connection, schema, conditions)
+            yield from exporter.entries(At.read(cursor), with_csv="csv" in scope.formats)
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        with self._open(writes=True) as (connection, schema):
+            check_identity(schema, who)
+            yield from Eraser(connection, schema, who).progress(cursor)
+
+    def remaining(self, who: Identity, scope: Scope) -> Remaining:
+        """Count again on a connection of its own, past every transaction of the erasure."""
+        with self._open() as (connection, schema):
+            check_identity(schema, who)
+            left = 0
+            for rule in self.rules:
+                if rule.action != KEEP:
+                    left += _count(connection, schema, rule.name, still_personal(schema, rule, who))
+            kept = self._kept(connection, schema, who)
+            if left and any(_count(connection, schema, *hold) for hold in _holds(schema, who)):
+                return Remaining(left + kept, Reason.FOREIGN_KEY)
+        if left:
+            return Remaining(left + kept, Reason.CANNOT_DELETE)
+        return Remaining(kept, Reason.LEGAL_HOLD if kept else "")
+
+
+def _count(connection: Connection, schema: Schema, name: str, condition: ColumnElement[bool]) -> int:
+    with sql.transaction(connection):
+        return int(connection.scalar(select(func.count()).select_from(schema.table(name)).where(condition)) or 0)
+
+
+def _holds(schema: Schema, who: Identity) -> Iterator[tuple[str, ColumnElement[bool]]]:
+    """Yield the rows that point to the person's, stay, and by a foreign key forbid that those go."""
+    for rule in schema.rules.values():
+        if rule.action != DELETE:
+            continue
+        for key in schema.pointing_to(rule.name):
+            if key.forbids and not _lets_go(schema, key):
+                table, target = schema.table(key.table), schema.table(rule.name)
+                mine = select(*[target.c[name] for name in key.target_columns]).where(rows_of(schema, rule.name, who))
+                pointing = among_rows([table.c[name] for name in key.columns], mine)
+                yield key.table, and_(pointing, _stays(schema, key.table, who))
+
+
+def _lets_go(schema: Schema, key: ForeignKey) -> bool:
+    """Say whether anonymising the pointing row empties its pointer before the row it points to goes."""
+    rule = schema.rules.get(key.table)
+    return rule is not None and rule.action == ANONYMISE and any((name, None) in rule.values for name in key.columns)
+
+
+def _stays(schema: Schema, name: str, who: Identity) -> ColumnElement[bool]:
+    rule = schema.rules.get(name)
+    if rule is None or rule.action != DELETE:
+        return true()
+    return rows_of(schema, name, who).is_not(true())

@@ -1,0 +1,130 @@
+"""Which rows are a person's, as conditions with bound parameters.
+
+A value never matches more than it says: MySQL compares without case and accents, ignores spaces at the end, and reads
+'4x' as 4 beside a number (manual, "Type Conversion in Expression Evaluation"); so values are converted to the column's
+type first, and text is compared byte by byte beside the comparison that can use an index.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    LargeBinary,
+    String,
+    Text,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    types,
+)  # fmt: skip
+from sqlalchemy.dialects import mysql
+
+from apps.locations.connectors.sql.rules import Link, kinds_of
+from apps.locations.connectors.sql.schema import Schema
+from apps.locations.contract import Identity
+from apps.locations.errors import Refused
+
+MOST_DIGITS = 18  # of a whole number that fits every BIGINT
+PLAIN_TEXTS = (types.String, types.Text, types.VARCHAR, types.TEXT, types.CHAR, types.Unicode, types.UnicodeText)
+
+
+def check_identity(schema: Schema, who: Identity) -> None:
+    """Refuse a person whom no table can know, and values that could mean more than one person."""
+    kinds = kinds_of(schema.rules.values())
+    if not any(values_of(who, kind) for kind in kinds):
+        raise Refused(f"This place knows people by {', '.join(sorted(kinds))}, and none is known of this person.")
+
+
+def values_of(who: Identity, kind: str) -> list[str]:
+    values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
+    for value in values:
+        if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+            raise Refused(f"The {kind} of this person cannot be looked for in a database. A person has to look.")
+    return values
+
+
+def rows_of(schema: Schema, name: str, who: Identity) -> ColumnElement[bool]:
+    """Return the condition of a person's rows in a table; false when nothing there can be theirs."""
+    conditions = [_by_link(schema, name, link, who) for link in schema.rules[name].links]
+    return or_(*conditions)
+
+
+def _by_link(schema: Schema, name: str, link: Link, who: Identity) -> ColumnElement[bool]:
+    table = schema.table(name)
+    if link.parent:
+        parents = select(*schema.parent_columns(name, link)).where(rows_of(schema, link.parent, who))
+        return among_rows([table.c[column] for column in link.columns], parents)
+    column, dialect = table.c[link.columns[0]], schema.dialect
+    equal = [_equal(column, value, dialect, link.ignore_case) for value in values_of(who, link.kind)]
+    return or_(false(), *[found for found in equal if found is not None])
+
+
+def among_rows(columns: list[Column[Any]], query: Any) -> ColumnElement[bool]:
+    """Return "these columns are among what a query gives"."""
+    return columns[0].in_(query) if len(columns) == 1 else tuple_(*columns).in_(query)
+
+
+def _equal(column: Column[Any], value: str, dialect: str, ignore_case: bool) -> ColumnElement[bool] | None:
+    """Return "column = value" for the column's type; None when no value of the type can be equal."""
+    kind = column.type
+    if isinstance(kind, types.Integer):
+        is_whole = re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value)
+        return column == literal(int(value), BigInteger) if is_whole else None
+    if isinstance(kind, types.Numeric):
+        number = _number(value)
+        return None if number is None else column == literal(number)
+    if isinstance(kind, types.Uuid):
+        found = _uuid(value)
+        return None if found is None else column == found
+    if isinstance(kind, (types.LargeBinary, types.BINARY, types.VARBINARY)):
+        found = _uuid(value)
+        as_text = column == literal(value.encode(), LargeBinary)
+        return as_text if found is None else or_(as_text, column == literal(found.bytes, LargeBinary))
+    return _equal_text(column, value, dialect, ignore_case)
+
+
+def _equal_text(column: Column[Any], value: str, dialect: str, ignore_case: bool) -> ColumnElement[bool]:
+    given = literal(value, Text)
+    if dialect == "mysql":
+        plain = column if isinstance(column.type, String) else cast(column, mysql.CHAR)
+        in_utf8 = func.convert(plain.op("USING")(literal_column("utf8mb4")))
+        if ignore_case:
+            return _bytes(func.lower(in_utf8)) == _bytes(func.lower(given))
+        return and_(plain == given, _bytes(in_utf8) == _bytes(given))
+    plain = column if type(column.type) in PLAIN_TEXTS else cast(column, Text)
+    if ignore_case:
+        return func.lower(plain) == func.lower(given)
+    return plain.collate("BINARY") == given if dialect == "sqlite" else plain == given
+
+
+def _bytes(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(text, LargeBinary)
+
+
+def _number(value: str) -> Decimal | None:
+    try:
+        number = Decimal(value) if value.isascii() else None
+    except InvalidOperation:
+        return None
+    return number if number is not None and number.is_finite() else None
+
+
+def _uuid(value: str) -> UUID | None:
+    try:
+        return UUID(value)
+    except ValueError:
+        return None

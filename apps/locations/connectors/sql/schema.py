@@ -1,0 +1,175 @@
+"""The tables of a place as its database describes them: keys, columns, and the foreign keys that point to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Table, inspect, text
+
+from apps.locations.connectors.sql.rules import Link, TableRule, order_of, split_name
+from apps.locations.errors import Refused
+
+FORBIDDING = {"RESTRICT", "NO ACTION", ""}
+SYSTEM_SCHEMAS = {"information_schema", "performance_schema", "mysql", "sys", "pg_catalog", "pg_toast"}
+MYSQL_FOREIGN_KEYS = """
+    SELECT k.CONSTRAINT_NAME, k.TABLE_SCHEMA, k.TABLE_NAME, k.COLUMN_NAME,
+           k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE
+    FROM information_schema.KEY_COLUMN_USAGE k
+    JOIN information_schema.REFERENTIAL_CONSTRAINTS r
+      ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
+    WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND (k.REFERENCED_TABLE_SCHEMA = DATABASE() OR k.TABLE_SCHEMA = DATABASE())
+    ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION
+"""
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """`table`.`columns` points to `target`.`target_columns`; names as the rules write them."""
+
+    table: str
+    columns: tuple[str, ...]
+    target: str
+    target_columns: tuple[str, ...]
+    on_delete: str  # RESTRICT, NO ACTION, CASCADE, SET NULL, SET DEFAULT
+
+    @property
+    def forbids(self) -> bool:
+        return self.on_delete in FORBIDDING
+
+
+class Schema:
+    """Reads what the rules name, once; foreign keys only when they are asked for."""
+
+    def __init__(self, connection: Connection, rules: list[TableRule]) -> None:
+        self._connection = connection
+        self._metadata = MetaData()
+        self.rules = {rule.name: rule for rule in rules}
+        self._tables: dict[str, Table] = {}
+        self._foreign_keys: list[ForeignKey] | None = None
+
+    @property
+    def dialect(self) -> str:
+        return self._connection.dialect.name
+
+    def table(self, name: str) -> Table:
+        """Return a table; raises Refused when a column that the rules name is not there."""
+        if name not in self._tables:
+            self._tables[name] = self._read(name)
+        return self._tables[name]
+
+    def _read(self, name: str) -> Table:
+        schema, bare = split_name(name)
+        table = Table(bare, self._metadata, schema=schema, autoload_with=self._connection, resolve_fks=False)
+        rule = self.rules.get(name)
+        for link in rule.links if rule else ():
+            _check_columns(table, link.columns)
+        if rule:
+            _check_columns(table, [column for column, _value in rule.values])
+            _check_columns(table, [rule.mark] if rule.mark else [])
+        return table
+
+    def key(self, name: str) -> list[Column[Any]]:
+        """Return the columns that tell rows apart and give them an order: the primary key, or a unique one without NULL."""
+        table = self.table(name)
+        if table.primary_key.columns:
+            return list(table.primary_key.columns)
+        inspector = inspect(self._connection)
+        for unique in inspector.get_unique_constraints(table.name, schema=table.schema):
+            columns = [table.c[column] for column in unique["column_names"]]
+            if columns and not any(column.nullable for column in columns):
+                return columns
+        raise Refused(f"The table {name} has no primary key: its rows cannot be gone through one after the other.")
+
+    def parent_columns(self, child: str, link: Link) -> list[Column[Any]]:
+        """Return what the columns of a link point to: by the foreign key if there is one, else the parent's primary key."""
+        parent = self.table(link.parent)
+        for key in self._outgoing(child):
+            if key.target == link.parent and set(key.columns) == set(link.columns):
+                by_column = dict(zip(key.columns, key.target_columns, strict=True))
+                return [parent.c[by_column[column]] for column in link.columns]
+        columns = list(parent.primary_key.columns)
+        if len(columns) != len(link.columns):
+            raise Refused(f"The columns by which {child} belongs to {link.parent} do not fit its primary key.")
+        return columns
+
+    def _outgoing(self, name: str) -> Iterator[ForeignKey]:
+        schema, bare = split_name(name)
+        default = inspect(self._connection).default_schema_name
+        for found in inspect(self._connection).get_foreign_keys(bare, schema=schema):
+            yield _foreign_key(name, found, default, self.rules)
+
+    def foreign_keys(self) -> list[ForeignKey]:
+        """Return every foreign key that this database user may see."""
+        if self._foreign_keys is None:
+            self._foreign_keys = list(self._of_mysql() if self.dialect == "mysql" else self._of_others())
+        return self._foreign_keys
+
+    def _of_others(self) -> Iterator[ForeignKey]:
+        inspector = inspect(self._connection)
+        default = inspector.default_schema_name
+        names = [None] if self.dialect == "sqlite" else inspector.get_schema_names()
+        for schema in names:
+            if schema in SYSTEM_SCHEMAS or (schema or "").startswith("pg_"):
+                continue
+            for (_schema, bare), found in inspector.get_multi_foreign_keys(schema=schema).items():
+                name = _written(schema, bare, default, self.rules)
+                for key in found:
+                    yield _foreign_key(name, key, default, self.rules)
+
+    def _of_mysql(self) -> Iterator[ForeignKey]:
+        default = inspect(self._connection).default_schema_name
+        grouped: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+        for name, schema, bare, column, to_schema, to, to_column, rule in self._connection.execute(
+            text(MYSQL_FOREIGN_KEYS)
+        ):
+            grouped.setdefault((name, schema, bare, to_schema, to, rule), []).append((column, to_column))
+        for (_name, schema, bare, to_schema, to, rule), pairs in grouped.items():
+            yield ForeignKey(
+                _written(schema, bare, default, self.rules), tuple(pair[0] for pair in pairs),
+                _written(to_schema, to, default, self.rules), tuple(pair[1] for pair in pairs), str(rule).upper(),
+            )  # fmt: skip
+
+    def pointing_to(self, name: str) -> list[ForeignKey]:
+        return [key for key in self.foreign_keys() if key.target == name]
+
+    def points_to_itself(self, name: str) -> bool:
+        return any(key.table == name for key in self.pointing_to(name))
+
+    def order(self) -> tuple[list[TableRule], list[str]]:
+        """Return the rules in the order of erasing, and the tables of a circle of foreign keys if there is one."""
+        rules = list(self.rules.values())
+        points_to: dict[str, set[str]] = {}
+        for key in self.foreign_keys():
+            if key.table in self.rules and key.target in self.rules and key.table != key.target:
+                points_to.setdefault(key.table, set()).add(key.target)
+        try:
+            return order_of(rules, points_to), []
+        except CycleError as error:
+            return order_of(rules), list(error.args[1])
+
+
+def _check_columns(table: Table, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in table.c:
+            raise Refused(f"The table {table.name} has no column {name}.")
+
+
+def _foreign_key(name: str, found: Any, default: str | None, known: Iterable[str]) -> ForeignKey:
+    return ForeignKey(
+        name, tuple(found["constrained_columns"]),
+        _written(found["referred_schema"], found["referred_table"], default, known), tuple(found["referred_columns"]),
+        str(found.get("options", {}).get("ondelete") or "").upper(),
+    )  # fmt: skip
+
+
+def _written(schema: str | None, bare: str, default: str | None, known: Iterable[str]) -> str:
+    """Return the name of a table as the rules write it: with its schema, or without in the schema of the connection."""
+    for name in known:
+        its_schema, its_bare = split_name(name)
+        if its_bare == bare and (its_schema or default) == (schema or default):
+            return name
+    bare = f'"{bare}"' if "." in bare or " " in bare else bare
+    return bare if schema in {None, default} else f"{schema}.{bare}"
