@@ -181,6 +181,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "no_identity",
         "hard_link",
         "foreign_key",
+        "shared",
     )
 )
 FORMATS = Choice(

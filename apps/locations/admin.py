@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -86,7 +87,10 @@ class LocationAdmin(ModelAdmin):
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
         sealed = SealedSecrets(location.kind, request.user.pk)
         shown: dict[str, Any] = {}
-        if data and form.is_valid() and config_form.is_valid():
+        if data and (offered := _offered(config_form, config | sealed.open(data))):
+            config_form, secrets = offered
+            shown["sealed_secrets"] = sealed.seal(config_form, secrets)
+        elif data and form.is_valid() and config_form.is_valid():
             try:
                 config = merged_config(config_form, config | sealed.open(data))
             except ValidationError as error:
@@ -189,6 +193,12 @@ def _actor(request: HttpRequest) -> Any:
 def _without_secrets(connector: Any, config: dict[str, Any]) -> dict[str, Any]:
     secrets = getattr(connector.ConfigForm, "secrets", ())
     return {name: value for name, value in config.items() if name not in secrets}
+
+
+def _offered(form: Any, present: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]] | None:
+    """Return the form that a button of the kind's own form leads to, with the secrets to carry; None: none was pressed."""
+    offer = getattr(form, "offered", None)
+    return offer(present) if offer else None
 
 
 def _preview(

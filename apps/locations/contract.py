@@ -69,6 +69,7 @@ class Item:
     size: int | None = None
     modified: datetime | None = None
     shown: str = ""  # what administrators may see of it when they try the place; "": the name, masked
+    group: str = ""  # the table or collection that it lies in: then counted apart
 
 
 @dataclass

@@ -36,9 +36,13 @@ TLS = {
     "encrypt": gettext_lazy("Encrypted, whoever answers"),
     "off": gettext_lazy("Not encrypted: only on the same machine or a private network"),
 }
-CONNECT_SECONDS = 5
-ANSWER_SECONDS = 30
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
 Client = MongoClient[dict[str, Any]]
+
+
+class KindForbids(Refused):
+    """The collection is of a kind from which single documents cannot be deleted."""
 
 
 def client_of(config: dict[str, Any]) -> Client:
@@ -51,9 +55,9 @@ def client_of(config: dict[str, Any]) -> Client:
     if not hosts:
         raise Refused("No host is named.")
     options: dict[str, Any] = {
-        "serverSelectionTimeoutMS": CONNECT_SECONDS * 1000,
-        "connectTimeoutMS": CONNECT_SECONDS * 1000,
-        "socketTimeoutMS": ANSWER_SECONDS * 1000,
+        "serverSelectionTimeoutMS": int(CONNECT_SECONDS * 1000),
+        "connectTimeoutMS": int(CONNECT_SECONDS * 1000),
+        "socketTimeoutMS": int(ANSWER_SECONDS * 1000),
         "appname": "habeas",
         "maxPoolSize": 2,
         "readPreference": "primary",
@@ -137,7 +141,7 @@ def _of_code(code: int) -> LocationError:
     if code in NOT_PERMITTED:
         return Refused("The MongoDB user may not do that: a role is missing.")
     if code in CANNOT_DELETE:
-        return Refused("The collection is of a kind from which single documents cannot be deleted.")
+        return KindForbids("A collection is of a kind from which single documents cannot be deleted.")
     if code in LATER:
         return Unavailable(f"MongoDB cannot answer just now ({code}).")
     return Refused(f"MongoDB refuses what we ask ({code}).")

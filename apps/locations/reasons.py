@@ -11,6 +11,7 @@ class Reason(models.TextChoices):
     NO_IDENTITY = "no_identity", _("The place knows people by something we do not know of this person")
     HARD_LINK = "hard_link", _("The same file has another name outside the person's folder")
     FOREIGN_KEY = "foreign_key", _("Another table of the database points to it and forbids that it goes")
+    SHARED = "shared", _("It belongs to several people: a person has to look")
     OBJECT_LOCK = "object_lock", _("Locked by the storage until a date")
     LEGAL_HOLD = "legal_hold", _("Kept because the law demands it")
     RETENTION_POLICY = "retention_policy", _("Kept by a retention policy of the place")

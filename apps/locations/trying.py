@@ -54,7 +54,7 @@ def preview(connector: Any, kind: str, value: str) -> Preview:
     seen = Preview()
     try:
         for item in islice(connector.find(who, Scope()), COUNTED):
-            seen.counts[item.kind] += 1
+            seen.counts[item.group or item.kind] += 1
             if len(seen.names) < NAMES_SHOWN:
                 seen.names.append(shown(item, value))
     except LocationError as error:

@@ -11,12 +11,14 @@ from moto.server import ThreadedMotoServer
 
 from apps.locations.contract import Identity
 from tests.ceph import ceph_gateway  # noqa: F401
+from tests.contracts.databases import SQL_KINDS, SQL_NEEDING_SERVICES
 from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
 from tests.contracts.kinds_outside import OUTSIDE_KINDS
 from tests.contracts.places import FilesPlace, Place, new_bucket
 from tests.services import mariadb, postgres  # noqa: F401
 
-ALL_KINDS = KINDS | OUTSIDE_KINDS
+ALL_KINDS = KINDS | SQL_KINDS | OUTSIDE_KINDS
+NEEDING_SERVICES = NEED_SERVICES | SQL_NEEDING_SERVICES
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +31,7 @@ def moto_address() -> Iterator[str]:
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEED_SERVICES else []) for name in ALL_KINDS]
+    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEEDING_SERVICES else []) for name in ALL_KINDS]
 )
 def kind(request: pytest.FixtureRequest) -> Kind:
     """A real place of each kind, with its name, for test_contract.py."""

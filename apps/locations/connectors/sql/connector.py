@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,14 +11,15 @@ from django.utils.translation import gettext_lazy
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
 from apps.locations import sql
-from apps.locations.connectors.sql import checking, paging
+from apps.locations.connectors.sql import changing, checking, paging
 from apps.locations.connectors.sql.erasing import Eraser, still_personal
 from apps.locations.connectors.sql.exporting import At, Exporter
 from apps.locations.connectors.sql.forms import ConfigForm
 from apps.locations.connectors.sql.matching import among_rows, check_identity, rows_of
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, TableRule, kinds_of, rules_of
+from apps.locations.connectors.sql.saying import sentences
 from apps.locations.connectors.sql.schema import ForeignKey, Schema
-from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.reasons import Reason
 
 FOUND_PAGE = 5000
@@ -39,6 +40,9 @@ class SqlConnector:
 
     def identity_kinds(self) -> set[str]:
         return kinds_of(self.rules)
+
+    def summary(self) -> list[str]:
+        return [*sentences(self.rules)]
 
     def check(self) -> Health:
         with self._open() as (connection, schema):
@@ -77,7 +81,7 @@ class SqlConnector:
                     with sql.transaction(connection):
                         rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE))]
                     for row in rows:
-                        yield Item(f"{rule.name}/{'/'.join(map(str, row))}", "row")
+                        yield Item(f"{rule.name}/{'/'.join(map(str, row))}", "row", group=rule.name)
                     if len(rows) < FOUND_PAGE:
                         break
                     last = rows[-1]
@@ -94,6 +98,16 @@ class SqlConnector:
         with self._open(writes=True) as (connection, schema):
             check_identity(schema, who)
             yield from Eraser(connection, schema, who).progress(cursor)
+
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
+        with self._open(writes=True) as (connection, schema):
+            check_identity(schema, who)
+            return changing.rectify(connection, schema, who, changes)
+
+    def restrict(self, who: Identity, on: bool) -> int:
+        with self._open(writes=True) as (connection, schema):
+            check_identity(schema, who)
+            return changing.restrict(connection, schema, who, on=on)
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         """Count again on a connection of its own, past every transaction of the erasure."""

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from apps.locations import sql
 from apps.locations.connectors.sql import paging
-from apps.locations.connectors.sql.schema import Schema
+from apps.locations.connectors.sql.schema import Schema, is_binary
 from apps.locations.contract import Entry
 
 INLINE = 32 * 1024  # bytes of a value that stand in its row
@@ -155,7 +155,7 @@ class Exporter:
                 if length is None or length <= INLINE:
                     continue
                 files += 0 if at.as_csv else 1
-                file = f"{at.table + 1:02d}-{files:06d}{'.bin' if _is_binary(column) else '.txt'}"
+                file = f"{at.table + 1:02d}-{files:06d}{'.bin' if is_binary(column) else '.txt'}"
                 line[column.name] = {"bytes": length} if at.as_csv else {"file": file, "bytes": length}
                 pending.append((file, column.name, tuple(row[lengths_end:]), 0))
             lines.append(line)
@@ -191,23 +191,19 @@ def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(column, types.NullType()).label(None)
 
 
-def _is_binary(column: Column[Any]) -> bool:
-    return isinstance(column.type, (types.LargeBinary, types.BINARY, types.VARBINARY))
-
-
 def _may_be_large(column: Column[Any]) -> bool:
     kind = column.type
     if isinstance(kind, types.Enum):
         return False
     if isinstance(kind, types.String):
         return kind.length is None or kind.length > LONGEST_SMALL_TEXT
-    return _is_binary(column) or isinstance(kind, (types.JSON, types.NullType))
+    return is_binary(column) or isinstance(kind, (types.JSON, types.NullType))
 
 
 def _length(column: Column[Any], dialect: str) -> ColumnElement[Any]:
     """Return the bytes of a value. PostgreSQL knows them without reading a value that is stored apart."""
     if dialect == "postgresql":
-        is_plain = isinstance(column.type, (types.String, types.LargeBinary))
+        is_plain = isinstance(column.type, types.String) or is_binary(column)
         return func.octet_length(column if is_plain else cast(column, Text))
     return func.length(cast(column, LargeBinary)) if dialect == "sqlite" else func.length(column)
 
@@ -221,8 +217,8 @@ def _streamed(column: Column[Any], dialect: str) -> ColumnElement[Any]:
     if dialect == "sqlite":
         return cast(column, LargeBinary)
     if dialect == "mysql":
-        return column if _is_binary(column) else func.convert(column.op("USING")(literal_column("utf8mb4")))
-    return column if isinstance(column.type, (types.String, types.LargeBinary)) else cast(column, Text)
+        return column if is_binary(column) else func.convert(column.op("USING")(literal_column("utf8mb4")))
+    return column if isinstance(column.type, types.String) or is_binary(column) else cast(column, Text)
 
 
 def _plain(value: Any) -> Any:

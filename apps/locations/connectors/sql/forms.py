@@ -14,7 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import sql
+from apps.locations.connectors.sql.offering import findings
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, check_rules, split_name
+from apps.locations.errors import LocationError
 
 MOST_TABLES = 60
 KIND = r"\A[a-z][a-z0-9_]{0,23}\Z"
@@ -101,6 +103,21 @@ class TableForm(forms.Form):
         return data
 
     @property
+    def title(self) -> str:
+        return str(self["table"].value() or _("Another table"))
+
+    def usual_fields(self) -> list[forms.BoundField]:
+        """The fields that every table needs."""
+        return [self[name] for name in ("table", "columns", "kind", "parent", "action")]
+
+    def other_fields(self) -> list[forms.BoundField]:
+        names = ["values", "why", "ignore_case", "mark", "DELETE"]
+        return [self[name] for name in names if name in self.fields]
+
+    def shows_others(self) -> bool:
+        return any(field.errors or field.value() for field in self.other_fields())
+
+    @property
     def is_blank(self) -> bool:
         """Whether nobody has named a table here: the block counts for nothing."""
         return not self.cleaned_data.get("table") or bool(self.cleaned_data.get("DELETE"))
@@ -148,13 +165,62 @@ class ConfigForm(forms.Form):
         help_text=gettext_lazy("The longest of: backups, write-ahead log or binlog, replicas that lag, snapshots. Empty: nobody knows, and receipts say so."),
     )  # fmt: skip
 
+    only_copies = forms.BooleanField(
+        label=gettext_lazy("Only copies that Habeas writes itself are here"), required=False,
+        help_text=gettext_lazy("Then no table needs to be named: copies are erased where they are written."),
+    )  # fmt: skip
+
     secrets = ("password",)
     optional_secrets = ("password",)
+    blocks_title = gettext_lazy("Where a person's rows are")
+    blocks_help = gettext_lazy(
+        "Name a table that knows people by e-mail or user id. Tables whose rows belong to it can be found for you."
+    )
+    blocks_more = gettext_lazy("Rows that stay, letter case, restriction, taking it out")
+    blocks_buttons = (
+        ("config-offer", gettext_lazy("Find what belongs to these tables")),
+        ("config-more", gettext_lazy("Add another table")),
+    )
 
     def __init__(self, data: Any = None, *, initial: dict[str, Any] | None = None, prefix: str | None = None) -> None:
         super().__init__(data, initial=initial, prefix=prefix)
         lines = [_as_written(line) for line in (initial or {}).get("tables", [])]
         self.blocks = TableFormSet(data, initial=lines, prefix=f"{prefix}-tables" if prefix else "tables")
+        self.offer_said = self.offer_error = ""
+
+    def offered(self, present: dict[str, Any]) -> tuple[ConfigForm, dict[str, Any]] | None:
+        """Answer a button of this form: the form to show again, and its secrets; None when none was pressed.
+
+        "More" gives an empty block. "Find" asks the database for what hangs on the tables named by foreign keys; with
+        no table named yet, it says which tables there are.
+        """
+        wanted = [name for name, _words in self.blocks_buttons if name in self.data]
+        if not wanted:
+            return None
+        is_good = super().is_valid()
+        password = str(self.data.get(self.add_prefix("password"), "")) or present.get("password", "")
+        if wanted == ["config-more"]:
+            return self._again([{}]), {"password": password}
+        if is_good and self.blocks.is_valid():
+            lines = [_as_kept(block) for block in self.blocks if not block.is_blank]
+            try:
+                found = findings({**self.cleaned_data, "password": password}, lines)
+            except LocationError as error:
+                self.offer_error = str(error)
+            else:
+                form = self._again([_as_written(line) if line else {} for line in found.lines])
+                form.offer_said = found.said
+                return form, {"password": password}
+        return self, {"password": password}
+
+    def _again(self, more: list[dict[str, Any]]) -> ConfigForm:
+        """Return this form as it was filled in, with blocks added."""
+        written = {name: self[name].value() for name in self.fields if name not in self.secrets}
+        form = ConfigForm(initial=written, prefix=self.prefix)
+        blocks = [{name: block[name].value() for name in block.fields if name != "DELETE"} for block in self.blocks]
+        named = [block for block in blocks if block["table"]]
+        form.blocks = TableFormSet(initial=[*named, *more], prefix=self.blocks.prefix)
+        return form
 
     def is_valid(self) -> bool:
         return super().is_valid() and self.blocks.is_valid() and self._has_good_rules()
@@ -171,7 +237,8 @@ class ConfigForm(forms.Form):
     def _has_good_rules(self) -> bool:
         lines = [_as_kept(block) for block in self.blocks if not block.is_blank]
         try:
-            check_rules(lines)
+            if lines or not self.cleaned_data["only_copies"]:
+                check_rules(lines)
         except ValidationError as error:
             self.add_error(None, error)
             return False

@@ -34,9 +34,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 
 from apps.locations.connectors.sql.rules import Link, kinds_of
-from apps.locations.connectors.sql.schema import Schema
+from apps.locations.connectors.sql.schema import Schema, is_binary
 from apps.locations.contract import Identity
-from apps.locations.errors import Refused
+from apps.locations.errors import NoIdentity, Refused
 
 MOST_DIGITS = 18  # of a whole number that fits every BIGINT
 PLAIN_TEXTS = (types.String, types.Text, types.VARCHAR, types.TEXT, types.CHAR, types.Unicode, types.UnicodeText)
@@ -45,8 +45,9 @@ PLAIN_TEXTS = (types.String, types.Text, types.VARCHAR, types.TEXT, types.CHAR, 
 def check_identity(schema: Schema, who: Identity) -> None:
     """Refuse a person whom no table can know, and values that could mean more than one person."""
     kinds = kinds_of(schema.rules.values())
-    if not any(values_of(who, kind) for kind in kinds):
-        raise Refused(f"This place knows people by {', '.join(sorted(kinds))}, and none is known of this person.")
+    known = [kind for kind in kinds if values_of(who, kind)]  # each is looked at, so that an odd value is refused
+    if kinds and not known:
+        raise NoIdentity(f"This place knows people by {', '.join(sorted(kinds))}, and none is known of this person.")
 
 
 def values_of(who: Identity, kind: str) -> list[str]:
@@ -90,7 +91,7 @@ def _equal(column: Column[Any], value: str, dialect: str, ignore_case: bool) -> 
     if isinstance(kind, types.Uuid):
         found = _uuid(value)
         return None if found is None else column == found
-    if isinstance(kind, (types.LargeBinary, types.BINARY, types.VARBINARY)):
+    if is_binary(column):
         found = _uuid(value)
         as_text = column == literal(value.encode(), LargeBinary)
         return as_text if found is None else or_(as_text, column == literal(found.bytes, LargeBinary))

@@ -151,6 +151,13 @@ class Schema:
             return order_of(rules), list(error.args[1])
 
 
+def is_binary(column: Column[Any]) -> bool:
+    try:
+        return column.type.python_type is bytes
+    except NotImplementedError:  # a type that SQLAlchemy does not know
+        return False
+
+
 def _check_columns(table: Table, names: Iterable[str]) -> None:
     for name in names:
         if name not in table.c:
