@@ -177,6 +177,12 @@ STORES = {  # kinds of place that copies are written to and watched files are re
     "sql": "apps.locations.stores.sql.SqlStore",
     "mongodb": "apps.locations.stores.mongo.MongoStore",
 }
+SOURCES = {  # kinds of place that conversations are brought in from
+    "files": "apps.records.sources.files.FilesReader",
+    "s3": "apps.records.sources.files.FilesReader",
+    "sql": "apps.records.sources.sql.SqlReader",
+    "mongodb": "apps.records.sources.mongo.MongoReader",
+}
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
 ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere
@@ -207,6 +213,7 @@ CELERY_BEAT_SCHEDULE = {
     "imports": {"task": "apps.records.tasks.resume_imports", "schedule": 30.0},
     "records": {"task": "apps.records.tasks.nightly", "schedule": 3600.0},
     "copies": {"task": "apps.records.tasks.run_due_copies", "schedule": 60.0},
+    "sources": {"task": "apps.records.tasks.run_due_sources", "schedule": 60.0},
     "sweep": {"task": "apps.records.tasks.sweep", "schedule": 3600.0},
     "master-keys": {"task": "apps.keys.tasks.tend_master_keys", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},

@@ -35,6 +35,9 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "records.view_copypolicy",
         "records.add_copypolicy",
         "records.change_copypolicy",
+        "records.view_source",
+        "records.add_source",
+        "records.change_source",
     ),
 }
 STAFF_ROLES = (COMPLIANCE, APPROVERS, ADMINISTRATORS)  # who opens /admin/

@@ -70,6 +70,10 @@ class Event(models.TextChoices):
     CHOICES_CHANGED = "choices.changed", _("Choices changed")
     HOLD_PLACED = "hold.placed", _("Legal hold placed")
     HOLD_LIFTED = "hold.lifted", _("Legal hold lifted")
+    SOURCE_ADDED = "source.added", _("Source added")
+    SOURCE_CHANGED = "source.changed", _("Source changed")
+    SOURCE_PREVIEWED = "source.previewed", _("Rows of a source looked at")
+    SOURCE_READ = "source.read", _("Source read")
     COPY_POLICY_ADDED = "copy_policy.added", _("Rule for copies added")
     COPY_POLICY_CHANGED = "copy_policy.changed", _("Rule for copies changed")
     COPIES_WRITTEN = "copies.written", _("Copies written")
@@ -198,6 +202,7 @@ FORMATS = Choice(
         "csv",
         "paste",
         "images",
+        "sync",
         "unknown",
     )
 )
@@ -218,6 +223,7 @@ PURPOSES = Choice(tuple(Purpose.values))
 _COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(), "attachments": Whole()}
 _STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
 _COPY_POLICY: dict[str, DetailType] = {"location": Id(), "readable": Flag(), "active": Flag()}
+_SOURCE: dict[str, DetailType] = {"source": Id(), "location": Id(), "active": Flag(), "adds_people": Flag()}
 _RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
 _PROPOSAL: dict[str, DetailType] = {"proposal": Id(), "epochs": ListOf(Id())}
 _LOCATION: dict[str, DetailType] = {"location": Id(), "enabled": Flag()}
@@ -313,6 +319,18 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
     Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},
     Event.HOLD_LIFTED: {"conversations": Whole()},
+    Event.SOURCE_ADDED: _SOURCE,
+    Event.SOURCE_CHANGED: _SOURCE,
+    Event.SOURCE_PREVIEWED: {"location": Id(), "rows": Whole()},
+    Event.SOURCE_READ: _COUNTS
+    | {
+        "source": Id(),
+        "already_held": Whole(),
+        "skipped": Whole(),
+        "unknown_people": Whole(),
+        "withheld": Whole(),
+        "complete": Flag(),
+    },
     Event.COPY_POLICY_ADDED: _COPY_POLICY,
     Event.COPY_POLICY_CHANGED: _COPY_POLICY,
     Event.COPIES_WRITTEN: {"location": Id(), "written": Whole(), "failed": Whole(), "complete": Flag()},

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
-from apps.records.models import CopyPolicy, Sweep
-from apps.records.staff import copying, storage
+from apps.records.models import CopyPolicy, Source, Sweep
+from apps.records.staff import copying, sourcing, storage
 
 
 @admin.register(Sweep)
@@ -44,3 +44,19 @@ class CopyPolicyAdmin(ModelAdmin):
         }
         wrap = self.admin_site.admin_view
         return [path(route, wrap(view), name=f"records_copypolicy_{name}") for route, (view, name) in pages.items()]
+
+
+@admin.register(Source)
+class SourceAdmin(ModelAdmin):
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        pages = {
+            "": (sourcing.show_sources, "changelist"),
+            "add/": (sourcing.add_source, "add"),
+            "<uuid:pk>/": (sourcing.show_source, "change"),
+            "<uuid:pk>/<slug:act>/": (sourcing.act_on_source, "act"),
+        }
+        wrap = self.admin_site.admin_view
+        return [path(route, wrap(view), name=f"records_source_{name}") for route, (view, name) in pages.items()]

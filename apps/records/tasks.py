@@ -16,6 +16,7 @@ from apps.records import services
 from apps.records.copies.restoring import run_restore
 from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
+from apps.records.sources.running import due_sources, forget_old_reports, run_source
 from apps.records.sweeping.services import run_sweep, sweep_if_due
 
 SWEEP_SECONDS = (
@@ -88,6 +89,30 @@ def run_due_copies() -> int:
     return len(due)
 
 
+def poke_source(source_id: UUID) -> None:
+    """Wake a worker. Nothing is lost if that fails: the schedule finds the source."""
+    try:
+        read_source.apply_async([str(source_id)], retry=False)
+    except (KombuError, OSError):
+        log.warning("no message could be sent: the schedule finds the source")
+
+
+@shared_task(name="apps.records.tasks.read_source")
+def read_source(source_id: str) -> None:
+    """Read a source; long work goes on in further tasks."""
+    if run_source(UUID(source_id)):
+        poke_source(UUID(source_id))
+
+
+@shared_task(name="apps.records.tasks.run_due_sources")
+def run_due_sources() -> int:
+    """Poke the sources that are due; return how many."""
+    due = due_sources()
+    for source_id in due:
+        poke_source(source_id)
+    return len(due)
+
+
 def poke_restore(policy_id: UUID, *, subject_id: UUID | None = None) -> bool:
     """Ask a worker to restore from copies; say whether the message was sent."""
     try:
@@ -124,6 +149,7 @@ def nightly() -> None:
         services.resume_rewrites,
         services.finish_deletions,
         services.run_retention,
+        forget_old_reports,
     ):
         try:
             duty()

@@ -210,6 +210,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     items.append(
         (_("Copies"), reverse("admin:records_copypolicy_changelist"), user.has_perm("records.view_copypolicy"))
     )
+    items.append((_("Sources"), reverse("admin:records_source_changelist"), user.has_perm("records.view_source")))
     items.append((_("Storage"), reverse("admin:records_sweep_changelist"), user.has_perm("records.view_sweep")))
     items.append((_("Staff and roles"), reverse("admin:accounts_user_changelist"), user.has_perm("accounts.view_user")))
     items.append((_("Audit log"), reverse("audit:entries"), is_auditor(request)))

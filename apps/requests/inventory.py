@@ -90,6 +90,14 @@ INVENTORY = {
     "records.CopyRun": Table(
         "site", "site", opaque="id policy_id cursor", plain="kind state reason counts started_at finished_at",
     ),
+    "records.Source": Table(
+        "site", "site", opaque="id location_id token", plain="name mapping every adds_people is_active cursor next_run_at lease_until created_at",
+    ),
+    "records.SourceRun": Table(
+        "site", "14 days", sealed="sealed_report", opaque="id source_id", plain="state reason counts started_at finished_at",
+    ),
+    "records.SourceFile": Table("site", "site", blind="index", opaque="id source_id", plain="stamp"),
+    "records.Forgotten": Table("records", "records", blind="external_index", opaque="id subject_id"),
     "records.Sweep": Table(
         "site", "site", opaque="id", plain="state removes takes_unknown objects_seen rows_seen counts started_at finished_at",
     ),

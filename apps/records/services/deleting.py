@@ -21,10 +21,11 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.records import objects, rows
 from apps.records.errors import ConversationNotFound, ConversationsHeld
-from apps.records.models import Attachment, Conversation, Copy, LegalHold, Rewrite, Subject
+from apps.records.models import Attachment, Conversation, Copy, Forgotten, LegalHold, Rewrite, Subject
 from apps.records.services.holds import free_conversations, held_conversations, held_until
 from apps.records.subjects import lock_for_writing
 
+BY_SCHEDULE = "sync"  # Conversation.source of what a source brought in
 BATCH = 500  # keys that one intent may name, and ids in one IN (…)
 
 
@@ -105,8 +106,17 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
         first = batch[0].subject
         same = [row for row in batch if row.subject_id == first.pk]
         keys.erase_keys([row.key_id for row in same], about=first.handle, actor=actor or Actor.system())
+        _keep_forgotten(first.pk, same)
         count += purge_conversations(same)
     return count
+
+
+def _keep_forgotten(subject_id: UUID, found: Collection[Conversation]) -> None:
+    """Note by blind index what came by a source: the schedule would bring it in again."""
+    came = [row for row in found if row.source == BY_SCHEDULE]
+    Forgotten.objects.bulk_create(
+        [Forgotten(subject_id=subject_id, external_index=row.external_index) for row in came], ignore_conflicts=True
+    )
 
 
 def purge_conversations(found: Collection[Conversation]) -> int:

@@ -1,0 +1,1 @@
+"""Bringing conversations in from other places on a schedule: incremental, and safe to repeat."""

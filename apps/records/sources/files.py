@@ -1,0 +1,130 @@
+"""A watched folder or bucket: every new or changed file is read as an import is, for the person whom its path names."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from django.utils.translation import gettext as _
+
+from apps.keys import services as keys
+from apps.locations.stores import Found, Missing, store_of
+from apps.records import importers
+from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.models import Source, SourceFile
+from apps.records.services.deleting import BY_SCHEDULE
+from apps.records.sources.reading import Batch, Cursor
+from apps.records.uploads import spooled
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+LARGEST = 4 * 1024**3
+BY_CONTENT = "sha256:"  # ids that are made from the content: of a file that grows they would not stay the same
+
+
+class Seen(Protocol):
+    def has(self, found: Found) -> bool: ...
+
+    def note(self, found: Found) -> None: ...
+
+
+class SeenFiles:
+    """Which files of a source were read, by a keyed hash of their names."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._key = keys.blind_index_key("source-file")
+
+    def has(self, found: Found) -> bool:
+        here = SourceFile.objects.filter(source=self.source, index=self._index(found.name))
+        return here.filter(stamp=found.stamp[:200]).exists()
+
+    def note(self, found: Found) -> None:
+        SourceFile.objects.update_or_create(
+            source=self.source, index=self._index(found.name), defaults={"stamp": found.stamp[:200]}
+        )
+
+    def forget(self) -> None:
+        SourceFile.objects.filter(source=self.source).delete()
+
+    def _index(self, name: str) -> bytes:
+        return hmac.new(self._key, name.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+
+
+class FilesReader:
+    """`mapping`: `folder` below the place's root, `path` such as {email}/ or {user_id}.json, `format`."""
+
+    def __init__(self, kind: str, config: dict[str, Any], mapping: dict[str, Any], *, seen: Seen | None = None) -> None:
+        self.store = store_of(kind, config, str(mapping.get("folder") or "").strip("/"))
+        self.pattern = pattern_of(str(mapping["path"]))
+        self.format = str(mapping.get("format") or "auto")
+        self.seen = seen
+
+    def check(self) -> list[str]:
+        for _found, person in self._files():
+            if person:
+                return []
+        return [_("No file is there whose path names a person.")]
+
+    def batches(self, cursor: Cursor) -> Iterator[Batch]:
+        """Yield a file at a time; which ones were read is kept beside the cursor, in rows."""
+        for found, person in self._files():
+            if self.seen is not None and self.seen.has(found):
+                continue
+            done = self._done(found)
+            if not person:
+                yield Batch({}, {}, [Skipped(found.name, _("Its path names no person."))], done)
+            elif found.size > LARGEST:
+                yield Batch({}, {}, [Skipped(found.name, _("It is larger than 4 GiB."))], done)
+            else:
+                yield from self._read(found, person, done)
+        yield Batch({}, {})
+
+    def _files(self) -> Iterator[tuple[Found, str]]:
+        for found in self.store.find():
+            if found.is_current and not found.name.endswith(("/", ".part")):
+                match = self.pattern.match(found.name)
+                yield found, match[1] if match else ""
+
+    def _read(self, found: Found, person: str, done: Callable[[], None]) -> Iterator[Batch]:
+        try:
+            with spooled(self.store.get(found.name)) as path:
+                reading = importers.read(path, format=self.format, name=found.name.rpartition("/")[2])
+                yield Batch({person: self._named(reading, found.name)}, {}, [], done)
+        except importers.UnreadableFile as error:
+            yield Batch({}, {}, [Skipped(found.name, error.why)], done)
+        except Missing:
+            return  # it went away meanwhile
+
+    def _named(self, reading: importers.Reading, name: str) -> Iterator[ParsedConversation | Skipped]:
+        """Give what has no id of its own one by its file and place, so that a file that grows adds to what is held."""
+        for number, item in enumerate(reading):
+            if isinstance(item, Skipped):
+                yield Skipped(f"{name}: {item.what}", item.why)
+                continue
+            if item.external_id.startswith(BY_CONTENT):
+                item.external_id = f"file:{name}#{number}"
+            item.source = BY_SCHEDULE
+            yield item
+
+    def _done(self, found: Found) -> Callable[[], None]:
+        def note() -> None:
+            if self.seen is not None:
+                self.seen.note(found)
+
+        return note
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of identity that a path template names; "" if it names none or more than one."""
+    kinds = PLACEHOLDER.findall(path)
+    return kinds[0] if len(kinds) == 1 else ""
+
+
+def pattern_of(path: str) -> re.Pattern[str]:
+    """Turn {email}/ or logs/{user_id}.json into a pattern; one that ends in / means every file below."""
+    before, after = (re.escape(part) for part in PLACEHOLDER.sub("\0", path.lstrip("/")).split("\0", 1))
+    end = "" if path.endswith("/") else r"\Z"
+    return re.compile(f"{before}([^/]+?){after}{end}")

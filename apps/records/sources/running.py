@@ -1,0 +1,268 @@
+"""Reading a source: batch after batch, each stored before the cursor moves. One worker at a time for each source.
+
+What the person decided comes first: nothing is stored for somebody who is being erased, whose data is restricted or who
+withdrew the consent, and nothing that they deleted here comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.keys import services as keys
+from apps.keys.errors import KeyDestroyed
+from apps.keys.services import site_key
+from apps.locations.errors import LocationError
+from apps.records import subjects
+from apps.records.copies.running import reason_of
+from apps.records.errors import IdentityTaken, LostClaim, RecordingNotAllowed, RecordsError, SubjectFrozen
+from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.models import Source, SourceRun, Subject
+from apps.records.services.deleting import BY_SCHEDULE
+from apps.records.services.storing import EXTERNAL_ID, store_conversations
+from apps.records.sources.files import SeenFiles, kind_of
+from apps.records.sources.reading import Batch, reader_for
+from apps.sealing import blind, content
+from apps.sealing.aead import associated_data
+
+logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 200.0
+LEASE = timedelta(seconds=305)
+PERIODS = {Source.Every.HOURLY: timedelta(hours=1), Source.Every.DAILY: timedelta(days=1)}
+AGAIN = timedelta(minutes=10)  # when the place does not answer
+MOST_TROUBLES = 500
+MOST_UNKNOWN = 200
+REPORTS_KEPT = timedelta(days=14)  # they name rows and people
+KEPT = 60  # runs of a source that are shown
+
+
+def due_sources() -> list[UUID]:
+    now = timezone.now()
+    free = Source.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), is_active=True, next_run_at__lte=now)
+    return list(free.values_list("pk", flat=True))
+
+
+def run_source(source_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
+    """Read for at most about `seconds`; True if there is more. Safe to call at any time."""
+    source = _claim(source_id)
+    if source is None:
+        return False
+    pause = None
+    try:
+        return _Run(source, time.monotonic() + seconds).go()
+    except LostClaim:
+        return False
+    except (LocationError, RecordsError) as error:
+        logger.warning("a source could not be read to the end: %s", type(error).__name__)
+        pause = timezone.now() + AGAIN
+        return False
+    finally:
+        Source.objects.filter(pk=source.pk, token=source.token).update(token=None, lease_until=pause)
+
+
+def forget_old_reports() -> int:
+    """Empty the reports whose time is over; return how many."""
+    old = SourceRun.objects.filter(started_at__lt=timezone.now() - REPORTS_KEPT, sealed_report__isnull=False)
+    return old.update(sealed_report=None)
+
+
+def report_of(run: SourceRun) -> dict[str, Any]:
+    """Open what a run says of rows and people: {"troubles": [[where, why]], "unknown": [value]}."""
+    if run.sealed_report is None:
+        return {"troubles": [], "unknown": []}
+    opened: dict[str, Any] = content.unseal_json(site_key("sources"), run.sealed_report, context=_context(run))
+    return opened
+
+
+def identity_kind(source: Source) -> str:
+    """Return by what kind of identity a source knows people."""
+    path = source.mapping.get("path")
+    return kind_of(path) if path else str(source.mapping.get("person_kind", ""))
+
+
+def _claim(source_id: UUID) -> Source | None:
+    now, token = timezone.now(), uuid4()
+    free = Source.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), pk=source_id, is_active=True)
+    if not free.filter(next_run_at__lte=now).update(token=token, lease_until=now + LEASE):
+        return None
+    return Source.objects.select_related("location").get(pk=source_id)
+
+
+def _context(run: SourceRun) -> bytes:
+    return associated_data("habeas", "site-key", "records.SourceRun", "sealed_report", run.pk)
+
+
+class _Run:
+    """One claim of a source."""
+
+    def __init__(self, source: Source, ends_at: float) -> None:
+        self.source, self.ends_at = source, ends_at
+        self.kind = identity_kind(source)
+        self.index_key = keys.blind_index_key(EXTERNAL_ID)
+        open_one = SourceRun.objects.filter(source=source, state=SourceRun.State.RUNNING).first()
+        self.run = open_one or SourceRun.objects.create(source=source)
+        report = report_of(self.run)
+        self.troubles: list[list[str]] = report["troubles"]
+        self.unknown: list[str] = report["unknown"]
+
+    def go(self) -> bool:
+        try:
+            reader = reader_for(self.source.location, self.source.mapping, seen=SeenFiles(self.source))
+            for batch in reader.batches(self.source.cursor):
+                self._take(batch)
+                if time.monotonic() >= self.ends_at and batch.people:
+                    return True
+        except (LocationError, RecordsError) as error:
+            self.run.reason = reason_of(error) if isinstance(error, LocationError) else ""
+            self._finish(SourceRun.State.FAILED)
+            raise
+        self._finish(SourceRun.State.DONE)
+        return False
+
+    def _take(self, batch: Batch) -> None:
+        """Store a batch; only then does the cursor move, and a repeat finds everything held."""
+        for trouble in batch.troubles:
+            self._trouble(trouble)
+        for value, items in batch.people.items():
+            self._of_person(value, items)
+        batch.done()
+        self.source.cursor = batch.cursor
+        self._note()
+
+    def _of_person(self, value: str, items: Iterable[ParsedConversation | Skipped]) -> None:
+        subject = self._subject(value)
+        if subject is None:
+            return
+        if subject.frozen_at is not None or subject.restricted_at is not None or not subject.is_recording_allowed:
+            self._count(withheld=1)
+            return
+        try:
+            report = store_conversations(
+                subject, self._wanted(subject, items), actor=Actor.system(), source=BY_SCHEDULE
+            )
+        except (SubjectFrozen, RecordingNotAllowed, KeyDestroyed):  # decided this very moment
+            self._count(withheld=1)
+            return
+        for one in report.skipped:
+            self._trouble(Skipped(one["what"], one["why"]))
+        self._count(skipped=report.skipped_count - len(report.skipped))
+        self._count(conversations=report.conversations, messages=report.messages)
+        self._count(attachments=report.attachments, already_held=report.already_held)
+
+    def _wanted(
+        self, subject: Subject, items: Iterable[ParsedConversation | Skipped]
+    ) -> Iterator[ParsedConversation | Skipped]:
+        """Leave out what the person deleted here."""
+        forgotten = {bytes(one) for one in subject.forgotten.values_list("external_index", flat=True)}
+        for item in items:
+            if isinstance(item, ParsedConversation) and forgotten:
+                index = blind.index(self.index_key, EXTERNAL_ID, f"{subject.pk}:{item.external_id}", exact=True)
+                if index in forgotten:
+                    self._count(deleted_here=1)
+                    continue
+            yield item
+
+    def _subject(self, value: str) -> Subject | None:
+        """Find whom a value names; add them where the source may, else count and name them."""
+        found = self._known(value)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            self._trouble(Skipped(value, _("More than one person is known by this.")))
+            return None
+        if self.source.adds_people:
+            return self._add_person(value)
+        if value not in self.unknown:
+            self._count(unknown_people=1)
+            if len(self.unknown) < MOST_UNKNOWN:
+                self.unknown.append(value)
+        return None
+
+    def _known(self, value: str) -> list[Subject]:
+        if self.kind == "subject_id":
+            try:
+                return list(Subject.objects.filter(pk=UUID(value)))
+            except ValueError:
+                return []
+        return subjects.find_by_identity(self.kind, value)
+
+    def _add_person(self, value: str) -> Subject | None:
+        if self.kind == "subject_id":
+            return None
+        try:
+            if self.kind == "email":
+                subject = subjects.create_subject(emails=[value])
+            else:
+                subject = subjects.create_subject()
+                subjects.add_identity(subject, self.kind, value, actor=Actor.system())
+        except IdentityTaken:  # somebody else was faster
+            return next(iter(self._known(value)), None)
+        self._count(added_people=1)
+        return subject
+
+    def _trouble(self, skipped: Skipped) -> None:
+        self._count(skipped=1)
+        if len(self.troubles) < MOST_TROUBLES:
+            self.troubles.append([skipped.what, skipped.why])
+
+    def _count(self, **more: int) -> None:
+        for name, number in more.items():
+            if number:
+                self.run.counts[name] = self.run.counts.get(name, 0) + number
+
+    def _note(self) -> None:
+        """Keep how far it is; raises LostClaim when another worker has taken over."""
+        self._seal_report()
+        with transaction.atomic():
+            mine = Source.objects.filter(pk=self.source.pk, token=self.source.token)
+            if not mine.update(cursor=self.source.cursor, lease_until=timezone.now() + LEASE):
+                raise LostClaim
+            self.run.save(update_fields=["counts", "sealed_report"])
+
+    def _seal_report(self) -> None:
+        if self.troubles or self.unknown:
+            report = {"troubles": self.troubles, "unknown": self.unknown}
+            self.run.sealed_report = content.seal_json(site_key("sources"), report, context=_context(self.run))
+
+    def _finish(self, state: SourceRun.State) -> None:
+        source, counts = self.source, self.run.counts
+        self.run.state, self.run.finished_at = state, timezone.now()
+        self._seal_report()
+        later = self.run.started_at + PERIODS[Source.Every(source.every)]
+        with transaction.atomic():
+            self.run.save()
+            Source.objects.filter(pk=source.pk).update(
+                next_run_at=later if state == SourceRun.State.DONE else timezone.now() + AGAIN
+            )
+            names = (
+                "conversations",
+                "messages",
+                "attachments",
+                "already_held",
+                "skipped",
+                "unknown_people",
+                "withheld",
+            )
+            audit.append(
+                Event.SOURCE_READ,
+                about="",
+                actor=Actor.system(),
+                source=source.pk,
+                complete=state == SourceRun.State.DONE,
+                **{name: counts.get(name, 0) for name in names},
+            )
+        old = SourceRun.objects.filter(source=source).order_by("-started_at").values_list("pk", flat=True)
+        SourceRun.objects.filter(pk__in=list(old[KEPT : KEPT + 100])).delete()

@@ -1,0 +1,88 @@
+"""A table of messages in a SQL database. What changed is found by the watermark; each such conversation is read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.utils.translation import gettext as _
+from sqlalchemy import ColumnElement, MetaData, Table, and_, func, inspect, or_, select
+
+from apps.locations.sql import engine_of, foreign_errors
+from apps.records.sources.mapping import Mapping, group_rows
+from apps.records.sources.reading import Batch, Cursor, earlier, freeze, thaw
+
+CONVERSATIONS_A_BATCH = 50
+
+
+class SqlReader:
+    def __init__(self, kind: str, config: dict[str, Any], mapping: dict[str, Any], *, seen: Any = None) -> None:
+        self.mapping = Mapping.of(mapping)
+        self.engine = engine_of(config)
+
+    def check(self) -> list[str]:
+        schema, name = self._named()
+        with foreign_errors(), self.engine.connect() as connection:
+            inspector = inspect(connection)
+            if not inspector.has_table(name, schema) and name not in inspector.get_view_names(schema):
+                there = ", ".join(sorted(inspector.get_table_names(schema))[:60])
+                return [_("There is no table of this name. There are: %(there)s") % {"there": there}]
+            present = [column["name"] for column in inspector.get_columns(name, schema)]
+        return self.mapping.missing_from(present)
+
+    def batches(self, cursor: Cursor) -> Iterator[Batch]:
+        """A cursor holds where the reading began (`since`), and the last conversation of it; at its end the highest mark."""
+        table = self._table()
+        mark = table.c[self.mapping.columns["watermark"]] if self.mapping.columns["watermark"] else None
+        if "last" not in cursor:
+            since = earlier(thaw(cursor["mark"])) if cursor.get("mark") is not None and mark is not None else None
+            cursor = {"since": freeze(since), "last": None, "mark": cursor.get("mark")}
+        while True:
+            page = self._changed(table, mark, cursor)
+            if not page:
+                break
+            top, name = page[-1][1], page[-1][0]
+            cursor = {**cursor, "last": [freeze(top), freeze(name)], "mark": freeze(top)}
+            grouped = group_rows(self._rows(table, [one for one, _top in page]), self.mapping)
+            yield Batch(dict(grouped.people), cursor, grouped.troubles)
+            if len(page) < CONVERSATIONS_A_BATCH:
+                break
+        yield Batch({}, {"mark": cursor["mark"]} if mark is not None else {})
+
+    def _changed(self, table: Table, mark: Any, cursor: Cursor) -> list[tuple[Any, Any]]:
+        """Return conversations and their highest mark, in the order of these."""
+        name = table.c[self.mapping.columns["conversation"]]
+        top: ColumnElement[Any] = func.max(mark) if mark is not None else func.count()
+        wanted = select(name, top).where(name.is_not(None)).group_by(name)
+        if mark is not None:
+            wanted = wanted.order_by(func.max(mark), name).where(mark.is_not(None))
+            if (since := thaw(cursor["since"])) is not None:
+                wanted = wanted.where(mark >= since)
+        else:
+            wanted = wanted.order_by(name)
+        if cursor["last"] is not None:
+            last_top, last = (thaw(value) for value in cursor["last"])
+            if mark is not None:
+                wanted = wanted.having(or_(top > last_top, and_(top == last_top, name > last)))
+            else:
+                wanted = wanted.where(name > last)
+        with foreign_errors(), self.engine.connect() as connection:
+            return [(row[0], row[1]) for row in connection.execute(wanted.limit(CONVERSATIONS_A_BATCH))]
+
+    def _rows(self, table: Table, names: list[Any]) -> Iterator[dict[str, Any]]:
+        used = self.mapping.used()
+        name = table.c[used["conversation"]]
+        order = [table.c[used[meaning]] for meaning in ("time", "watermark", "id") if meaning in used]
+        wanted = select(*[table.c[column].label(meaning) for meaning, column in used.items()])
+        with foreign_errors(), self.engine.connect() as connection:
+            for row in connection.execute(wanted.where(name.in_(names)).order_by(name, *order)):
+                yield dict(row._mapping)
+
+    def _table(self) -> Table:
+        schema, name = self._named()
+        with foreign_errors(), self.engine.connect() as connection:
+            return Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+
+    def _named(self) -> tuple[str | None, str]:
+        schema, dot, name = self.mapping.table.rpartition(".")
+        return (schema, name) if dot else (None, name)

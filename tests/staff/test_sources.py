@@ -1,0 +1,90 @@
+"""Sources in the staff site: a place, a mapping, a preview, then runs with what they could not take; others may not."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.audit.actors import Actor
+from apps.audit.models import Entry
+from apps.locations.models import Location
+from apps.locations.services import save_location
+from apps.records import tasks
+from apps.records.models import Conversation, Source
+from apps.records.sources import running
+from tests.staff.conftest import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+PAGE = "/admin/records/source/"
+
+
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "poke_source", lambda source_id: None)
+
+
+@pytest.fixture
+def chats(own_places: None, tmp_path: Path, settings: Any) -> Location:
+    path = tmp_path / "chats.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE messages (id INTEGER, email TEXT, chat TEXT, who TEXT, words TEXT)")
+        rows = [
+            (1, "ada@example.org", "c1", "user", "How much?"),
+            (2, "carl@example.org", "c2", "user", "Hello"),
+            (3, "", "c2", "user", "x"),
+        ]
+        connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)
+    config = {"dialect": "sqlite", "database": str(path)}
+    return save_location(Location(kind="sql", name="Chat product"), config=config, actor=Actor.system())
+
+
+def values(**more: str) -> dict[str, str]:
+    base = {
+        "name": "Chats",
+        "every": "hourly",
+        "map-table": "messages",
+        "map-person": "email",
+        "map-person_kind": "email",
+    }
+    return base | {"map-conversation": "chat", "map-text": "words", "map-role": "who", "map-id": "id"} | more
+
+
+def test_a_table_is_mapped_tried_saved_and_read(at_roots, chats, ada):
+    assert "Nothing is brought in by a schedule" in at_roots.read(PAGE)
+    assert "Chat product" in at_roots.read(f"{PAGE}add/")
+    address = f"{PAGE}add/?place={chats.pk}"
+    text = text_of(at_roots.post(address, values(**{"map-text": "body", "try": "1"})))
+    assert "There is no column body" in text
+    text = text_of(at_roots.post(address, values(**{"try": "1"})))
+    assert "How much?" in text
+    assert not Source.objects.exists()
+    assert Entry.objects.filter(event="source.previewed").count() == 1
+    at_roots.post(address, values(**{"map-text": "body"}))
+    assert not Source.objects.exists()  # nothing that cannot be read is saved
+    at_roots.post(address, values())
+    source = Source.objects.get()
+    running.run_source(source.pk)
+    text = at_roots.read(f"{PAGE}{source.pk}/")
+    assert "1 conversations with something new" in text
+    assert "carl@example.org" in text
+    assert "It names no person." in text
+    assert Conversation.objects.get().subject_id == ada.pk
+    at_roots.post(f"{PAGE}{source.pk}/change/", {"every": "daily", "adds_people": "on"})
+    at_roots.post(f"{PAGE}{source.pk}/again/")
+    running.run_source(source.pk)
+    assert Conversation.objects.count() == 2
+    at_roots.post(f"{PAGE}{source.pk}/stop/")
+    source.refresh_from_db()
+    assert (source.every, source.adds_people, source.is_active) == ("daily", True, False)
+    assert "Stopped" in at_roots.read(PAGE)
+
+
+@pytest.mark.parametrize("who", ["at_cleos", "at_dans"])
+def test_officers_have_no_part_in_it(who, request, chats):
+    desk = request.getfixturevalue(who)
+    assert desk.get(PAGE).status_code == 403
+    assert desk.post(f"{PAGE}add/?place={chats.pk}", values(**{"try": "1"})).status_code == 403
+    assert not Entry.objects.filter(event="source.previewed").exists()
