@@ -59,6 +59,12 @@ def text(name: str, default: str | None = None) -> str:
     return default
 
 
+def file_of(name: str) -> Path | None:
+    """Return the file that holds the variable, if it is given as NAME_FILE."""
+    path = _look_up(f"{name}_FILE")
+    return Path(path) if path and not _look_up(name) else None
+
+
 def flag(name: str, default: bool) -> bool:
     value = text(name, "on" if default else "off").lower()
     if value in TRUE:

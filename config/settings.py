@@ -11,6 +11,7 @@ DATA_DIR = env.data_dir(BASE_DIR / "var")  # everything that a single machine ke
 
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")  # earlier ones: sessions and links made with them stay good
 LOG_SIGNING_KEY = env.signing_key("LOG_SIGNING_KEY")
 ARCHIVE_SIGNING_KEY = env.signing_key("ARCHIVE_SIGNING_KEY", unlike=LOG_SIGNING_KEY)
 SITE_URL = env.site_url("SITE_URL", "http://127.0.0.1:8000")

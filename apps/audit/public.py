@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -17,7 +19,8 @@ MOST_LEVELS = 63
 @require_safe
 def log(request: HttpRequest) -> HttpResponse:
     """The key that receipts and the log are verified with, for everybody."""
-    values = {"key": selectors.public_key_text(), "archive_key": selectors.archive_key_text()}
+    values: dict[str, Any] = {"key": selectors.public_key_text(), "archive_key": selectors.archive_key_text()}
+    values |= {"earlier": selectors.verifier_keys()[1:], "earlier_archive": selectors.archive_keys()[1:]}
     return render(request, "audit/log.html", values | {"checkpoint": selectors.latest_checkpoint()})
 
 

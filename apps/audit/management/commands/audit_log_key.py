@@ -1,4 +1,7 @@
-"""audit_log_key [log|archives]: print the public keys that verifiers are given; with an argument just that one."""
+"""audit_log_key [log|archives] [--all]: print the public keys that verifiers are given; with an argument just that one.
+
+With --all also those from before a change, newest first: what was signed with them is checked with them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("which", nargs="?", choices=["log", "archives"])
+        parser.add_argument("--all", action="store_true", dest="earlier", help="earlier keys too, one a line")
 
-    def handle(self, *args: Any, which: str | None, **options: Any) -> None:
-        keys = {"log": selectors.public_key_text(), "archives": selectors.archive_key_text()}
-        self.stdout.write(keys[which] if which else "\n".join(f"{name:9}{key}" for name, key in keys.items()))
+    def handle(self, *args: Any, which: str | None, earlier: bool, **options: Any) -> None:
+        keys = {"log": [selectors.public_key_text()], "archives": [selectors.archive_key_text()]}
+        if earlier:
+            found = {"log": selectors.verifier_keys(), "archives": selectors.archive_keys()}
+            keys = {name: [str(key) for key in listed] for name, listed in found.items()}
+        lines = keys[which] if which else [f"{name:9}{key}" for name, listed in keys.items() for key in listed]
+        self.stdout.write("\n".join(lines))
