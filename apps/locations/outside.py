@@ -1,0 +1,85 @@
+"""Asking somebody's server over HTTP: errors become ours, redirects are refused, answers have a largest size.
+
+A redirect could carry what is asked, and the signature, to another machine; an operator who moved a server writes the new
+address. Private addresses are allowed: it is the operator who configures a place, and many systems stand beside this one.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from apps.locations.errors import Refused, Unavailable
+
+BUSY = frozenset({408, 409, 425, 429})
+LARGEST_ANSWER = 32 * 1024 * 1024
+
+
+def open_client(address: str, *, timeout: float, certificates: str = "", **options: Any) -> httpx.Client:
+    """Return a client for one server. `certificates`: PEM of the authority to trust in place of the system's."""
+    try:
+        verify: Any = ssl.create_default_context(cadata=certificates) if certificates else True
+        return httpx.Client(base_url=address, timeout=timeout, verify=verify, follow_redirects=False, **options)
+    except (ssl.SSLError, ValueError, httpx.InvalidURL):
+        raise Refused("The address or the certificate of the server is not valid.") from None
+
+
+@contextmanager
+def asking(
+    client: httpx.Client, request: httpx.Request, *, fine: frozenset[int] = frozenset()
+) -> Iterator[httpx.Response]:
+    """Send a request and hold its answer, not yet read. An answer that is neither 200 nor in `fine` is an error of ours."""
+    try:
+        response = client.send(request, stream=True)
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise _error_of(error) from None
+    except (httpx.InvalidURL, ValueError):
+        raise Refused("The address of the server is not valid.") from None
+    try:
+        if response.status_code != 200 and response.status_code not in fine:
+            raise _refusal(response)
+        yield response
+    except (httpx.TransportError, httpx.DecodingError, httpx.StreamError) as error:
+        raise _error_of(error) from None
+    finally:
+        response.close()
+
+
+def read(response: httpx.Response, *, most: int = LARGEST_ANSWER) -> bytes:
+    """Return the body of an answer; one that is larger than it may be is refused before it fills the memory."""
+    parts, size = [], 0
+    for chunk in response.iter_bytes():
+        size += len(chunk)
+        if size > most:
+            raise Refused("The server's answer is larger than it may be.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a server asks to be left alone; a date there is not read."""
+    try:
+        return float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+
+
+def _refusal(response: httpx.Response) -> Exception:
+    status = response.status_code
+    if status in BUSY or status >= 500:
+        return Unavailable(f"The server cannot answer just now ({status}).", retry_after=retry_after(response.headers))
+    if 300 <= status < 400:
+        return Refused("The server sends us elsewhere. Redirects are not followed: write its new address.")
+    return Refused(f"The server refuses us ({status}): check the address, the credentials and the permissions.")
+
+
+def _error_of(error: Exception) -> Exception:
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return Refused("The address of the server is not valid.")
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Refused("The server's certificate is not one that we trust.")
+    return Unavailable("The server does not answer.")
