@@ -171,6 +171,7 @@ CONNECTORS = {
     "s3": "apps.locations.connectors.s3.S3Connector",
     "sql": "apps.locations.connectors.sql.connector.SqlConnector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
+    "http": "apps.locations.connectors.http.HTTPConnector",
     "lanying": "apps.locations.connectors.lanying.LanyingConnector",
 }
 STORES = {  # kinds of place that copies are written to and watched files are read from

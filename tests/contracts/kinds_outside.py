@@ -11,8 +11,10 @@ import httpx
 import httpx2
 import pytest
 
+from apps.locations.connectors.http import HTTPConnector
 from apps.locations.connectors.lanying import LanyingConnector
 from apps.locations.connectors.openai import OpenAIConnector
+from tests.contracts.http_example import ExampleServer
 from tests.contracts.kinds import Kind
 from tests.contracts.lanying_standin import APP, BOT, TOKEN, LanyingStandIn
 from tests.contracts.openai_standin import KEY, OpenAIStandIn
@@ -110,10 +112,58 @@ def _lanying(request: pytest.FixtureRequest) -> Lanying:
     return Lanying(server)
 
 
+class HTTP(Kind):
+    transport = ("httpx.HTTPTransport.handle_request",)
+    batches = ("http_contract_server.PAGE",)
+
+    def __init__(self, server: ExampleServer) -> None:
+        self.server = server
+        self.connector = HTTPConnector(server.config)
+
+    def put(self, user_id: str, name: str, data: bytes) -> None:
+        self.server.put(user_id, name, data)
+
+    def put_many(self, user_id: str, count: int) -> None:
+        self.server.put_many(user_id, [(f"{number:06}.txt", b"item %06d." % number) for number in range(count)])
+
+    def everything(self) -> dict[str, str]:
+        rows = self.server.run("SELECT user_id, id, title, words FROM notes")
+        return {f"users/{row[0]}/{row[1]}": hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
+
+    def again(self) -> HTTPConnector:
+        return HTTPConnector(self.server.config)
+
+    def lost(self) -> httpx.ConnectError:
+        return httpx.ConnectError("lost")
+
+    @contextlib.contextmanager
+    def keep(self, user_id: str, name: str) -> Iterator[None]:
+        self.server.run("UPDATE notes SET held = 1 WHERE user_id = ? AND title = ?", user_id, name)
+        yield
+        self.server.run("UPDATE notes SET held = 0")
+
+    def with_wrong_credentials(self) -> HTTPConnector:
+        return HTTPConnector(self.server.config | {"secret": "f" * 32})
+
+    def at(self, address: str, monkeypatch: pytest.MonkeyPatch) -> HTTPConnector:
+        monkeypatch.setattr("apps.locations.connectors.http.TIMEOUT_SECONDS", 0.2)
+        return HTTPConnector(self.server.config | {"address": f"http://{address}"})
+
+
+def _http(request: pytest.FixtureRequest) -> HTTP:
+    server = ExampleServer(request.getfixturevalue("tmp_path"))
+    request.addfinalizer(server.stop)
+    return HTTP(server)
+
+
 def _openai(request: pytest.FixtureRequest) -> OpenAI:
     server = OpenAIStandIn()
     request.addfinalizer(server.stop)
     return OpenAI(server)
 
 
-OUTSIDE_KINDS: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {"openai": _openai, "lanying": _lanying}
+OUTSIDE_KINDS: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {
+    "openai": _openai,
+    "lanying": _lanying,
+    "http": _http,
+}

@@ -167,8 +167,8 @@ class OpenAIConnector:
             return
         sources = self._sources(who)
         if unfinished:
-            yield self._line_of_file(unfinished, number, at)
-            after = unfinished
+            yield self._line_of_file(unfinished[0], unfinished[1], number, at)
+            after = unfinished[0]
         for index, source in list(enumerate(sources))[at:]:
             for found in self._held(source, after if index == at else ""):
                 number += 1
@@ -176,7 +176,7 @@ class OpenAIConnector:
                 chunks = self._content(found.id) if source.kind is FILE else None
                 if chunks is not None:
                     line["file"] = generated_name(number, found.filename)
-                    content_done = json.dumps([number, index, "", found.id])
+                    content_done = json.dumps([number, index, "", [found.id, line["file"]]])
                     yield Entry(line["file"], "application/octet-stream", chunks, content_done, count=0)
                 elif source.kind is FILE:
                     line["content"] = "The provider does not give out the content of files of this purpose."
@@ -185,12 +185,11 @@ class OpenAIConnector:
         if number:
             yield Entry(INDEX_NAME, INDEX_TYPE, [], json.dumps([number, END, "", ""]), part="last", count=0)
 
-    def _line_of_file(self, file_id: str, number: int, index: int) -> Entry:
+    def _line_of_file(self, file_id: str, name: str, number: int, index: int) -> Entry:
         """Write the line of a file whose content is in the archive already."""
         found = self._retrieve(FILE, file_id)
-        line: dict[str, Any] = {"kind": FILE.name, "name": file_id}
+        line: dict[str, Any] = {"kind": FILE.name, "name": file_id, "file": name}
         line |= {"object": plain(found)} if found is not None else {"gone": True}
-        line["file"] = generated_name(number, found.filename if found is not None else "")
         text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         return Entry(INDEX_NAME, INDEX_TYPE, [text], json.dumps([number, index, file_id, ""]), part="piece")
 
