@@ -155,6 +155,7 @@ OBJECT_OWNERS = {  # folder: whose rows name objects in it (columns object_name,
     "imports": ("records.Import", {"stored": True, "state__in": ["waiting", "running"], "subject__frozen_at": None}),
     "archives": ("archives.Segment", {"stored": True, "archive__state__in": ["building", "ready"]}),
     "evidence": ("requests.Evidence", {"stored": True, "destroyed_at": None}),
+    "tasks": ("requests.TaskFile", {"stored": True}),
 }
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700
 STATIC_URL = "/static/"
@@ -171,6 +172,7 @@ CONNECTORS = {
     "s3": "apps.locations.connectors.s3.S3Connector",
     "sql": "apps.locations.connectors.sql.connector.SqlConnector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
+    "hand": "apps.locations.connectors.hand.HandConnector",
     "http": "apps.locations.connectors.http.HTTPConnector",
     "lanying": "apps.locations.connectors.lanying.LanyingConnector",
 }

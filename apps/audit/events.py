@@ -111,6 +111,7 @@ class Event(models.TextChoices):
     STEP_BLOCKED = "step.blocked", _("Step blocked")
     STEP_NEEDS_PERSON = "step.needs_person", _("Step needs a person")
     STEP_RETRIED = "step.retried", _("Step set going again by a person")
+    STEP_CONFIRMED = "step.confirmed", _("Done by hand, confirmed by a person")
     RECEIPT_ISSUED = "receipt.issued", _("Receipt issued")
 
 
@@ -186,6 +187,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "hard_link",
         "foreign_key",
         "shared",
+        "by_hand",
     )
 )
 FORMATS = Choice(
@@ -391,5 +393,6 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.STEP_BLOCKED: _STEP | _RESULT | {"reason": REASONS, "until": Day()},
     Event.STEP_NEEDS_PERSON: _STEP | _RESULT | {"reason": REASONS},
     Event.STEP_RETRIED: _STEP,
+    Event.STEP_CONFIRMED: _STEP | {"items": Whole(), "documents": Whole(), "until": Day()},
     Event.RECEIPT_ISSUED: {"body_sha256": Hex(32), "number": Whole(), "locations": Whole(), "blocked": Whole()},
 }

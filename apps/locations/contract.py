@@ -149,6 +149,23 @@ class Recognises(Protocol):
     def identity_kinds(self) -> set[str]: ...
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """What a person is asked to do in a place that nothing can be connected to."""
+
+    person: str
+    email: str
+    days: int  # until when, from the day on which it is asked
+    instructions: str
+
+
+@runtime_checkable
+class DoneByHand(Protocol):
+    """A place that only a person can reach: its steps wait until staff confirm what was done there."""
+
+    def assignment(self) -> Assignment: ...
+
+
 @runtime_checkable
 class Rectifies(Protocol):
     """Corrects what it holds of a person; returns how many items changed. A repeat changes 0.

@@ -8,6 +8,7 @@ class Reason(models.TextChoices):
     UNREACHABLE = "unreachable", _("The place does not answer")
     REFUSED = "refused", _("The place refuses us: its settings need a person")
     DISABLED = "disabled", _("The place is switched off: a person has to look")
+    BY_HAND = "by_hand", _("A person does it by hand, and confirms it")
     NO_IDENTITY = "no_identity", _("The place knows people by something we do not know of this person")
     HARD_LINK = "hard_link", _("The same file has another name outside the person's folder")
     FOREIGN_KEY = "foreign_key", _("Another table of the database points to it and forbids that it goes")

@@ -18,8 +18,7 @@ from apps.archives.writer import BatchWriter
 from apps.audit.actors import Actor
 from apps.locations.contract import Entry, Scope
 from apps.locations.models import Location
-from apps.locations.registry import connector_for
-from apps.requests import claims, closing, letters
+from apps.requests import by_hand, claims, closing, letters
 from apps.requests.claims import Claim
 from apps.requests.disclosure import disclosure, missing_places
 from apps.requests.models import PrivacyRequest, Step
@@ -37,7 +36,7 @@ def collect(claim: Claim) -> None:
         return claims.done(claim)
     details = claim.details
     who, scope = identity_of(claim.request, details), scope_of(details)
-    connector = connector_for(location)
+    connector = by_hand.connector_of(claim, location)
     archive = building_archive(claim.request, scope)
     while True:
         entries = iter(connector.export(who, scope, claim.cursor))

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from apps.requests.models import PrivacyRequest
-from apps.requests.staff import changing, deciding, knowing, lists, showing
+from apps.requests.staff import by_hand, changing, deciding, knowing, lists, showing
 
 ONE = "<str:reference>/"
 
@@ -34,6 +34,7 @@ class PrivacyRequestAdmin(ModelAdmin):
             "": (lists.requests, "changelist"),
             "find/": (lists.find, "find"),
             "assign/": (lists.assign_many, "assign_many"),
+            "tasks/": (by_hand.tasks, "tasks"),
             "statistics/": (lists.show_statistics, "statistics"),
             "statistics.csv": (lists.statistics_csv, "statistics_csv"),
             ONE: (showing.show_request, "change"),
@@ -50,6 +51,8 @@ class PrivacyRequestAdmin(ModelAdmin):
             f"{ONE}assign/": (changing.assign, "assign"),
             f"{ONE}hold/": (changing.hold, "hold"),
             f"{ONE}hold/<int:pk>/lift/": (changing.lift, "lift"),
+            f"{ONE}tasks/<uuid:pk>/": (by_hand.task, "task"),
+            f"{ONE}tasks/<uuid:pk>/files/<uuid:file>/": (by_hand.task_file, "task_file"),
             f"{ONE}withdraw/": (changing.withdraw, "withdraw"),
             f"{ONE}go-on/": (changing.go_on, "go_on"),
             f"{ONE}steps/<uuid:pk>/retry/": (changing.retry, "retry"),

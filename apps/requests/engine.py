@@ -25,7 +25,7 @@ from apps.locations.errors import Blocked, NoIdentity, Refused, StorageFull, Una
 from apps.locations.reasons import Reason
 from apps.requests import access, claims, erasure, second_look
 from apps.requests.claims import Claim, Guard, claim_next
-from apps.requests.errors import LostClaim
+from apps.requests.errors import LostClaim, WaitsForPerson
 from apps.requests.heartbeat import Heartbeat
 from apps.requests.models import Step
 from apps.requests.schedule import due_requests, free_lost_steps
@@ -81,6 +81,8 @@ def run_claim(claim: Claim) -> None:
     except Blocked as error:
         until = second_look.as_date(error.until)
         _conclude(partial(claims.block, claim, error.reason, until=until, next_try_at=second_look.try_at(until)))
+    except WaitsForPerson as error:
+        _conclude(partial(claims.need_person, claim, error.reason))
     except Refused as error:
         reason = Reason.NO_IDENTITY if isinstance(error, NoIdentity) else Reason.REFUSED
         _conclude(partial(claims.need_person, claim, reason))

@@ -25,12 +25,11 @@ from apps.keys.selectors import key_state
 from apps.keys.services import Destruction
 from apps.locations.contract import Scope
 from apps.locations.reasons import Reason
-from apps.locations.registry import connector_for
 from apps.records import subjects
 from apps.records.models import Subject
 from apps.records.services import standing_holds
 from apps.records.services.erasing import subject_keys
-from apps.requests import claims, closing
+from apps.requests import by_hand, claims, closing
 from apps.requests.claims import Claim, Obstacle
 from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
 from apps.requests.vault import seal_details
@@ -181,7 +180,7 @@ def purge(claim: Claim) -> None:
         return claims.done(claim)
     _sign_intent_to_purge(claim)
     who = identity_of(claim.request, claim.details)
-    for progress in connector_for(location).erase(who, EVERYTHING, claim.cursor):
+    for progress in by_hand.connector_of(claim, location).erase(who, EVERYTHING, claim.cursor):
         with claims.progress(claim, progress.cursor, done=progress.erased, counts=progress.counts):
             pass
         if STOPPING.is_set():

@@ -5,6 +5,14 @@ class RequestError(Exception):
     """Base of the errors of this package."""
 
 
+class WaitsForPerson(RequestError):
+    """A step cannot go on before a person has done something. `reason`: one of apps.locations.reasons."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class UnknownRegime(RequestError):
     """No such regime in regimes.py."""
 

@@ -130,6 +130,11 @@ INVENTORY = {
     ),
     "requests.Message": Table("account", UNTIL_END, sealed="sealed", opaque="id request_id", plain="is_from_person sent_at"),
     "requests.Evidence": Table("account", "decision", sealed="sealed", opaque="id request_id key_id object_name", plain="size stored created_at destroyed_at"),
+    "requests.Task": Table(
+        "account", UNTIL_END, sealed="sealed", opaque="id request_id step_id officer_id",
+        plain="due_on item_count stays_until reminded_at opened_at confirmed_at",
+    ),
+    "requests.TaskFile": Table("account", UNTIL_END, sealed="sealed", opaque="id task_id object_name", plain="is_proof size stored created_at"),
     "requests.Receipt": Table(
         "account", UNTIL_END, sealed="sealed_body", blind="body_sha256", opaque="id request_id entry_id", plain="number is_final irrecoverable_by irrecoverable_code compared_at is_settled issued_at",
     ),

@@ -261,3 +261,41 @@ class Intake(models.Model):
 
     def __str__(self) -> str:
         return f"intake {self.reference}"
+
+
+class Task(models.Model):
+    """What a person has to do in a place that nothing can be connected to, until when, and what they confirmed.
+
+    open → confirmed (→ open again when the day has come until which something had to stay).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    request = models.ForeignKey(PrivacyRequest, on_delete=models.CASCADE, related_name="tasks")
+    step = models.OneToOneField(Step, on_delete=models.CASCADE, related_name="task")
+    due_on = models.DateField(db_index=True)
+    sealed = models.BinaryField()  # who does it, what was noted: under the request key
+    item_count = models.PositiveIntegerField(default=0)  # how many items they say they dealt with
+    stays_until = models.DateField(null=True)  # something had to stay, until this day
+    reminded_at = models.DateTimeField(null=True)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    confirmed_at = models.DateTimeField(null=True)
+    officer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"task {self.pk}"
+
+
+class TaskFile(models.Model):
+    """A file of a task: for the person's copy, or proof of what was done. Sealed under the request key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="files")
+    is_proof = models.BooleanField(default=False)
+    object_name = models.CharField(max_length=200, unique=True)
+    sealed = models.BinaryField()  # file name, media type
+    size = models.BigIntegerField(default=0)
+    stored = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"file {self.pk} of a task"

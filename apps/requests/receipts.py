@@ -23,7 +23,7 @@ from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
 from apps.requests import claims, closing, letters
 from apps.requests.claims import Claim
-from apps.requests.models import PrivacyRequest, Receipt, Step
+from apps.requests.models import PrivacyRequest, Receipt, Step, Task
 from apps.requests.moments import irrecoverable, reason_words, waits_as_json
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import count_done
@@ -135,6 +135,7 @@ def place_result(step: Step) -> dict[str, Any]:
     """Return what became of one place."""
     location = step.location
     assert location is not None  # noqa: S101  # only steps of places come here
+    confirmed = _confirmed_at(step)
     return {
         "place": location.name,
         "kind": location.kind,
@@ -146,9 +147,16 @@ def place_result(step: Step) -> dict[str, Any]:
         "reason": step.reason or None,
         "reason_text": str(Reason(step.reason).label) if step.reason else None,
         "until": step.until.isoformat() if step.until else None,
-        "looked_again_at": utc(step.ended_at) if step.remaining is not None else None,
+        "looked_again_at": utc(step.ended_at) if step.remaining is not None and confirmed is None else None,
+        "confirmed_by_person_at": utc(confirmed),
         "horizon_days": location.horizon_days,
     }
+
+
+def _confirmed_at(step: Step) -> datetime | None:
+    """Return when a person confirmed what was done by hand: it takes the place of the second look."""
+    task = Task.objects.filter(step=step).only("confirmed_at").first()
+    return task.confirmed_at if task is not None else None
 
 
 def _outcome(step: Step) -> str:

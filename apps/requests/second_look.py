@@ -15,8 +15,7 @@ from apps.keys.services import truncate_journal
 from apps.locations.contract import Identity, Remaining
 from apps.locations.errors import Blocked, NoIdentity, Refused, Unavailable
 from apps.locations.reasons import Reason
-from apps.locations.registry import connector_for
-from apps.requests import claims, closing, receipts
+from apps.requests import by_hand, claims, closing, receipts
 from apps.requests.claims import Claim
 from apps.requests.erasure import EVERYTHING, note_late_destruction
 from apps.requests.models import Step
@@ -50,7 +49,7 @@ def _look_at(claim: Claim, step: Step, who: Identity) -> bool:
     if step.location is None or step.location.emptied_at is not None:
         return _judge(claim, step, Remaining(0))
     try:
-        return _judge(claim, step, connector_for(step.location).remaining(who, EVERYTHING))
+        return _judge(claim, step, by_hand.second_look_of(step, step.location).remaining(who, EVERYTHING))
     except Unavailable:
         soon = timezone.now() + claims.SHORTEST_PAUSE
         claims.reopen(claim, step, Step.State.BLOCKED, Reason.UNREACHABLE, next_try_at=soon)

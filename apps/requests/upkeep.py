@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import OperationalError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apps.archives import services as archives
@@ -23,29 +22,30 @@ from apps.audit.errors import AuditError
 from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeysError
+from apps.locations.contract import DoneByHand
 from apps.locations.errors import LocationError
 from apps.locations.reasons import Reason
+from apps.locations.registry import connector_for
 from apps.mail.services import erase_letters
 from apps.requests import letters
+from apps.requests.dates import today
 from apps.requests.errors import WrongStatus
-from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
+from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step, Task
 from apps.requests.reissuing import reissue_receipts
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lapse_request
 from apps.requests.services.evidence import destroy_decided_evidence
 from apps.requests.services.intake import expire_intakes, send_links
+from apps.requests.task_files import delete_task_files
 from apps.requests.vault import open_vault
 
 log = logging.getLogger(__name__)
 
 ASK_BEFORE = timedelta(days=7)  # the person, whether an erasure may go on without their copy (DESIGN §5)
 ALERT_BEFORE = timedelta(days=5)  # staff, that a place does not answer
+REMIND_BEFORE = timedelta(days=3)  # whoever does a task by hand
+REMIND_AGAIN = timedelta(days=7)
 MOST_AT_ONCE = 500
-
-
-def today() -> date:
-    """Return the day on which deadlines are judged: the operator's."""
-    return timezone.now().astimezone(ZoneInfo(settings.TIME_ZONE)).date()
 
 
 def tidy() -> dict[str, int]:
@@ -142,6 +142,30 @@ def alert_staff() -> int:
     return alerted
 
 
+def remind_of_tasks() -> int:
+    """Write to whoever has a task by hand, three days before its day, and weekly from when it has passed."""
+    now = timezone.now()
+    near = Q(reminded_at__isnull=True, due_on__lte=today() + REMIND_BEFORE)
+    late = Q(due_on__lt=today(), reminded_at__lte=now - REMIND_AGAIN)
+    tasks = Task.objects.filter(near | late, confirmed_at__isnull=True, request__status__in=ACTIVE)
+    return sum(
+        _remind(task) for task in tasks.select_related("step__location", "request").order_by("due_on")[:MOST_AT_ONCE]
+    )
+
+
+def _remind(task: Task) -> int:
+    location = task.step.location
+    connector = connector_for(location) if location is not None else None
+    if not isinstance(connector, DoneByHand):
+        return 0
+    with transaction.atomic():
+        unchanged = Task.objects.filter(pk=task.pk, reminded_at=task.reminded_at, confirmed_at__isnull=True)
+        if not unchanged.update(reminded_at=timezone.now()):
+            return 0
+        letters.task_reminder(task, connector.assignment(), place=location, is_late=task.due_on < today())
+    return 1
+
+
 def end_retentions() -> int:
     """Destroy the keys of requests whose record need not be kept any longer, and empty their rows."""
     over = PrivacyRequest.objects.filter(status__in=ENDED, retain_until__lt=today(), key_id__isnull=False)
@@ -158,6 +182,10 @@ def _end_retention(request: PrivacyRequest) -> int:
 
 def empty_record(request: PrivacyRequest) -> int:
     """Empty the row of a request whose key is destroyed; a repeat returns 0."""
+    tasks = list(request.tasks.all())
+    erase_letters([task.pk for task in tasks])
+    for task in tasks:
+        delete_task_files(task)
     with transaction.atomic():
         changed = PrivacyRequest.objects.filter(pk=request.pk, key_id=request.key_id).update(
             key_id=None, sealed=None, code_hash=b"", subject_id=None, email_index=None, assigned_to=None
@@ -175,4 +203,5 @@ def _empty(request_id: UUID) -> None:
     request.receipts.all().delete()
     request.evidence.filter(destroyed_at__isnull=False).delete()
     request.approvals.update(officer=None)
+    request.tasks.all().delete()
     request.steps.update(sealed_cursor=None)

@@ -14,7 +14,7 @@ from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.locations.contract import Scope
 from apps.requests.errors import RecordErased
-from apps.requests.models import Intake, Message, PrivacyRequest, Receipt, Step
+from apps.requests.models import Intake, Message, PrivacyRequest, Receipt, Step, Task
 from apps.sealing import aead, content
 
 
@@ -72,6 +72,16 @@ def seal_message(message: Message, text: str, vault: Vault) -> bytes:
 
 def text_of(message: Message, vault: Vault) -> str:
     return str(vault.unseal(message.sealed, "Message.sealed", message.pk))
+
+
+def seal_task(task: Task, words: dict[str, Any], vault: Vault) -> bytes:
+    return vault.seal(words, "Task.sealed", task.pk)
+
+
+def task_words(task: Task, vault: Vault) -> dict[str, Any]:
+    """Return who does a task, and what was noted at its end: person, note."""
+    words: dict[str, Any] = vault.unseal(task.sealed, "Task.sealed", task.pk)
+    return words
 
 
 def seal_cursor(step: Step, cursor: str, vault: Vault) -> bytes:

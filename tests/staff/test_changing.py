@@ -12,8 +12,8 @@ from apps.mail.models import Letter
 from apps.records.services import place_hold
 from apps.records.subjects import freeze_subject
 from apps.requests import selectors, services
+from apps.requests.dates import today
 from apps.requests.models import Clock, PrivacyRequest, Status, Step
-from apps.requests.upkeep import today
 from tests.requests.conftest import as_officer, events, filed
 from tests.staff.conftest import Desk, page, text_of
 

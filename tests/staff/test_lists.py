@@ -15,11 +15,11 @@ from django.utils import timezone
 from apps.audit.handles import new_handle
 from apps.locations.models import Location
 from apps.records.services import place_hold
+from apps.requests.dates import today
 from apps.requests.models import Approval, Clock, PrivacyRequest, Status, Step
 from apps.requests.references import new_reference
 from apps.requests.staff import queue
 from apps.requests.statistics import statistics
-from apps.requests.upkeep import today
 from tests.requests.conftest import as_officer, events, filed
 from tests.staff.conftest import LIST, Desk, text_of
 

@@ -135,6 +135,9 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
         "until": until,
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
         "horizon_days": row["horizon_days"],
+        "confirmed_at": _moment(
+            row.get("confirmed_by_person_at")
+        ),  # absent from receipts before there were such places
     }
 
 

@@ -1,5 +1,7 @@
 """What the rest of the site does with requests: the one door to their changes."""
 
+from apps.requests.documents import Document
+from apps.requests.services.by_hand import confirm_task
 from apps.requests.services.changing import (
     extend_deadline,
     extended_until,
@@ -17,7 +19,7 @@ from apps.requests.services.deciding import (
     needs_second_approver,
     refuse_request,
 )
-from apps.requests.services.evidence import Document, add_evidence, describe_evidence, read_evidence
+from apps.requests.services.evidence import add_evidence, describe_evidence, read_evidence
 from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
 from apps.requests.services.knowing import note_identity
 from apps.requests.services.opening import Filing, OpenedRequest, open_request
@@ -32,6 +34,7 @@ __all__ = [
     "assign_request",
     "confirm_identity",
     "confirm_intake",
+    "confirm_task",
     "describe_evidence",
     "extend_deadline",
     "extended_until",

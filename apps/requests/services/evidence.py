@@ -6,7 +6,6 @@ EDPB 01/2022 and 11 CCR 7060(d): what was checked is recorded, the document is n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from uuid import uuid4
 
 from django.db import transaction
@@ -18,23 +17,15 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.services import KeyKind
 from apps.records import objects
-from apps.requests.errors import TooLarge, WrongStatus
+from apps.requests.documents import Counted, Document
+from apps.requests.errors import WrongStatus
 from apps.requests.models import Evidence, PrivacyRequest
 from apps.requests.services.deciding import UNDECIDED
 from apps.sealing import content
 from apps.sealing.aead import associated_data
 
 FOLDER = "evidence"
-LARGEST = 20 * 1024 * 1024
 MOST_AT_ONCE = 100
-
-
-@dataclass(frozen=True)
-class Document:
-    """What a document is called and what it is."""
-
-    name: str
-    media_type: str
 
 
 def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[bytes], *, actor: Actor) -> Evidence:
@@ -46,7 +37,7 @@ def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[b
     row.key_id = key.id
     row.sealed = content.seal_json(key.key, [document.name, document.media_type], context=_context(row, "sealed"))
     row.save(force_insert=True)
-    counted = _Counted(chunks)
+    counted = Counted(chunks)
     is_taken = False
     try:
         objects.upload(row.object_name, counted, key_id=key.id, key=key.key, context=_context(row, "object"))
@@ -100,18 +91,3 @@ def _destroy(row: Evidence) -> int:
 
 def _context(row: Evidence, field: str) -> bytes:
     return associated_data("requests", row.key_id, "Evidence", field, row.pk)
-
-
-class _Counted:
-    """Counts the chunks as they pass, and stops at what is too large."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.size += len(chunk)
-            if self.size > LARGEST:
-                raise TooLarge
-            yield chunk

@@ -16,12 +16,12 @@ from apps.audit.events import Purpose
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.locations.paths import KIND
+from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import LEVELS as LEVEL_NAMES
 from apps.requests.regimes import NONE, REGIMES, regime_of
 from apps.requests.staff.queue import SHOWS, Filters
 from apps.requests.staff.words import KINDS, LEVELS, METHODS, STATUSES
-from apps.requests.upkeep import today
 
 LONGEST_TEXT = 10_000
 ANY = ("", _("Any"))

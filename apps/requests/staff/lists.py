@@ -18,13 +18,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.requests import selectors, services
+from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import REGIMES, regime_of
 from apps.requests.staff import looks, queue, words
 from apps.requests.staff.forms import AssignForm, FilterForm, FindForm, PeriodForm
 from apps.requests.staff.pages import page_of, permitted, show
 from apps.requests.statistics import csv_rows, statistics
-from apps.requests.upkeep import today
 
 LIST = "admin:requests_privacyrequest_changelist"
 

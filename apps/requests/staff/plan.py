@@ -16,7 +16,7 @@ from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.requests.counting import count_words
 from apps.requests.labels import PHASES
-from apps.requests.models import Kind, PrivacyRequest, Step
+from apps.requests.models import Kind, PrivacyRequest, Step, Task
 from apps.requests.selectors import PlanRow, plan_preview
 from apps.requests.staff import words
 from apps.requests.staff.words import Badge
@@ -44,6 +44,7 @@ class StepLine:
     notes: list[str]
     is_place: bool
     can_be_retried: bool
+    task: Task | None = None  # that a person has to do in this place, or has done
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def _line(place: Location, row: PlanRow | None) -> PlanLine:
 
 
 def _obstacle(obstacle: Obstacle) -> str:
+    if obstacle.reason == Reason.BY_HAND:
+        return words.reason(obstacle.reason)
     stays = ngettext("%(number)s item will stay", "%(number)s items will stay", obstacle.count)
     said = f"{stays % {'number': obstacle.count}}: {words.reason(obstacle.reason)}"
     return f"{said} ({words.day(obstacle.until)})" if obstacle.until else said
@@ -114,6 +117,7 @@ def step_lines(request: PrivacyRequest, *, may_retry: bool) -> list[StepLine]:
 
 
 def _step_line(step: Step, may_retry: bool) -> StepLine:
+    task = Task.objects.filter(step=step).first() if step.location else None
     waits = step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON)
     return StepLine(
         step=step,
@@ -122,7 +126,8 @@ def _step_line(step: Step, may_retry: bool) -> StepLine:
         done=_done(step),
         notes=_notes(step),
         is_place=step.location is not None,
-        can_be_retried=may_retry and waits,
+        can_be_retried=may_retry and waits and task is None,
+        task=task,
     )
 
 

@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import User
 from apps.records.models import LegalHold
+from apps.requests.dates import today
 from apps.requests.models import ENDED, Approval, PrivacyRequest, Status, Step
-from apps.requests.upkeep import today
 
 PAGE = 50
 COUNTED = 1_000  # a card says "1,000+" rather than count on

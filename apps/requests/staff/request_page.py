@@ -15,13 +15,13 @@ from apps.locations.reasons import Reason
 from apps.records.models import Conversation, LegalHold, Subject
 from apps.records.services import standing_holds
 from apps.requests import selectors, services
+from apps.requests.dates import today
 from apps.requests.errors import RecordErased
 from apps.requests.models import Clock, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
 from apps.requests.staff import history, plan, todo, words
 from apps.requests.staff.todo import Act
-from apps.requests.upkeep import today
 
 
 @dataclass(frozen=True)

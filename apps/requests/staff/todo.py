@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import User
 from apps.locations.reasons import Reason
 from apps.requests import selectors
+from apps.requests.dates import today
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.services.deciding import UNDECIDED
-from apps.requests.upkeep import today
 
 VIEW = "requests.view_privacyrequest"
 REVIEW = "requests.review_privacyrequest"
