@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('requests', '0001_initial'),
+        ('requests', '0002_two_moments'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
