@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -35,7 +36,7 @@ def filing_room(own_places) -> Location:
 
 def confirm(request, cleo, **values):
     task = Task.objects.get(request=request)
-    values = {"note": "Shredded.", "item_count": 2} | values
+    values = dict[str, Any]({"note": "Shredded.", "item_count": 2}) | values
     services.confirm_task(task, officer=cleo, actor=as_officer(cleo), **values)
     return run(request)
 
