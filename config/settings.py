@@ -170,6 +170,7 @@ CONNECTORS = {
     "copies": "apps.records.copies.connector.CopiesConnector",
     "files": "apps.locations.connectors.files.FilesConnector",
     "s3": "apps.locations.connectors.s3.S3Connector",
+    "mongodb": "apps.locations.connectors.mongodb.connector.MongoConnector",
     "sql": "apps.locations.connectors.sql.connector.SqlConnector",
     "openai": "apps.locations.connectors.openai.OpenAIConnector",
     "hand": "apps.locations.connectors.hand.HandConnector",
