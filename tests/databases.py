@@ -19,7 +19,10 @@ import pytest
 from django.conf import settings
 
 ALIASES = ("default", "keys")  # from one process, both or none: they name one installation
-SOURCES = ("apps/*/migrations/*.py", "apps/audit/triggers.py", "requirements.txt", "tests/databases.py")
+SOURCES = (
+    "apps/*/migrations/*.py", "apps/*/models.py", "apps/accounts/roles.py", "apps/audit/triggers.py", "requirements.txt",
+    "tests/databases.py",
+)  # fmt: skip
 
 
 def are_files() -> bool:

@@ -21,6 +21,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "requests.view_privacyrequest",
         "requests.approve_erasure_second",
         "locations.view_location",
+        "keys.view_epoch",
+        "keys.decide_destruction",
     ),
     AUDITORS: ("audit.view_entry",),
     ADMINISTRATORS: (
@@ -30,6 +32,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "locations.view_location",
         "locations.add_location",
         "locations.change_location",
+        "keys.view_epoch",
+        "keys.decide_destruction",
         "records.view_sweep",
         "records.add_sweep",
         "records.view_copypolicy",

@@ -125,9 +125,9 @@ class Proposal(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     is_standing = models.BooleanField(default=False)
-    proposed_by = models.BigIntegerField()  # id of a sign-in, as the two below
+    proposed_by = models.UUIDField()  # id of a sign-in, as `approved_by`
     proposed_at = models.DateTimeField(default=timezone.now)
-    approved_by = models.BigIntegerField(null=True)
+    approved_by = models.UUIDField(null=True)
     approved_at = models.DateTimeField(null=True)
     approval_entry = models.BigIntegerField(null=True)
     withdrawn_at = models.DateTimeField(null=True)

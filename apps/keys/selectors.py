@@ -7,11 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Count
+
 from apps.keys.errors import KeyDestroyed
-from apps.keys.models import Key
+from apps.keys.models import Backup, Epoch, Key, Proposal
+from apps.keys.policy import Obstacle, obstacles_of
 from apps.keys.services.opening import check_live
 
-__all__ = ["KeyState", "check_live", "key_state", "live_keys_below", "live_keys_owned_by", "tombstones_among"]
+__all__ = [
+    "KeyState",
+    "MadeBackup",
+    "MasterKey",
+    "check_live",
+    "current_proposals",
+    "key_state",
+    "live_keys_below",
+    "live_keys_owned_by",
+    "master_keys",
+    "newest_backups",
+    "tombstones_among",
+]
 
 
 @dataclass(frozen=True)
@@ -46,3 +61,52 @@ def tombstones_among(key_ids: Collection[UUID]) -> dict[UUID, datetime]:
     """Return those that are tombstones, with their times."""
     rows = Key.objects.filter(pk__in=key_ids, destroyed_at__isnull=False)
     return {key_id: moment for key_id, moment in rows.values_list("pk", "destroyed_at") if moment}
+
+
+MOST_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class MasterKey:
+    """An epoch as staff see it: how many live keys it wraps, and what stands in the way of destroying it."""
+
+    epoch: Epoch
+    keys: int
+    obstacles: list[Obstacle]
+
+    @property
+    def may_propose(self) -> bool:
+        """Say whether it is emptied, and nobody has proposed it yet."""
+        proposal = self.epoch.proposal
+        is_free = proposal is None or proposal.withdrawn_at is not None
+        return is_free and self.epoch.emptied_at is not None and self.epoch.destroyed_at is None and not self.keys
+
+
+@dataclass(frozen=True)
+class MadeBackup:
+    """A verified backup of the keys."""
+
+    begun_at: datetime
+    keys: int
+    digest: str
+
+
+def master_keys() -> list[MasterKey]:
+    """Return the newest epochs, the one in service first."""
+    using = dict(Key.objects.filter(epoch__isnull=False).order_by().values_list("epoch").annotate(number=Count("pk")))
+    epochs = Epoch.objects.select_related("proposal").order_by("-created_at")[:MOST_SHOWN]
+    return [
+        MasterKey(epoch, using.get(epoch.pk, 0), [] if epoch.destroyed_at else obstacles_of(epoch)) for epoch in epochs
+    ]
+
+
+def current_proposals() -> tuple[list[Proposal], Proposal | None]:
+    """Return the proposals that are open or being carried out, and the standing policy, proposed or in force."""
+    found = Proposal.objects.filter(withdrawn_at=None, executed_at=None).order_by("proposed_at")
+    return list(found.filter(is_standing=False)), found.filter(is_standing=True).first()
+
+
+def newest_backups(most: int = 5) -> list[MadeBackup]:
+    """Return the verified backups, newest first."""
+    found = Backup.objects.order_by("-begun_at")[:most]
+    return [MadeBackup(one.begun_at, one.keys, bytes(one.sha256).hex()) for one in found]

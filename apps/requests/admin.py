@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from apps.requests.models import PrivacyRequest
 from apps.requests.staff import by_hand, changing, deciding, knowing, lists, showing
+from apps.requests.staff import master_keys as _master_keys  # noqa: F401  (registers its page)
 
 ONE = "<str:reference>/"
 

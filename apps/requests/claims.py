@@ -68,15 +68,16 @@ def claim_next(request_id: UUID, guards: Mapping[str, Guard]) -> Claim | None:
     """Take the request's next step that is due, or None. Looks without a lock first: most looks find nothing."""
     if next_due(request_id, timezone.now()) is None:
         return None
+    seen = PrivacyRequest.objects.filter(pk=request_id).first()
+    if seen is None:
+        return None
+    vault = open_vault(seen)  # first: where the master key cannot be reached, nothing is claimed and no attempt counts
     with transaction.atomic():
         request = PrivacyRequest.objects.select_for_update().filter(pk=request_id, status__in=ACTIVE).first()
         if request is None:
             return None
         step = _take_one(request, guards)
-    if step is None:
-        return None
-    vault = open_vault(request)
-    return Claim(request, step, step.token or uuid4(), vault, cursor_of(step, vault))
+    return None if step is None else Claim(request, step, step.token or uuid4(), vault, cursor_of(step, vault))
 
 
 def _take_one(request: PrivacyRequest, guards: Mapping[str, Guard]) -> Step | None:

@@ -213,6 +213,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     items.append((_("Sources"), reverse("admin:records_source_changelist"), user.has_perm("records.view_source")))
     items.append((_("Storage"), reverse("admin:records_sweep_changelist"), user.has_perm("records.view_sweep")))
     items.append((_("Staff and roles"), reverse("admin:accounts_user_changelist"), user.has_perm("accounts.view_user")))
+    items.append((_("Master keys"), reverse("admin:keys_epoch_changelist"), user.has_perm("keys.view_epoch")))
     items.append((_("Audit log"), reverse("audit:entries"), is_auditor(request)))
     shown = [{"title": title, "link": link, "active": _is_here(request, link)} for title, link, may in items if may]
     return [{"items": shown}]

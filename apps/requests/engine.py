@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 
 from apps.archives.errors import StaleBatch
 from apps.audit.errors import NotSigned
-from apps.keys.errors import JournalNotTruncated
+from apps.keys.errors import JournalNotTruncated, MasterKeyUnreachable
 from apps.locations.errors import Blocked, NoIdentity, Refused, StorageFull, Unavailable
 from apps.locations.reasons import Reason
 from apps.requests import access, claims, erasure, second_look
@@ -54,7 +54,11 @@ def run_request(request_id: UUID, *, seconds: float = MESSAGE_SECONDS) -> int:
     ends_at = time.monotonic() + seconds
     taken = 0
     while time.monotonic() < ends_at and not STOPPING.is_set():
-        claim = claim_next(request_id, GUARDS)
+        try:
+            claim = claim_next(request_id, GUARDS)
+        except MasterKeyUnreachable:
+            log.warning("the place of the master keys does not answer: nothing was claimed; tried again")
+            return taken
         if claim is None:
             return taken
         run_claim(claim)
@@ -72,7 +76,7 @@ def run_claim(claim: Claim) -> None:
         log.info("step %s was taken over", claim.step.pk)
     except Unavailable as error:
         _conclude(partial(claims.block, claim, Reason.UNREACHABLE, next_try_at=_when_it_may(error)))
-    except JournalNotTruncated:
+    except (JournalNotTruncated, MasterKeyUnreachable):
         _give_way(claim, Reason.UNREACHABLE)
     except StorageFull:
         _give_way(claim, Reason.STORAGE_FULL)

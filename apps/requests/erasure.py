@@ -28,7 +28,7 @@ from apps.locations.reasons import Reason
 from apps.records import subjects
 from apps.records.models import Subject
 from apps.records.services import standing_holds
-from apps.records.services.erasing import subject_keys
+from apps.records.services.erasing import replace_kept_key, subject_keys
 from apps.requests import by_hand, claims, closing
 from apps.requests.claims import Claim, Obstacle
 from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
@@ -103,6 +103,9 @@ def destroy(claim: Claim) -> None:
     if rest:  # more than one intent may name: where a hold keeps the subject key, every other key goes by itself
         more = keys.erase_keys(list(rest), about=claim.request.handle, actor=Actor.system())
         destroyed_at = max(destroyed_at, more.destroyed_at)
+    kept = replace_kept_key(claim.request.subject_id) if claim.request.subject_id else None
+    if kept is not None:  # under a hold: until here an old backup and the person's key opened what was erased
+        destroyed_at = max(destroyed_at, kept.destroyed_at)
     return _mark_destroyed(claim, destroyed_at, intent=intent, result=result)
 
 
@@ -150,6 +153,7 @@ def _mark_destroyed(
     """Write T0: the tombstone, and the longest unit of work that may still have held the key (DESIGN §2)."""
     with transaction.atomic():
         claims.conclude(claim)
+        _note_kept_key(claim)
         PrivacyRequest.objects.filter(pk=claim.request.pk).update(
             is_destroyed=True, unreadable_at=unreadable_from(destroyed_at)
         )
@@ -157,6 +161,17 @@ def _mark_destroyed(
             keys.record_destruction(intent, result, actor=Actor.system())
             gone = Evidence.objects.filter(key_id__in=named_keys(intent), destroyed_at__isnull=True)
             gone.update(destroyed_at=destroyed_at)
+
+
+def _note_kept_key(claim: Claim) -> None:
+    """Where a hold keeps something, remember the key that opens it now: its end is the end of all (note_late_destruction)."""
+    request, details = claim.request, claim.details
+    if request.subject_id is None:
+        return
+    kept = Subject.objects.filter(pk=request.subject_id).values_list("key_id", flat=True).first()
+    if kept is not None and details.get("key") not in (None, str(kept)):
+        details["key"] = str(kept)
+        PrivacyRequest.objects.filter(pk=request.pk).update(sealed=seal_details(request, details, claim.vault))
 
 
 def unreadable_from(destroyed_at: datetime) -> datetime:

@@ -37,7 +37,7 @@ from tests.keys.crashing import die, each_crash, fail
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
-CLEO, DAN = 11, 12  # ids of sign-ins
+CLEO, DAN, ROOT = (uuid.uuid4() for _ in range(3))  # ids of sign-ins
 SYSTEM = Actor.system()
 
 
@@ -213,7 +213,7 @@ def test_under_a_standing_policy_each_emptied_epoch_goes_by_itself(old, person, 
     services.withdraw_proposal(policy_row.pk, actor=officer())
     assert destroy() == services.Ended()
     assert ending.undecided_epochs() == [second]
-    approve(services.propose_policy(officer=DAN + 1, actor=officer()))
+    approve(services.propose_policy(officer=ROOT, actor=officer()))
     assert destroy().destroyed == [second]
 
 

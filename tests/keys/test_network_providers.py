@@ -100,8 +100,8 @@ def decide_and_destroy(epoch: Epoch, tmp_path) -> services.Ended:
     officer = Actor(new_handle(), Role.APPROVER)
     Epoch.objects.filter(pk=epoch.pk).update(emptied_at=timezone.now() - GRACE - timedelta(seconds=1))
     services.back_up_keys(tmp_path / "keys.backup", actor=SYSTEM)
-    proposal = services.propose_destruction([epoch.pk], officer=1, actor=officer)
-    services.approve_proposal(proposal.pk, officer=2, actor=officer)
+    proposal = services.propose_destruction([epoch.pk], officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(proposal.pk, officer=uuid.uuid4(), actor=officer)
     return services.destroy_master_keys(actor=SYSTEM)
 
 
@@ -316,8 +316,8 @@ def test_t1_is_a_date_only_under_a_standing_policy(vault, person, settings, tmp_
     settings.KEYS_BACKUP_RETENTION_DAYS, settings.VAULT_SNAPSHOT_DAYS, settings.MASTER_KEY_ROLL_DAYS = 7, 30, 7
     assert key_horizon() == horizons.KeyHorizon(None, horizons.TWO_OFFICERS)
     officer = Actor(new_handle(), Role.APPROVER)
-    policy = services.propose_policy(officer=1, actor=officer)
-    services.approve_proposal(policy.pk, officer=2, actor=officer)
+    policy = services.propose_policy(officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer)
     horizon = key_horizon()
     assert horizon.by is not None
     today = timezone.now().date()
@@ -347,8 +347,8 @@ def test_t1_is_a_date_only_under_a_standing_policy(vault, person, settings, tmp_
 
 def test_a_single_conversation_waits_for_the_roll_that_replaces_the_key_above(vault, person, settings):
     officer = Actor(new_handle(), Role.APPROVER)
-    policy = services.propose_policy(officer=1, actor=officer)
-    services.approve_proposal(policy.pk, officer=2, actor=officer)
+    policy = services.propose_policy(officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer)
     ada = person()
     [chat] = services.create_keys(KeyKind.CONVERSATION, [uuid.uuid4()], parent=ada.id)
     services.erase_keys([chat.id], about="", actor=SYSTEM)

@@ -32,9 +32,9 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('is_standing', models.BooleanField(default=False)),
-                ('proposed_by', models.BigIntegerField()),
+                ('proposed_by', models.UUIDField()),
                 ('proposed_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('approved_by', models.BigIntegerField(null=True)),
+                ('approved_by', models.UUIDField(null=True)),
                 ('approved_at', models.DateTimeField(null=True)),
                 ('approval_entry', models.BigIntegerField(null=True)),
                 ('withdrawn_at', models.DateTimeField(null=True)),

@@ -3,7 +3,7 @@
 A reference is "<key id>:<sealed secret in base64>". Destroying is ScheduleKeyDeletion: the key is of no use from then on,
 and gone for good after the waiting time (7 to 30 days), within which an administrator of the AWS account can still cancel:
 so the receipt's date is the end of it (docs.aws.amazon.com/kms/latest/developerguide/deleting-keys.html).
-Needs kms:CreateKey, TagResource, GenerateDataKeyWithoutPlaintext, Decrypt, DescribeKey, ScheduleKeyDeletion.
+Needs kms:CreateKey, TagResource, GenerateDataKeyWithoutPlaintext, Decrypt, DescribeKey and ScheduleKeyDeletion.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from apps.keys.errors import NothingProposed, ProposalClosed, SecondPersonWanted
 from apps.keys.models import Epoch, Proposal
 
 
-def propose_destruction(epoch_ids: Collection[UUID], *, officer: int, actor: Actor) -> Proposal:
+def propose_destruction(epoch_ids: Collection[UUID], *, officer: UUID, actor: Actor) -> Proposal:
     """Propose to destroy these master keys. Raises NothingProposed for one in service, in use, destroyed or proposed.
 
     `officer`: the id of whoever is signed in, so that the second person is seen to be another one.
@@ -42,7 +42,7 @@ def propose_destruction(epoch_ids: Collection[UUID], *, officer: int, actor: Act
     return proposal
 
 
-def propose_policy(*, officer: int, actor: Actor) -> Proposal:
+def propose_policy(*, officer: UUID, actor: Actor) -> Proposal:
     """Propose that from now on every emptied epoch is destroyed by itself. Raises ProposalClosed if one is proposed."""
     with _decision(actor, Event.MASTER_KEY_POLICY_PROPOSED) as decided:
         if Proposal.objects.select_for_update().filter(is_standing=True, withdrawn_at__isnull=True).exists():
@@ -52,7 +52,7 @@ def propose_policy(*, officer: int, actor: Actor) -> Proposal:
     return proposal
 
 
-def approve_proposal(proposal_id: UUID, *, officer: int, actor: Actor) -> Proposal:
+def approve_proposal(proposal_id: UUID, *, officer: UUID, actor: Actor) -> Proposal:
     """Approve as the second person. Raises SecondPersonWanted for the first, ProposalClosed once it is decided."""
     with transaction.atomic(durable=True), transaction.atomic("keys", durable=True):
         proposal = _open(proposal_id)

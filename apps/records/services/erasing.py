@@ -1,7 +1,7 @@
 """Erasing everything of a person, after the keys: objects, then rows, and last the person's own row (DESIGN §5).
 
-A legal hold keeps single conversations. Then the subject key stays, because it opens theirs, and each other key is
-destroyed by itself; when the hold is over, a repeat destroys the rest.
+A legal hold keeps single conversations. Then each other key is destroyed by itself, and the subject key, which opens those
+that are kept, gives way to a new one; when the hold is over, a repeat destroys the rest.
 """
 
 from __future__ import annotations
@@ -85,6 +85,14 @@ def erase_subject_rows(subject_id: UUID) -> Iterator[Batch]:
     keys.truncate_journal("default")
 
 
+def replace_kept_key(subject_id: UUID) -> keys.Replacement | None:
+    """Replace the key that a hold keeps: an old backup and it would open what the erasure took. A repeat does nothing."""
+    subject = Subject.objects.filter(pk=subject_id).first()
+    if subject is None or not keys.needs_replacing(subject.key_id):
+        return None
+    return keys.replace_key(subject.key_id, actor=Actor.system(), even_if_frozen=True)
+
+
 def look_for_rest(subject_id: UUID) -> Left:
     """Look again for everything of a person: rows, the storage itself, and keys."""
     theirs = {"subject_id": subject_id}
@@ -114,6 +122,8 @@ def _destroy_keys_left(subject: Subject, *, is_held: bool) -> None:
     live = sorted(set(wanted) - set(tombstones_among(wanted)))
     if live:
         keys.erase_keys(live, about=subject.handle, actor=Actor.system())
+    if is_held:
+        replace_kept_key(subject.pk)
 
 
 def _erase_attachments(subject_id: UUID, *, is_held: bool) -> Iterator[Batch]:
