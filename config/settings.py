@@ -188,6 +188,7 @@ SOURCES = {  # kinds of place that conversations are brought in from
     "s3": "apps.records.sources.files.FilesReader",
     "sql": "apps.records.sources.sql.SqlReader",
     "mongodb": "apps.records.sources.mongo.MongoReader",
+    "openai": "apps.records.sources.openai.OpenAIReader",
 }
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log

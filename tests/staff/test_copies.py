@@ -56,14 +56,14 @@ def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, 
     policy = CopyPolicy.objects.get()
     running.run_policy(policy.pk)
     text = at_roots.read(f"{PAGE}{policy.pk}/")
-    assert "2 written" in text
+    assert "written: 2" in text
     assert "Nightly copies" in at_roots.read(PAGE)
     assert "Nightly copies" in at_roots.read("/admin/locations/location/")
     place = Location.objects.get(kind="copies")
     assert at_roots.get(f"/admin/locations/location/{place.pk}/change/").status_code == 200
     at_roots.post(f"{PAGE}{policy.pk}/check/")
     running.run_policy(policy.pk)
-    assert "2 as they should be" in at_roots.read(f"{PAGE}{policy.pk}/")
+    assert "as they should be: 2" in at_roots.read(f"{PAGE}{policy.pk}/")
     at_roots.post(f"{PAGE}{policy.pk}/times/", {"every": "hourly", "check_days": "0"})
     policy.refresh_from_db()
     assert (policy.every, policy.check_days, policy.next_check_at) == ("hourly", 0, None)
@@ -104,7 +104,7 @@ def test_one_person_is_restored_from_the_page(at_roots, folder, ada, ben, monkey
     assert sent == [[str(policy.pk), str(ada.pk)]]
     tasks.restore_copies(*sent[0])
     assert [row.subject_id for row in Conversation.objects.all()] == [ada.pk]
-    assert "1 restored" in at_roots.read(f"{PAGE}{policy.pk}/")
+    assert "restored: 1" in at_roots.read(f"{PAGE}{policy.pk}/")
 
 
 @pytest.mark.parametrize("who", ["at_cleos", "at_dans"])

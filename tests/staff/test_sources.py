@@ -68,7 +68,7 @@ def test_a_table_is_mapped_tried_saved_and_read(at_roots, chats, ada):
     source = Source.objects.get()
     running.run_source(source.pk)
     text = at_roots.read(f"{PAGE}{source.pk}/")
-    assert "1 conversations with something new" in text
+    assert "conversations with something new: 1" in text
     assert "carl@example.org" in text
     assert "It names no person." in text
     assert Conversation.objects.get().subject_id == ada.pk

@@ -254,7 +254,7 @@ def _last(policy: CopyPolicy, kind: CopyRun.Kind) -> dict[str, Any] | None:
 
 
 def _run(run: CopyRun) -> dict[str, Any]:
-    counted = [f"{run.counts[name]:,} {words}" for name, words in COUNTS.items() if run.counts.get(name)]
+    counted = [f"{words}: {run.counts[name]:,}" for name, words in COUNTS.items() if run.counts.get(name)]
     return {
         "run": run,
         "kind": KINDS[run.kind],

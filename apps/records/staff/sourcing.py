@@ -108,6 +108,23 @@ class FolderForm(forms.Form):
         return folder
 
 
+class MetadataForm(forms.Form):
+    """Chat completions that a provider keeps."""
+
+    metadata_key = _column(
+        _lazy("Metadata key"),
+        _lazy("Under which your program writes whose completion it is, as in user_id"),
+        required=True,
+    )
+    person_kind = forms.RegexField(
+        r"^[a-z_]{1,24}$", label=_lazy("What stands there"), initial="user_id",
+        help_text=_lazy("The kind of identity, as in email, user_id or subject_id"),
+    )  # fmt: skip
+
+
+MAPPINGS: dict[str, type[forms.Form]] = {"files": FolderForm, "s3": FolderForm, "openai": MetadataForm}
+
+
 class ChangeForm(forms.Form):
     every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY)
     adds_people = forms.BooleanField(label=_lazy("Add whoever is not known here as a person"), required=False)
@@ -130,7 +147,7 @@ def add_source(request: HttpRequest) -> HttpResponseBase:
     location = places.filter(pk=chosen).first() if chosen else None
     if location is None:
         return show(request, "sources_place", _("Add a source"), {"places": places})
-    kind = FolderForm if location.kind in ("files", "s3") else TableForm
+    kind = MAPPINGS.get(location.kind, TableForm)
     form, mapping = SourceForm(request.POST or None), kind(request.POST or None, prefix="map")
     context: dict[str, Any] = {"form": form, "mapping": mapping, "location": location}
     if request.method == "POST" and form.is_valid() & mapping.is_valid():
@@ -214,7 +231,7 @@ def _last(source: Source) -> dict[str, Any] | None:
 
 
 def _run(run: SourceRun) -> dict[str, Any]:
-    counted = [f"{run.counts[name]:,} {words}" for name, words in COUNTS.items() if run.counts.get(name)]
+    counted = [f"{words}: {run.counts[name]:,}" for name, words in COUNTS.items() if run.counts.get(name)]
     return {"run": run, "badge": _badge(run), "counts": ", ".join(counted) or _("nothing new")}
 
 

@@ -1,0 +1,55 @@
+"""Stored chat completions, from a stand-in that checks every request and answer by OpenAI's own description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.records.models import Conversation, Subject
+from apps.records.sources import openai
+from tests.contracts.openai_standin import KEY, OpenAIStandIn
+from tests.locations.stores.conftest import Place
+from tests.records.sources.test_sources import add, read, said
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+MAPPING = {"metadata_key": "email", "person_kind": "email"}
+
+
+@pytest.fixture
+def provider(storage: Path) -> Iterator[OpenAIStandIn]:
+    server = OpenAIStandIn()
+    yield server
+    server.stop()
+
+
+def place(server: OpenAIStandIn) -> Place:
+    config = {"api_key": KEY, "base_url": server.address, "metadata_key": "email", "identity": "email"}
+    return Place("openai", config)
+
+
+def test_completions_come_in_once_for_whom_their_metadata_name(
+    provider: OpenAIStandIn, ada: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai, "COMPLETIONS_A_BATCH", 2)
+    for number in range(3):
+        provider.add_completion(number, {"email": "ada@example.org"}, f"Answer {number}")
+    provider.add_completion(3, {"email": "carl@example.org"}, "Another's")
+    provider.add_completion(4, {}, "Nobody's")
+    source = add(place(provider), MAPPING)
+    assert read(source) == {"conversations": 3, "messages": 6, "unknown_people": 1, "skipped": 1}
+    assert next(iter(said(ada).values()))[0] == "Asked."
+    provider.add_completion(5, {"email": "ada@example.org"}, "Later")
+    assert read(source) == {"conversations": 1, "messages": 2}
+    assert Conversation.objects.count() == 4
+
+
+def test_one_that_was_deleted_at_the_provider_is_no_end_of_the_reading(provider: OpenAIStandIn, ada: Subject) -> None:
+    last = provider.add_completion(0, {"email": "ada@example.org"}, "First")
+    source = add(place(provider), MAPPING)
+    read(source)
+    del provider.objects[f"/chat/completions/{last}"]
+    provider.add_completion(1, {"email": "ada@example.org"}, "Second")
+    assert read(source)["conversations"] == 1
+    assert Conversation.objects.count() == 2
