@@ -98,7 +98,7 @@ def running_postgres() -> Iterator[Postgres]:
                 cwd=folder, stdout=log, stderr=log, start_new_session=True, **account,
             )  # fmt: skip
         try:
-            _wait_for(port)
+            wait_for(port)
             _wait_until_it_lets_in(Postgres(port))
             yield Postgres(port)
         finally:
@@ -137,7 +137,7 @@ def running_mariadb() -> Iterator[MariaDB]:
                 cwd=folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
-            _wait_for(port)
+            wait_for(port)
             yield MariaDB(port)
         finally:
             server.terminate()
@@ -156,14 +156,14 @@ def running_redis(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        _wait_for(port)
+        wait_for(port)
         yield f"redis://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -177,6 +177,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "object_lock",
         "legal_hold",
         "retention_policy",
+        "soft_delete",
         "cannot_delete",
         "storage_full",
         "too_many_attempts",

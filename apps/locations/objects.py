@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
@@ -13,6 +14,7 @@ from apps.locations.contract import Entry, Identity, Item
 from apps.locations.cursors import ANEW, BYTES_DONE, END, TORN, Cursor
 from apps.locations.paths import generated_name
 
+T = TypeVar("T")
 PIECE_SIZE = 32 * 1024 * 1024  # a large object crosses batches in pieces
 CHUNK_SIZE = 256 * 1024
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
@@ -48,6 +50,13 @@ class Store(Protocol):
     def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
         """Open a part of an object, of that very mark (else Unavailable); None when it is gone."""
         ...
+
+
+def in_batches(found: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield what is found in lists of at most `size`."""
+    rest = iter(found)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def items(store: Store, who: Identity) -> Iterator[Item]:

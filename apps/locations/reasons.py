@@ -16,6 +16,7 @@ class Reason(models.TextChoices):
     OBJECT_LOCK = "object_lock", _("Locked by the storage until a date")
     LEGAL_HOLD = "legal_hold", _("Kept because the law demands it")
     RETENTION_POLICY = "retention_policy", _("Kept by a retention policy of the place")
+    SOFT_DELETE = "soft_delete", _("Deleted, and kept restorable by the provider until a date")
     CANNOT_DELETE = "cannot_delete", _("The place keeps some items although we asked it to delete them")
     STORAGE_FULL = "storage_full", _("There is no room left to write")
     TOO_MANY_ATTEMPTS = "too_many_attempts", _("It failed too often: a person has to look")

@@ -25,6 +25,10 @@ _PROVIDER_ERRORS = {
     "google.api_core.exceptions": ("GoogleAPIError",),
     "google.auth.exceptions": ("GoogleAuthError",),
     "azure.core.exceptions": ("AzureError",),
+    "paramiko.ssh_exception": ("SSHException",),
+    "ftplib": ("Error",),
+    "dropbox.exceptions": ("DropboxException",),
+    "libcloud.common.types": ("LibcloudError",),
 }
 
 
@@ -39,7 +43,7 @@ def storage_errors() -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageFull("there is no room left in the storage") from error
         raise Unavailable("the storage does not answer") from error
-    except _provider_errors() as error:
+    except provider_errors() as error:
         if _code(error) in _FULL_CODES:
             raise StorageFull("there is no room left in the storage") from error
         raise Unavailable("the storage does not answer") from error
@@ -84,7 +88,7 @@ def _path_on_disk(name: str) -> Path | None:
         return None
 
 
-def _provider_errors() -> tuple[type[Exception], ...]:
+def provider_errors() -> tuple[type[Exception], ...]:
     modules = ((sys.modules.get(module), names) for module, names in _PROVIDER_ERRORS.items())
     return tuple(getattr(module, name) for module, names in modules if module is not None for name in names)
 

@@ -24,7 +24,7 @@ from apps.requests.who import identity_of
 LOOK_AGAIN = timedelta(hours=24)  # where a place keeps something and does not say until when
 SOONEST = timedelta(hours=1)
 MOST_LOOKS = 3  # so often is a place asked to erase what was found
-LETS_GO_LATER = (Reason.LEGAL_HOLD, Reason.OBJECT_LOCK, Reason.RETENTION_POLICY)
+LETS_GO_LATER = (Reason.LEGAL_HOLD, Reason.OBJECT_LOCK, Reason.RETENTION_POLICY, Reason.SOFT_DELETE)
 
 
 def verify(claim: Claim) -> None:

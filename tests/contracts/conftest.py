@@ -10,16 +10,19 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from apps.locations.contract import Identity
+from tests.azurite import azurite  # noqa: F401
 from tests.ceph import ceph_gateway  # noqa: F401
 from tests.contracts.databases import SQL_KINDS, SQL_NEEDING_SERVICES
 from tests.contracts.documents import DOCUMENT_KINDS, mongodb  # noqa: F401
 from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
+from tests.contracts.kinds_clouds import CLOUD_KINDS, CLOUD_SERVICES, gcs_emulator  # noqa: F401
 from tests.contracts.kinds_outside import OUTSIDE_KINDS
 from tests.contracts.places import FilesPlace, Place, new_bucket
 from tests.services import mariadb, postgres  # noqa: F401
+from tests.sftp import sftp  # noqa: F401
 
-ALL_KINDS = KINDS | SQL_KINDS | DOCUMENT_KINDS | OUTSIDE_KINDS
-NEEDING_SERVICES = NEED_SERVICES | SQL_NEEDING_SERVICES
+ALL_KINDS = KINDS | CLOUD_KINDS | SQL_KINDS | DOCUMENT_KINDS | OUTSIDE_KINDS
+NEEDING_SERVICES = NEED_SERVICES | CLOUD_SERVICES | SQL_NEEDING_SERVICES
 
 
 @pytest.fixture(scope="session")

@@ -79,13 +79,13 @@ class Kind:
 
 
 class Files(Kind):
-    transport = ("os.open", "os.unlink", "os.scandir", "os.stat", "os.rmdir")
-    batches = ("apps.locations.connectors.files.ERASED_PER_PROGRESS",)
+    transport: tuple[str, ...] = ("os.open", "os.unlink", "os.scandir", "os.stat", "os.rmdir")
+    batches: tuple[str, ...] = ("apps.locations.connectors.files.ERASED_PER_PROGRESS",)
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.place = FilesPlace(folder)
-        self.connector = self.place.connector
+        self.connector: Any = self.place.connector
 
     def put(self, user_id: str, name: str, data: bytes) -> None:
         self.place.put(f"users/{user_id}/{name}", data)
@@ -93,10 +93,10 @@ class Files(Kind):
     def everything(self) -> dict[str, str]:
         return self.place.everything()
 
-    def again(self) -> FilesConnector:
+    def again(self) -> Any:
         return FilesConnector({"root": str(self.place.root), "templates": ["users/{user_id}/", "mail/{email}.json"]})
 
-    def lost(self) -> OSError:
+    def lost(self) -> BaseException:
         return OSError(errno.EIO, "the disk is gone")
 
     @contextlib.contextmanager
@@ -112,13 +112,13 @@ class Files(Kind):
 
 
 class S3(Kind):
-    transport = ("botocore.httpsession.URLLib3Session.send",)
-    batches = ("apps.locations.connectors.s3.DELETE_LIMIT",)
+    transport: tuple[str, ...] = ("botocore.httpsession.URLLib3Session.send",)
+    batches: tuple[str, ...] = ("apps.locations.connectors.s3.DELETE_LIMIT",)
     has_strict_signatures = True
 
     def __init__(self, endpoint_url: str, access_key: str, secret_key: str) -> None:
         self.place: S3Place = new_bucket(endpoint_url, access_key, secret_key, locked=True)
-        self.connector = self.place.connector
+        self.connector: Any = self.place.connector
 
     def put(self, user_id: str, name: str, data: bytes) -> None:
         self.place.put(f"users/{user_id}/{name}", data)

@@ -204,7 +204,7 @@ def test_a_connection_lost_at_any_call_is_said_to_be_lost(kind: Kind, ada: Ident
                 assert calls.was_lost
                 continue
         if not calls.was_lost:
-            assert n > 1, "no call was counted: `transport` names the wrong functions"
+            assert n > 1 or method == "preflight", "no call was counted: `transport` names the wrong functions"
             assert seen == whole
             return
         assert method == "check" or seen == whole, "a lost call went unnoticed"

@@ -1,0 +1,343 @@
+"""Google Cloud Storage. Tested against gcp-storage-emulator, and a strict stand-in (tests/contracts/gcs_standin.py) for
+generations, holds and retention policies, which the emulator ignores.
+
+Each overwritten or deleted object may live on as a noncurrent generation, so every generation is deleted by its number.
+What is deleted then stays restorable for the bucket's soft-delete time, 7 days unless it was changed, and nobody can
+shorten that for objects that are in it already: such copies are reported with the day on which they end. Holds and
+retention policies refuse a deletion with 403. Listings carry metadata, so labels cost no requests of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.locations import objects
+from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.finding import Finding, LabelledFindingForm, Search
+from apps.locations.objects import ANY_TYPE, Opened, Stored
+from apps.locations.reasons import Reason
+
+DELETE_LIMIT = 100  # calls in one batch (Cloud Storage, "Sending batch requests")
+READ_SIZE = 8 * 1024 * 1024  # so much of an object is in memory at once
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
+TRIED_FOR = 20  # seconds in which a call is tried again
+DAY = 24 * 3600
+PERMISSIONS = ["storage.objects.list", "storage.objects.get", "storage.objects.delete", "storage.buckets.get"]
+FIELDS = (
+    "items(name,size,updated,generation,metadata,contentType,temporaryHold,eventBasedHold,retentionExpirationTime,"
+    "retention,hardDeleteTime),nextPageToken"
+)
+
+
+class ConfigForm(LabelledFindingForm):
+    bucket = forms.CharField(label=gettext_lazy("Bucket"), max_length=222)
+    service_account = forms.CharField(
+        label=gettext_lazy("Key of the service account"), required=False, widget=forms.PasswordInput, max_length=10_000,
+        help_text=gettext_lazy(
+            "The text of its JSON file. Kept sealed and never shown again. Empty: the one that is there stays, or the "
+            "account under which the workers run."
+        ),
+    )  # fmt: skip
+    endpoint_url = forms.URLField(
+        label=gettext_lazy("Address"), required=False, assume_scheme="https",
+        help_text=gettext_lazy("Empty for Google; otherwise the address of a store that speaks its protocol."),
+    )  # fmt: skip
+
+    secrets = optional_secrets = ("service_account",)
+    field_order = (
+        "bucket", "service_account", "endpoint_url", "templates", "inventory", "inventory_kind", "label_name", "label_kind",
+        "label_prefix",
+    )  # fmt: skip
+
+    def clean_service_account(self) -> str:
+        text = str(self.cleaned_data["service_account"])
+        if text:
+            try:
+                json.loads(text)["client_email"]
+            except (ValueError, KeyError, TypeError):
+                raise ValidationError(_("This is not the JSON file of a service account.")) from None
+        return text
+
+
+class GcsConnector:
+    label = gettext_lazy("Google Cloud Storage")
+    ConfigForm = ConfigForm
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.bucket = str(config["bucket"])
+        self.finding = Finding(config)
+        self._config = config
+        self._opened: Any = None
+
+    @property
+    def client(self) -> Any:
+        if self._opened is None:
+            import google.auth
+            from google.auth.credentials import AnonymousCredentials
+            from google.cloud import storage
+            from google.oauth2 import service_account
+
+            key, endpoint = self._config.get("service_account"), self._config.get("endpoint_url")
+            with foreign_errors():
+                if key:
+                    credentials: Any = service_account.Credentials.from_service_account_info(
+                        json.loads(key), scopes=["https://www.googleapis.com/auth/devstorage.full_control"]
+                    )
+                elif endpoint:
+                    credentials = AnonymousCredentials()
+                else:
+                    credentials, _project = google.auth.default()
+                options = {"api_endpoint": endpoint.rstrip("/")} if endpoint else None
+                self._opened = storage.Client(project="-", credentials=credentials, client_options=options)
+        return self._opened
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        return {"timeout": (CONNECT_TIMEOUT, READ_TIMEOUT), "retry": DEFAULT_RETRY.with_timeout(TRIED_FOR)}
+
+    def identity_kinds(self) -> set[str]:
+        return self.finding.kinds()
+
+    def summary(self) -> list[str]:
+        said = [*self.finding.words(), _("Reads the current generation of each object.")]
+        if self.finding.label:
+            said.append(_("Labels are the objects' metadata; listings tell them, 1,000 objects in a request."))
+        return [
+            *said,
+            _("Erases every generation, up to 100 in a request, then looks again."),
+            _("Keeps what a hold or a retention policy holds back, and says so."),
+            _("Keeps what the bucket's soft delete still has, until the day it ends, and says so."),
+        ]
+
+    def check(self) -> Health:
+        bucket = self.client.bucket(self.bucket)
+        with foreign_errors():
+            next(iter(self.client.list_blobs(bucket, max_results=1, versions=True, **self._how)), None)
+            held = bucket.test_iam_permissions(PERMISSIONS, **self._how)
+            missing = [name for name in PERMISSIONS if name not in held]
+            if "storage.buckets.get" not in missing:
+                bucket.reload(**self._how)
+        problems = [_("Our account lacks permissions: %(names)s.") % {"names": ", ".join(missing)}] if missing else []
+        if "storage.buckets.get" in missing:
+            return Health(True, _("The bucket answers."), horizon_days=None, problems=tuple(problems))
+        soft, kept = _soft_delete_days(bucket), -(-(bucket.retention_period or 0) // DAY)
+        if kept:
+            problems.append(_("A retention policy keeps each new object for %(days)d days.") % {"days": kept})
+        if bucket.default_event_based_hold:
+            problems.append(_("Each new object is under a hold until somebody releases it."))
+        facts = (
+            (_("Generations"), _("kept") if bucket.versioning_enabled else _("not kept")),
+            (_("Soft delete"), _("%(days)d days") % {"days": soft} if soft else _("off")),
+            (_("Retention policy"), _("%(days)d days") % {"days": kept} if kept else _("none")),
+            (_("Lifecycle"), _("%(number)d rules") % {"number": len(list(bucket.lifecycle_rules))}),
+            (_("Permissions it needs"), ", ".join(PERMISSIONS)),
+        )
+        return Health(True, _("The bucket answers."), soft + kept, problems=tuple(problems), facts=facts)
+
+    def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
+        """One pass over the listing: it tells holds and retention of each generation."""
+        held: dict[str, list[date | None]] = {}
+        for blob in self._generations(who):
+            reason, until = _held(blob)
+            if reason:
+                held.setdefault(reason, []).append(until)
+        return [
+            Obstacle(reason, count=len(days), until=max(filter(None, days), default=None))
+            for reason, days in held.items()
+        ]
+
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        return objects.items(self, who)
+
+    def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
+        return objects.entries(self, who, cursor)
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        """Delete every generation by its number. A repeat finds what is left."""
+        for batch in objects.in_batches(self._generations(who), DELETE_LIMIT):
+            erased = self._delete(batch)
+            if erased:
+                yield Progress(erased, "", {"versions": erased})
+
+    def _delete(self, blobs: list[Any]) -> int:
+        """Return how many went. What stays is seen, with its reason, at the second look."""
+        bucket = self.client.bucket(self.bucket)
+        batch = self.client.batch(raise_exception=False)
+        with foreign_errors(), batch:
+            for blob in blobs:
+                bucket.delete_blob(blob.name, generation=blob.generation, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        codes = [answer.status_code for answer in batch._responses]
+        if any(code >= 500 or code in (408, 429) for code in codes) and not any(code < 300 for code in codes):
+            raise Unavailable("The bucket could not delete some objects just now.")
+        if any(code in (401, 403) for code in codes) and not any(_held(blob)[0] for blob in blobs):
+            raise Refused(
+                "The bucket refuses to delete: the permission storage.objects.delete is missing, or a hold came."
+            )
+        return sum(code < 300 for code in codes)
+
+    def remaining(self, who: Identity, scope: Scope) -> Remaining:
+        """Look for generations, then for what soft delete still has."""
+        count, reasons, until = 0, set(), None
+        for blob in self._generations(who):
+            reason, day = _held(blob)
+            count += 1
+            reasons.add(reason)
+            until = max(filter(None, [until, day]), default=None)
+        if count:
+            reason = next((one for one in (Reason.LEGAL_HOLD, Reason.RETENTION_POLICY) if one in reasons), "")
+            return Remaining(count, reason or Reason.CANNOT_DELETE, until)
+        soft = [blob.hard_delete_time for blob in self._blobs(who, soft_deleted=True)]
+        if soft:
+            return Remaining(len(soft), Reason.SOFT_DELETE, max((_day_after(end) for end in soft if end), default=None))
+        return Remaining(0)
+
+    # Below: what is in the bucket. `current`, `look` and `read` are what objects.py reads through.
+
+    def current(self, who: Identity, after: str) -> Iterator[Stored]:
+        for search in self._searches(who):
+            if after < search.path or after.startswith(search.path):
+                start = {"start_offset": after} if after.startswith(search.path) and after else {}
+                for blob in self._matching(search, **start):
+                    if blob.name > after:
+                        yield _stored(blob)
+
+    def look(self, key: str) -> Stored | None:
+        with foreign_errors():
+            blob = self.client.bucket(self.bucket).get_blob(key, **self._how)
+        return _stored(blob) if blob is not None else None
+
+    def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
+        """That very generation, as it lies there: not decompressed on the way, so that lengths are true."""
+        blob = self.client.bucket(self.bucket).blob(stored.key, generation=int(stored.mark))
+        first = b""
+        if start < stop:
+            try:
+                first = self._part(blob, start, min(start + READ_SIZE, stop))
+            except FileNotFoundError:
+                return None
+        return Opened(ANY_TYPE, self._chunks(blob, first, start + len(first), stop))
+
+    def _chunks(self, blob: Any, first: bytes, start: int, stop: int) -> Iterator[bytes]:
+        if first:
+            yield first
+        while start < stop:
+            try:
+                part = self._part(blob, start, min(start + READ_SIZE, stop))
+            except FileNotFoundError:
+                raise Unavailable("An object went away while it was read.") from None
+            start += len(part)
+            yield part
+
+    def _part(self, blob: Any, start: int, stop: int) -> bytes:
+        from google.api_core.exceptions import NotFound
+
+        with foreign_errors():
+            try:
+                part: bytes = blob.download_as_bytes(
+                    start=start, end=stop - 1, raw_download=True, checksum=None, **self._how
+                )
+            except NotFound:
+                raise FileNotFoundError from None
+        if len(part) != stop - start:
+            raise Unavailable("An object was not read whole.")
+        return part
+
+    def _searches(self, who: Identity) -> list[Search]:
+        return self.finding.searches(who, self._read_inventory)
+
+    def _read_inventory(self, key: str) -> Iterator[bytes]:
+        stored = self.look(key)
+        opened = self.read(stored, 0, stored.size) if stored else None
+        if opened is None:
+            raise Refused("The inventory file is not there: nobody can say what is whose.")
+        yield from opened.chunks
+
+    def _generations(self, who: Identity) -> Iterator[Any]:
+        return self._blobs(who, versions=True)
+
+    def _blobs(self, who: Identity, **which: bool) -> Iterator[Any]:
+        for search in self._searches(who):
+            yield from self._matching(search, **which)
+
+    def _matching(self, search: Search, **which: Any) -> Iterator[Any]:
+        blobs = iter(
+            self.client.list_blobs(self.bucket, prefix=search.path or None, fields=FIELDS, **which, **self._how)
+        )
+        while True:
+            with foreign_errors():
+                blob = next(blobs, None)
+            if blob is None:
+                return
+            if search.takes(blob.name, lambda: blob.metadata or {}):  # noqa: B023 called at once
+                yield blob
+
+
+def _stored(blob: Any) -> Stored:
+    return Stored(blob.name, blob.size or 0, blob.updated, str(blob.generation), dict(blob.metadata or {}))
+
+
+def _held(blob: Any) -> tuple[str, date | None]:
+    """Say what holds a generation back, and until when: a hold has no end of its own."""
+    if blob.temporary_hold or blob.event_based_hold:
+        return Reason.LEGAL_HOLD, None
+    ends = [blob.retention_expiration_time, getattr(blob.retention, "retain_until_time", None)]
+    later = [end for end in ends if end and end > datetime.now(UTC)]
+    return (Reason.RETENTION_POLICY, _day_after(max(later))) if later else ("", None)
+
+
+def _day_after(moment: datetime) -> date:
+    """Return the first whole day on which it has ended."""
+    return date.fromordinal(moment.astimezone(UTC).date().toordinal() + 1)
+
+
+def _soft_delete_days(bucket: Any) -> int:
+    return -(-int(bucket.soft_delete_policy.retention_duration_seconds or 0) // DAY)
+
+
+@contextmanager
+def foreign_errors() -> Iterator[None]:
+    """Turn the provider's errors into ours, without its words: they can hold keys and names."""
+    from google.api_core.exceptions import GoogleAPICallError, RetryError
+    from google.auth.exceptions import (
+        DefaultCredentialsError,
+        GoogleAuthError,
+        MalformedError,
+        RefreshError,
+        TransportError,
+    )
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+    from requests.exceptions import InvalidURL, MissingSchema, RequestException
+
+    try:
+        yield
+    except (LocationError, FileNotFoundError):
+        raise
+    except GoogleAPICallError as error:
+        code = int(error.code or 500)
+        if code in (408, 409, 412, 429) or code >= 500:
+            raise Unavailable(f"The bucket cannot answer just now ({code}).") from None
+        raise Refused(f"The bucket refuses us ({code}): check its name, the key and the permissions.") from None
+    except TransportError:
+        raise Unavailable("Google's sign-in does not answer.") from None
+    except (DefaultCredentialsError, MalformedError, RefreshError) as error:
+        if getattr(error, "retryable", False):
+            raise Unavailable("Google's sign-in cannot answer just now.") from None
+        raise Refused("The key of the service account is missing, not valid or withdrawn.") from None
+    except (InvalidURL, MissingSchema):
+        raise Refused("The address of the bucket is not valid.") from None
+    except (RetryError, RequestException, ConnectionError, GoogleAuthError, DataCorruption, InvalidResponse):
+        raise Unavailable("The bucket does not answer.") from None
+    except ValueError:
+        raise Refused("The settings of the bucket are not valid.") from None

@@ -1,0 +1,203 @@
+"""A folder reached by SFTP, through django-storages. Tested against Debian's openssh-server.
+
+The server must show the host key that is written in the settings: whoever answers in its place would be given people's
+files. A symbolic link is removed and never followed; where one stands in the way to a person's folder, a person has to
+look. django-storages' delete() swallows every error, so what went is seen by listing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.locations.connectors.storages import StorageConnector, foreign_errors
+from apps.locations.contract import Health, Identity, Progress, Scope
+from apps.locations.errors import Refused
+from apps.locations.finding import FindingForm
+from apps.locations.objects import ANY_TYPE, Opened, Stored
+
+TIMEOUT = 20  # seconds to connect, to sign in, and for each answer
+
+
+class ConfigForm(FindingForm):
+    host = forms.CharField(label=gettext_lazy("Server"), max_length=253)
+    port = forms.IntegerField(label=gettext_lazy("Port"), initial=22, min_value=1, max_value=65535)
+    username = forms.CharField(label=gettext_lazy("User"), max_length=64)
+    password = forms.CharField(
+        label=gettext_lazy("Password"), required=False, max_length=200, widget=forms.PasswordInput,
+        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays, or a key is used."),
+    )  # fmt: skip
+    private_key = forms.CharField(
+        label=gettext_lazy("Private key"), required=False, widget=forms.Textarea(attrs={"rows": 3}), max_length=10_000,
+        help_text=gettext_lazy("The whole text, without a passphrase. Kept sealed and never shown again."),
+    )  # fmt: skip
+    host_key = forms.CharField(
+        label=gettext_lazy("Host key of the server"), max_length=2000,
+        help_text=gettext_lazy("Type and key, as `ssh-keyscan` prints them: ssh-ed25519 AAAA… Compare it with the server's owner."),
+    )  # fmt: skip
+    root = forms.CharField(label=gettext_lazy("Folder"), max_length=1024, help_text=gettext_lazy("As in /srv/exports"))
+
+    secrets = optional_secrets = ("password", "private_key")
+    field_order = (
+        "host", "port", "username", "password", "private_key", "host_key", "root", "templates", "inventory", "inventory_kind",
+    )  # fmt: skip
+
+    def clean_host_key(self) -> str:
+        parts = [part for part in str(self.cleaned_data["host_key"]).split() if part != str(self.data.get("host", ""))]
+        try:
+            base64.b64decode(parts[1], validate=True)
+        except (IndexError, binascii.Error):
+            raise ValidationError(_("Write type and key, as in: ssh-ed25519 AAAA…")) from None
+        return " ".join(parts[:2])
+
+    def clean_root(self) -> str:
+        root = str(self.cleaned_data["root"])
+        if not root.startswith("/") or ".." in root.split("/"):
+            raise ValidationError(_("Write an absolute path, as in /srv/exports"))
+        return root
+
+
+class SftpConnector(StorageConnector):
+    label = gettext_lazy("SFTP server")
+    ConfigForm: Any = ConfigForm
+
+    @property
+    def storage(self) -> Any:
+        if self._opened is None:
+            with foreign_errors():
+                self._opened = _open(self._config)
+        return self._opened
+
+    def summary(self) -> list[str]:
+        return [
+            *self.finding.words(),
+            _("Reads each file there as it is; symbolic links are named and not followed."),
+            _("Erases every file and link there, and the folders left empty, then lists again."),
+            _("Knows nothing of snapshots or backups of that server: ask its owner."),
+        ]
+
+    def check(self) -> Health:
+        with foreign_errors():
+            try:
+                found = self.storage.sftp.stat(self.storage.root_path)
+            except FileNotFoundError:
+                raise Refused("The folder is not there.") from None
+        facts = ((_("Snapshots, backups"), _("unknown to this kind")),)
+        if not stat.S_ISDIR(found.st_mode):
+            raise Refused("The path is not a folder.")
+        return Health(True, _("The server answers and shows the right key."), horizon_days=None, facts=facts)
+
+    def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        yield from super().erase(who, scope, cursor)
+        for path in self._paths(who):
+            if path.endswith("/"):
+                self._remove_empty(path)
+
+    def look(self, key: str) -> Stored | None:
+        found = self._lstat(key)
+        return None if found is None else _stored(key, found)
+
+    def current(self, who: Identity, after: str) -> Iterator[Stored]:
+        for name in self._names(who):
+            stored = self.look(name) if name > after else None
+            if stored is not None:
+                yield stored
+
+    def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
+        return Opened(ANY_TYPE, []) if stored.labels else super().read(stored, start, stop)
+
+    def _size(self, name: str) -> int | None:
+        found = self._lstat(name)
+        return None if found is None else int(found.st_size or 0)
+
+    def _lstat(self, name: str) -> Any:
+        with foreign_errors():
+            try:
+                return self.storage.sftp.lstat(self.storage._remote_path(name))
+            except FileNotFoundError:
+                return None
+
+    def _paths(self, who: Identity) -> list[str]:
+        """Return where to look; refuse a way on which a link could lead to somebody else."""
+        paths = super()._paths(who)
+        for path in paths:
+            parts = path.split("/")[:-1]
+            for length in range(1, len(parts) + 1):
+                found = self._lstat("/".join(parts[:length]))
+                if found is not None and stat.S_ISLNK(found.st_mode):
+                    raise Refused("A symbolic link stands in the way; it is not followed. A person has to look.")
+        return paths
+
+    def _remove_empty(self, folder: str) -> None:
+        """Remove a folder and those below it, deepest first, as far as they are empty."""
+        for below in self._listed(folder)[0]:
+            self._remove_empty(f"{folder}{below}/")
+        if self._listed(folder) == ([], []) and self._lstat(folder.rstrip("/")) is not None:
+            with foreign_errors():
+                try:
+                    self.storage.sftp.rmdir(self.storage._remote_path(folder.rstrip("/")))
+                except FileNotFoundError:
+                    return
+
+
+def _stored(key: str, found: Any) -> Stored:
+    if stat.S_ISREG(found.st_mode):
+        return Stored(key, int(found.st_size or 0), None, f"{found.st_size} {found.st_mtime}")
+    return Stored(key, 0, None, "", {"not_followed": "link" if stat.S_ISLNK(found.st_mode) else "special file"})
+
+
+def _open(config: dict[str, Any]) -> Any:
+    """Return django-storages' storage, made to refuse a server with another host key."""
+    import paramiko
+    from storages.backends.sftpstorage import SFTPStorage
+
+    kind, _space, text = str(config["host_key"]).partition(" ")
+    host_key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
+    host, port = str(config["host"]), int(config["port"])
+    name = host if port == 22 else f"[{host}]:{port}"
+
+    class StrictStorage(SFTPStorage):
+        def _connect(self) -> None:
+            client = paramiko.SSHClient()
+            client.get_host_keys().add(name, kind, host_key)
+            client.set_missing_host_key_policy(paramiko.RejectPolicy())
+            try:
+                client.connect(self.host, **self.params)
+            except paramiko.SSHException as error:
+                client.close()
+                if "not found in known_hosts" in str(error):  # another type of key than the one that is known
+                    raise Refused("The server shows another host key than the one that is written down.") from None
+                raise
+            self._ssh = client
+            self._sftp = client.open_sftp()
+            self._sftp.get_channel().settimeout(TIMEOUT)
+
+    params = {
+        "port": port, "username": str(config["username"]), "timeout": TIMEOUT, "banner_timeout": TIMEOUT,
+        "auth_timeout": TIMEOUT, "look_for_keys": False, "allow_agent": False,
+    }  # fmt: skip
+    if config.get("private_key"):
+        params["pkey"] = _private_key(str(config["private_key"]))
+    if config.get("password"):
+        params["password"] = str(config["password"])
+    return StrictStorage(host=host, params=params, root_path=str(config["root"]), known_host_file="/nonexistent")
+
+
+def _private_key(text: str) -> Any:
+    import paramiko
+
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(text.replace("\r\n", "\n").strip() + "\n"))
+        except paramiko.SSHException:
+            continue
+    raise Refused("The private key cannot be read: Ed25519, ECDSA or RSA without a passphrase is wanted.")

@@ -1,0 +1,154 @@
+"""What only Azure can do to us: snapshots, versions, soft delete, immutability, leases, blocks that nobody committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apps.locations.connectors.azure import AzureConnector
+from apps.locations.contract import Identity, Scope
+from apps.locations.errors import Refused
+from apps.locations.reasons import Reason
+from tests.azurite import Azurite
+from tests.contracts.kinds_clouds import Azure
+
+SCOPE = Scope()
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> Azure:
+    return Azure(azurite)
+
+
+def erase(connector: Any, who: Identity) -> int:
+    return sum(progress.erased for progress in connector.erase(who, SCOPE, ""))
+
+
+@pytest.mark.services
+def test_snapshots_and_uncommitted_blocks_go_too(container: Azure, ada: Identity) -> None:
+    container.put("4", "a.txt", b"first")
+    container.client.get_blob_client("users/4/a.txt").create_snapshot()
+    container.put("4", "a.txt", b"second")
+    container.client.get_blob_client("users/4/never-ended").stage_block("MDAx", b"part")
+    container.put("42", "a.txt", b"Ben's")
+    assert [item.name for item in container.connector.find(ada, SCOPE)] == ["users/4/a.txt"]
+    assert container.connector.remaining(ada, SCOPE).count == 3
+    erase(container.connector, ada)
+    assert container.connector.remaining(ada, SCOPE).count == 0
+    assert list(container.everything()) == ["users/42/a.txt#"]
+
+
+@pytest.mark.services
+def test_more_than_a_batch_takes_few_requests(container: Azure, ada: Identity) -> None:
+    container.put_many("4", 300)
+    assert [progress.erased for progress in container.connector.erase(ada, SCOPE, "")] == [256, 44]
+
+
+@pytest.mark.services
+def test_metadata_finds_blobs(container: Azure, ada: Identity) -> None:
+    for name, owner in (("up/hers", "4"), ("up/his", "42"), ("elsewhere", "4")):
+        container.client.upload_blob(name, b"x", metadata={"owner": owner})
+    label = {"templates": [], "label_name": "owner", "label_kind": "user_id", "label_prefix": "up/"}
+    connector = AzureConnector(container.config | label)
+    assert erase(connector, ada) == 1
+    assert sorted(container.everything()) == ["elsewhere#", "up/his#"]
+
+
+@pytest.mark.services
+def test_the_check_answers_and_a_container_that_is_not_there_is_refused(container: Azure) -> None:
+    health = container.connector.check()
+    assert (health.is_reachable, health.problems, health.horizon_days) == (True, (), 0)
+    with pytest.raises(Refused):
+        AzureConnector(container.config | {"container": "nothing-here"}).check()
+
+
+# Azurite knows neither versions nor soft delete nor immutability: for these the service's listing is stood in for.
+
+
+def blob(name: str, **values: Any) -> SimpleNamespace:
+    base: dict[str, Any] = {
+        "name": name, "size": 1, "etag": "e", "last_modified": datetime.now(UTC), "snapshot": None, "version_id": None,
+        "is_current_version": None, "deleted": None, "remaining_retention_days": None, "metadata": {}, "tags": {},
+        "has_legal_hold": None, "immutability_policy": SimpleNamespace(expiry_time=None),
+    }  # fmt: skip
+    return SimpleNamespace(**(base | values))
+
+
+class Listing:
+    """A container with versions and soft delete: deleting a current version leaves it as an older one."""
+
+    def __init__(self, *blobs: SimpleNamespace, soft_delete_days: int = 0) -> None:
+        self.blobs, self.days = list(blobs), soft_delete_days
+
+    def list_blobs(self, name_starts_with: str = "", include: Any = ()) -> Iterator[SimpleNamespace]:
+        for one in list(self.blobs):
+            if one.name.startswith(name_starts_with) and ("deleted" in include or not one.deleted):
+                yield one
+
+    def delete_blobs(self, *wanted: dict[str, Any], raise_on_any_failure: bool) -> Iterator[SimpleNamespace]:
+        assert len(wanted) <= 256
+        for one in wanted:
+            yield SimpleNamespace(status_code=self._delete(one))
+
+    def _delete(self, wanted: dict[str, Any]) -> int:
+        version = wanted.get("version_id")
+        found = next(
+            one
+            for one in self.blobs
+            if one.name == wanted["name"] and (one.version_id == version if version else one.is_current_version)
+        )
+        if found.has_legal_hold or (found.immutability_policy.expiry_time or datetime.now(UTC)) > datetime.now(UTC):
+            return 409
+        if found.is_current_version:
+            found.is_current_version = None
+        elif self.days:
+            found.deleted, found.remaining_retention_days = True, self.days
+        else:
+            self.blobs.remove(found)
+        return 202
+
+
+def connector_of(listing: Listing, monkeypatch: pytest.MonkeyPatch) -> AzureConnector:
+    monkeypatch.setattr(AzureConnector, "container", listing)
+    return AzureConnector({"account": "a", "account_key": "k", "container": "c", "templates": ["users/{user_id}/"]})
+
+
+def test_versions_go_in_a_second_pass(ada: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = Listing(
+        blob("users/4/a", version_id="1"), blob("users/4/a", version_id="2", is_current_version=True),
+        blob("users/42/a", version_id="3", is_current_version=True),
+    )  # fmt: skip
+    connector = connector_of(listing, monkeypatch)
+    assert connector.remaining(ada, SCOPE).count == 2
+    erase(connector, ada)
+    assert [one.name for one in listing.blobs] == ["users/42/a"]
+    assert erase(connector, ada) == 0
+
+
+def test_soft_deleted_blobs_are_said_with_the_day_they_end(ada: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = Listing(blob("users/4/a", version_id="1", is_current_version=True), soft_delete_days=14)
+    connector = connector_of(listing, monkeypatch)
+    erase(connector, ada)
+    left = connector.remaining(ada, SCOPE)
+    end = datetime.now(UTC).date() + timedelta(days=15)
+    assert (left.count, left.reason, left.until) == (1, Reason.SOFT_DELETE, end)
+
+
+def test_immutability_and_legal_holds_are_obstacles(ada: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = datetime.now(UTC) + timedelta(days=20)
+    policy = SimpleNamespace(expiry_time=later)
+    listing = Listing(
+        blob("users/4/held", version_id="1", has_legal_hold=True), blob("users/4/kept", version_id="2", immutability_policy=policy),
+        blob("users/4/free", version_id="3"),
+    )  # fmt: skip
+    connector = connector_of(listing, monkeypatch)
+    assert {found.reason: found.until for found in connector.preflight(ada, SCOPE)} == {
+        Reason.LEGAL_HOLD: None, Reason.OBJECT_LOCK: later.date() + timedelta(days=1),
+    }  # fmt: skip
+    assert erase(connector, ada) == 1
+    left = connector.remaining(ada, SCOPE)
+    assert (left.count, left.reason) == (2, Reason.LEGAL_HOLD)
