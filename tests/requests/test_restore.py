@@ -18,6 +18,7 @@ from django.core.management.base import CommandError
 
 from apps.accounts.models import User
 from apps.audit import quarantine
+from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Checkpoint, Entry
 from apps.audit.quarantine import Reason
@@ -219,3 +220,57 @@ def test_a_lost_keys_database_comes_back_from_its_backup(story: Story, tmp_path:
     assert Conversation.objects.filter(subject=story.ben).count() == 1
     assert not Conversation.objects.filter(pk=story.first).exists()
     assert Conversation.objects.filter(subject=story.ada).count() == 1
+
+
+@pytest.fixture
+def changed(ada: Subject, ben: Subject, tmp_path: Path) -> Story:
+    """full → Ada removed one message, and her key was replaced because of it, as the next roll does."""
+    story = Story({}, ada, ben, ada.account_id, None, {})
+    keys.site_key("letters")
+    story.first = store(ada, "first", GONE[0], "Deposit", b"x")
+    store(ben, "bens", "Ben's words stay.", "Ben's title", b"Ben's file")
+    sequence()
+    story.backups["full"] = Backup(tmp_path / "full")
+    records.remove_message(ada, story.first, 1, actor=as_person(ada))
+    keys.replace_key(ada.key_id, actor=Actor.system())
+    sequence()
+    assert quarantine.reason() == ""
+    return story
+
+
+def test_a_replacement_is_repeated_where_its_old_key_comes_back(changed: Story) -> None:
+    old = set(Key.objects.filter(destroyed_at__isnull=False).values_list("pk", flat=True))
+    changed.backups["full"].restore("default", "keys", "storage")
+    with quarantine.replaying():
+        assert GONE[0] in repr(read_conversation(changed.ada, changed.first).turns), "the backup holds what was removed"
+    call_command("replay_tombstones")
+    assert quarantine.reason() == ""
+    assert changed.words_left == []
+    ada = Subject.objects.get(pk=changed.ada.pk)
+    assert ada.key_id != changed.ada.key_id
+    [left] = Conversation.objects.filter(subject=ada)
+    assert "An answer." in repr(read_conversation(ada, left.pk).turns)
+    assert old <= set(Key.objects.filter(destroyed_at__isnull=False).values_list("pk", flat=True))
+
+
+def test_keys_from_before_a_replacement_open_what_stayed(changed: Story, capsys: Any) -> None:
+    """Ada's key of today is lost with the backup: its predecessor opens her conversations, and is replaced again."""
+    changed.backups["full"].restore("keys")
+    assert quarantine.reason() == Reason.TOMBSTONES_MISSING
+    capsys.readouterr()
+    call_command("replay_tombstones", "--accept-loss")
+    assert "2 replaced once more" in capsys.readouterr().out
+    assert changed.words_left == []
+    assert not Key.objects.filter(pk=changed.ada.key_id, destroyed_at=None).exists()
+    found = Conversation.objects.get(subject=changed.ben)
+    assert "Ben's words stay." in repr(read_conversation(changed.ben, found.pk).turns)
+
+
+def test_what_only_a_replaced_key_opened_is_listed_as_lost(changed: Story, capsys: Any) -> None:
+    changed.backups["full"].restore("default", "storage")
+    capsys.readouterr()
+    call_command("replay_tombstones")
+    assert "1 conversations" in capsys.readouterr().out.partition("replaced since: ")[2]
+    assert changed.words_left == []
+    assert not Conversation.objects.filter(subject=changed.ada).exists()
+    assert Identity.objects.filter(subject=changed.ada).count() == 0, "her address was never proven"

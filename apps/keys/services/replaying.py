@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -38,6 +39,7 @@ class Returned:
     key_id: UUID
     kind: KeyKind
     owner: UUID
+    moment: datetime
     removed: tuple[UUID | int, ...]
 
 
@@ -51,12 +53,14 @@ def bury_erased() -> int:
 def returned_keys() -> list[Returned]:
     """Return every key that the log says was replaced and that lives here, in the order in which they were replaced."""
     removed: dict[UUID, tuple[UUID | int, ...]] = {}
+    moments: dict[UUID, datetime] = {}
     for one in intended_keys():
         if one.is_replaced:
             removed[one.key_id] = removed.get(one.key_id, ()) + one.removed
+            moments[one.key_id] = one.moment
     living = {row.pk: row for batch in _parts(removed) for row in Key.objects.filter(pk__in=batch, destroyed_at=None)}
     return [
-        Returned(key_id, KeyKind(living[key_id].kind), owner, gone)
+        Returned(key_id, KeyKind(living[key_id].kind), owner, moments[key_id], gone)
         for key_id, gone in removed.items()
         if key_id in living and (owner := living[key_id].owner) is not None
     ]
@@ -87,6 +91,12 @@ def note_restored() -> None:
     installation()
     Installation.objects.update(restored_at=timezone.now())
     quarantine.note_keys_seen(0)
+
+
+def bury_returned(one: Returned) -> None:
+    """Make a tombstone of a replaced key that nothing needs any more; after its replacement this changes nothing."""
+    bury_intended({one.key_id: one.moment})
+    truncate_journal("keys")
 
 
 def standing_of(key_ids: Collection[UUID]) -> Standing:

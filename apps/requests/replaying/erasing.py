@@ -23,7 +23,7 @@ from apps.keys.services.replaying import living_key_of
 from apps.locations.contract import Identity, Scope
 from apps.mail.models import Letter
 from apps.mail.services import erase_letters
-from apps.records.models import Conversation, Import, Subject
+from apps.records.models import Conversation, Copy, Import, Subject
 from apps.records.services import freeze_subject
 from apps.records.services.replaying import adopt_key, drop_conversations, end_imports, lift_all_holds
 from apps.requests import closing
@@ -64,6 +64,8 @@ def repeat_erasures(lost_people: Collection[UUID] = ()) -> Erased:
     _drop_conversations(done)
     uploads = Import.objects.filter(key_id__in=_destroyed("records.Import.key_id"))
     done.uploads = end_imports(uploads.values_list("pk", flat=True))
+    gone = Copy.objects.filter(key_id__in=_destroyed("records.Copy.key_id"), doomed_at__isnull=True)
+    gone.update(doomed_at=timezone.now())  # the next run of their policy deletes them in their place
     done.archives = _end_archives()
     done.documents = _destroy_documents()
     done.letters = _erase_letters()

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import QuerySet, Sum
 
 from apps.keys.services.replaying import Standing, standing_of
-from apps.records.models import Attachment, Conversation, Import, Subject
+from apps.records.models import Attachment, Conversation, Copy, Import, Subject
 from apps.requests.models import Evidence
 
 BATCH = 400
@@ -91,5 +91,7 @@ def standing_of_column(column: str) -> Standing:
 
 
 def named_in(rows: QuerySet) -> QuerySet:
-    """Leave out documents that are destroyed already: their rows stay with the request, empty."""
-    return rows.exclude(destroyed_at__isnull=False, stored=False) if rows.model is Evidence else rows
+    """Leave out what is on its way out: documents that are destroyed, copies that will be deleted in their places."""
+    if rows.model is Evidence:
+        return rows.exclude(destroyed_at__isnull=False, stored=False)
+    return rows.filter(doomed_at__isnull=True) if rows.model is Copy else rows

@@ -19,8 +19,17 @@ from apps.audit.recognising import check_log
 from apps.audit.sequencer import log_size
 from apps.keys import services as keys
 from apps.keys.kinds import KeyKind
-from apps.keys.services.replaying import bury_erased, note_restored, returned_keys, unburied_keys
-from apps.records.models import Subject
+from apps.keys.services.replaying import (
+    Returned,
+    bury_erased,
+    bury_returned,
+    note_restored,
+    returned_keys,
+    unburied_keys,
+)
+from apps.records.errors import RecordsError
+from apps.records.models import Conversation, Subject
+from apps.records.services import repeat_removal
 from apps.requests.replaying.erasing import Erased, repeat_erasures
 from apps.requests.replaying.lost import Loss, count_lost, standings
 
@@ -106,12 +115,23 @@ def _people_of(loss: Loss) -> list[UUID]:
 
 def _replace_again(actor: Actor) -> int:
     """Repeat each replacement whose old key is back: what stays is sealed anew, the named rows go, then the key."""
-    count = 0
-    for one in returned_keys():
-        if one.kind == KeyKind.SUBJECT:
-            keys.replace_key(one.key_id, actor=actor, removed=one.removed, even_if_frozen=True)
-            count += 1
-    return count
+    returned = returned_keys()
+    for one in returned:
+        try:
+            _replace_one(one, actor)
+        except RecordsError as error:
+            raise CannotReplay(f"Key {one.key_id} cannot be replaced again: {type(error).__name__}.") from None
+    return len(returned)
+
+
+def _replace_one(one: Returned, actor: Actor) -> None:
+    if one.kind == KeyKind.CONVERSATION:
+        conversation = Conversation.objects.filter(key_id=one.key_id).select_related("subject").first()
+        if conversation is not None:
+            repeat_removal(conversation, one.removed, actor=actor)
+    elif Subject.objects.filter(pk=one.owner, key_id=one.key_id).exists():
+        keys.replace_key(one.key_id, actor=actor, removed=one.removed, even_if_frozen=True)
+    bury_returned(one)  # where no row names it
 
 
 def _prove() -> None:
