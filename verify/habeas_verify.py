@@ -293,7 +293,8 @@ def check_tiles(read: Callable[[str], bytes | None], keys: Keys, older: Older) -
     if note is None:
         raise Bad("there is no file named checkpoint")
     checkpoint = open_checkpoint(as_text(note), keys)
-    roots, levels = Roots(), [bytearray()]
+    roots, levels, begins = Roots(), [bytearray()], b""
+    kept, older = older, {size: same for size, all in older.items() if (same := of_log(checkpoint.origin, all))}
     check_growth(roots, older)
     for number in range(-(-checkpoint.size // WIDTH)):
         width = min(WIDTH, checkpoint.size - number * WIDTH)
@@ -301,9 +302,41 @@ def check_tiles(read: Callable[[str], bytes | None], keys: Keys, older: Older) -
             roots.add(hash_leaf(entry))
             levels[0] += hash_leaf(entry)
             check_growth(roots, older)
+            begins = begins or entry
         close_tiles(read, levels, number)
     compare_unfinished(read, levels, checkpoint.size)
-    return verdict(roots, checkpoint, older)
+    others = [one for all in kept.values() for one in all if one.origin != checkpoint.origin]
+    return verdict(roots, checkpoint, older) + earlier_log(begins, others)
+
+
+def of_log(origin: str, found: list[Checkpoint]) -> list[Checkpoint]:
+    return [one for one in found if one.origin == origin]
+
+
+def earlier_log(begins: bytes, kept: list[Checkpoint]) -> str:
+    """Say which log this one continues after a gap, if its first entry names one, and compare what was kept of that one."""
+    details = said_of_earlier(begins)
+    if details is None:
+        if kept:
+            raise Bad(f"a kept checkpoint is of another log, {kept[0].origin}, which this one does not name")
+        return ""
+    size, root = details["size"], details["root"]
+    for one in kept:
+        if one.size > size or (one.size == size and one.root.hex() != root):
+            raise Bad(f"of the earlier log {one.origin} you keep {one.size} entries, this one names {size} as its last")
+    return f"; it continues an earlier log after a gap, of which it names {size} entries"
+
+
+def said_of_earlier(begins: bytes) -> dict[str, Any] | None:
+    """Return size and root of the earlier log's last known checkpoint, from the first entry of a log that continues it."""
+    try:
+        first = as_object(begins, {"event", "details"}, None)
+        if first["event"] != "log.continued":
+            return None
+        details = as_object(json.dumps(first["details"]).encode(), {"size", "root"}, None)
+    except Bad:
+        return None
+    return details if type(details["size"]) is int and isinstance(details["root"], str) else None
 
 
 def read_tile(read: Callable[[str], bytes | None], level: int | str, number: int, width: int) -> bytes:

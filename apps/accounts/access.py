@@ -14,6 +14,8 @@ from allauth.core.internal import ratelimit
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
+from apps.accounts import roles
+
 View = Callable[..., HttpResponse]
 
 
@@ -34,6 +36,11 @@ def fresh_authentication_required(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return checked
+
+
+def is_administrator(request: HttpRequest) -> bool:
+    user: Any = request.user
+    return user.is_superuser or user.groups.filter(name=roles.ADMINISTRATORS).exists()
 
 
 def took_two_steps(request: HttpRequest) -> bool:

@@ -87,7 +87,7 @@ def _readme(checkpoint: Checkpoint) -> str:
 
 
 def _keys() -> str:
-    log = "\n".join(str(key) for key in selectors.verifier_keys())
+    log = "\n".join(str(key) for key in selectors.keys_of_every_log())
     archives = "\n".join(str(key) for key in selectors.archive_keys())
     return f"The log and receipts, the newest key first:\n{log}\n\nArchives:\n{archives}\n"
 

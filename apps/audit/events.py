@@ -17,6 +17,8 @@ class Event(models.TextChoices):
     # audit
     LOG_STARTED = "log.started", _("Log started")
     SIGNING_KEY_CHANGED = "signing_key.changed", _("Signing key changed")
+    LOG_GAP_ACCEPTED = "log.gap_accepted", _("Gap in the log accepted")
+    LOG_CONTINUED = "log.continued", _("New log begun in the place of an earlier one")
     QUARANTINE_ENTERED = "quarantine.entered", _("The site stood still: a restored database")
     QUARANTINE_LIFTED = "quarantine.lifted", _("The site opened again after a restore")
     # keys
@@ -236,6 +238,16 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     # audit
     Event.LOG_STARTED: {"log_key": Hex(32), "archive_key": Hex(32)},
     Event.SIGNING_KEY_CHANGED: {"log_key": Hex(32), "archive_key": Hex(32)},
+    Event.LOG_GAP_ACCEPTED: {"size": Whole(), "root": Hex(32), "kept": Whole()},
+    Event.LOG_CONTINUED: {
+        "log_key": Hex(32),
+        "archive_key": Hex(32),
+        "number": Whole(),  # of this log: its name ends with it
+        "size": Whole(),  # the last checkpoint of the earlier log that is known
+        "root": Hex(32),
+        "kept": Whole(),  # entries of it that are left; they follow
+        "officers": ListOf(HandleOf()),  # who signed that the gap is accepted
+    },
     Event.QUARANTINE_ENTERED: {"reason": QUARANTINE_REASONS},
     Event.QUARANTINE_LIFTED: {
         "entries": Whole(),  # of the log, put back from its published tiles

@@ -133,6 +133,10 @@ class SiteState(models.Model):
 
     only = models.BooleanField(default=True, unique=True)  # a second row cannot be
     installation = models.UUIDField(null=True)  # the id that the keys database has too
+    log_number = models.PositiveSmallIntegerField(default=1)  # of the present log; the first has no number in its name
+    gap_found_at = models.DateTimeField(null=True)  # since when it is known that the log cannot be completed
+    gap_accepted_by = models.UUIDField(null=True)  # the sign-in of the first of the two people who accept that
+    gap_actor = models.CharField(max_length=32, blank=True)  # and how the log calls them
     keys_seen = models.BigIntegerField(default=0)  # how much of the log the keys database had seen at the last start
     quarantined_at = models.DateTimeField(null=True)
     quarantine_reason = models.CharField(max_length=24, blank=True)  # quarantine.Reason

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from apps.audit import merkle, selectors, tiles
 from apps.audit.access import auditors_only
+from apps.audit.continuing import earlier_log
 
 OCTETS = "application/octet-stream"
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # a tile never changes
@@ -21,6 +22,11 @@ def log(request: HttpRequest) -> HttpResponse:
     """The key that receipts and the log are verified with, for everybody."""
     values: dict[str, Any] = {"key": selectors.public_key_text(), "archive_key": selectors.archive_key_text()}
     values |= {"earlier": selectors.verifier_keys()[1:], "earlier_archive": selectors.archive_keys()[1:]}
+    before = earlier_log()
+    if before is not None:
+        keys = {key.name: str(key) for key in reversed(selectors.keys_of_every_log())}
+        before["key"] = keys[before["origin"]]
+    values["log_before"] = before
     return render(request, "audit/log.html", values | {"checkpoint": selectors.latest_checkpoint()})
 
 

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from apps.audit import merkle, notes, tiles
 from apps.audit.errors import BadNote, LogDiverged, PublishingFailed
+from apps.audit.models import Checkpoint
 
 CHECKPOINT = "checkpoint"
 LOCK_SECONDS = 10.0  # as long as whoever waits for a signature waits
@@ -55,6 +56,20 @@ def published_note() -> str | None:
         return None
     except UnicodeDecodeError:
         raise LogDiverged("the published checkpoint cannot be read") from None
+
+
+def put_away(number: int, newest: Checkpoint | None) -> None:
+    """Move the published log to earlier/<number>, as it is; where nothing was published, write there what is known of it."""
+    folder = _root() / "earlier" / str(number)
+    with publisher():
+        _make_folder(folder)
+        found = [path for path in (_root() / CHECKPOINT, _root() / "tile") if path.exists()]
+        for path in found:
+            path.replace(folder / path.name)
+        if newest is not None and not (folder / CHECKPOINT).exists():
+            for name, data in files_of(newest.size):
+                _write(f"earlier/{number}/{name}", data)
+            _write(f"earlier/{number}/{CHECKPOINT}", newest.note.encode())
 
 
 def read(name: str) -> bytes:

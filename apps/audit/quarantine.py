@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -29,6 +30,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry, SiteState
 
 REREAD_SECONDS = 2.0
+NO_GAP: dict[str, Any] = {"gap_found_at": None, "gap_accepted_by": None, "gap_actor": ""}
 
 
 class Reason(models.TextChoices):
@@ -130,6 +132,12 @@ def adopt_installation(installation: UUID) -> None:
     """Write down to which installation the records belong; the keys database has the same id."""
     state()
     SiteState.objects.update(installation=installation)
+
+
+def note_gap(is_there: bool) -> None:
+    """Write down whether the log can be completed from its tiles; if not, two people may accept the gap."""
+    gap: dict[str, Any] = {"gap_found_at": timezone.now()} if is_there else NO_GAP
+    SiteState.objects.update(**gap)
 
 
 def note_keys_seen(size: int) -> None:

@@ -15,10 +15,11 @@ from django.utils import timezone
 from apps.audit import merkle, proofs, tiles
 from apps.audit.errors import NotSigned
 from apps.audit.events import LOOKS, Event
-from apps.audit.models import Checkpoint, Entry, Leaf, Pending
+from apps.audit.models import Checkpoint, Entry, Leaf, Pending, SiteState
 from apps.audit.notes import VerifierKey
 from apps.sealing.signatures import SigningKey
 
+NAMING_KEYS = (Event.LOG_STARTED, Event.LOG_CONTINUED, Event.SIGNING_KEY_CHANGED)
 UNSIGNED_ALARM = timedelta(seconds=10)  # DESIGN §3: shown as "not yet signed" from then on
 DISORDER = 1_000  # ids and times are given a moment apart, so their order may differ by a few concurrent entries
 
@@ -64,13 +65,28 @@ def latest_checkpoint() -> Checkpoint | None:
     return Checkpoint.objects.order_by("-size").first()
 
 
+def origin(number: int | None = None) -> str:
+    """Return the name of the log: after a gap that could not be closed the site has a second one, called …/2."""
+    if number is None:
+        number = SiteState.objects.values_list("log_number", flat=True).first() or 1
+    return settings.AUDIT_ORIGIN if number == 1 else f"{settings.AUDIT_ORIGIN}/{number}"
+
+
 def verifier_key() -> VerifierKey:
-    return VerifierKey(settings.AUDIT_ORIGIN, SigningKey.from_seed(settings.LOG_SIGNING_KEY).public)
+    return VerifierKey(origin(), SigningKey.from_seed(settings.LOG_SIGNING_KEY).public)
 
 
 def verifier_keys() -> list[VerifierKey]:
     """Return the log's keys, the present one first, then those before it, newest first: its entries name them."""
     return _with_past(verifier_key(), "log_key")
+
+
+def keys_of_every_log() -> list[VerifierKey]:
+    """Return the keys under the name of the present log, then under those of earlier ones: for receipts of their time."""
+    present = verifier_keys()
+    number = SiteState.objects.values_list("log_number", flat=True).first() or 1
+    earlier = [origin(before) for before in range(number - 1, 0, -1)]
+    return present + [VerifierKey(name, key.public) for name in earlier for key in present]
 
 
 def archive_keys() -> list[VerifierKey]:
@@ -79,7 +95,7 @@ def archive_keys() -> list[VerifierKey]:
 
 
 def _with_past(present: VerifierKey, detail: str) -> list[VerifierKey]:
-    named = Entry.objects.filter(event__in=(Event.LOG_STARTED, Event.SIGNING_KEY_CHANGED)).order_by("-pk")
+    named = Entry.objects.filter(event__in=NAMING_KEYS).order_by("-pk")
     past = [bytes.fromhex(details_of(entry)[detail]) for entry in named]
     return [VerifierKey(present.name, public) for public in dict.fromkeys([present.public, *past])]
 

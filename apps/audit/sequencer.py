@@ -63,12 +63,18 @@ def log_size() -> int:
 
 def place_signed(entries_from: Callable[[int], list[Entry]]) -> int:
     """Give entries that were signed before their places again: called with the next place, under the lock."""
-    with _lock():
+    with exclusive():
         return _place(entries_from(log_size()))
 
 
+def place_first(entry: Entry) -> None:
+    """Give the entry that begins a new log the first place; inside `exclusive`."""
+    _place([entry])
+    _keys_in_log.clear()
+
+
 def _sequence_batch(limit: int) -> int:
-    with _lock():
+    with exclusive():
         entries = Entry.objects.filter(pending__isnull=False).order_by("pending__entry_id").only("data")[:limit]
         return _place(list(entries))
 
@@ -102,7 +108,7 @@ def _sign() -> Checkpoint:
 
 
 def _publish(start: int, tree: merkle.Tree) -> Checkpoint:
-    statement = notes.CheckpointText(settings.AUDIT_ORIGIN, tree.size, tree.root())
+    statement = notes.CheckpointText(selectors.origin(), tree.size, tree.root())
     note = notes.sign_checkpoint(statement, signing_key())
     publishing.publish(start, tree.size, note)
     values = {"root": statement.root, "note": note, "signed_at": timezone.now()}
@@ -128,7 +134,7 @@ def _note_signing_keys() -> None:
     keys = signing_key().public, SigningKey.from_seed(settings.ARCHIVE_SIGNING_KEY).public
     if keys in _keys_in_log and Leaf.objects.exists():
         return
-    with _lock():
+    with exclusive():
         details = {"log_key": keys[0], "archive_key": keys[1]}
         if not Leaf.objects.exists():
             _place([append(Event.LOG_STARTED, about="", actor=Actor.system(), **details)])
@@ -145,7 +151,7 @@ def _newest_keys() -> tuple[str, str]:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def exclusive() -> Iterator[None]:
     """A transaction that no other sequencer runs beside, and whose commit survives a power cut.
 
     SQLite: BEGIN IMMEDIATE is the lock, as it has one writer, and the site's connections sync each commit.

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 from apps.audit import merkle, notes, publishing, selectors, tiles
+from apps.audit.continuing import earlier_log
 from apps.audit.details import moment_text
 from apps.audit.errors import BadNote, LogDamaged
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
@@ -142,17 +143,29 @@ def _signed_checkpoint() -> Checkpoint:
 
 def _open(note: str, what: str) -> notes.CheckpointText:
     try:
-        return notes.open_with_any(note, selectors.verifier_keys())
+        return notes.open_with_any(note, selectors.keys_of_every_log())
     except BadNote as error:
         raise LogDamaged(f"{what}: {error}") from None
 
 
 def _check_kept(note: str, checkpoint: Checkpoint) -> None:
     kept = _open(note, "the checkpoint given")
-    if kept.size > checkpoint.size:
+    if kept.origin != selectors.origin():
+        _check_earlier(kept)
+    elif kept.size > checkpoint.size:
         raise LogDamaged(f"the checkpoint given has {kept.size} entries, the log {checkpoint.size}: it was rolled back")
-    if tiles.tree_of(kept.size).root() != kept.root:
+    elif tiles.tree_of(kept.size).root() != kept.root:
         raise LogDamaged(f"the first {kept.size} entries are not those of the checkpoint given: the log was rewritten")
+
+
+def _check_earlier(kept: notes.CheckpointText) -> None:
+    """Compare a checkpoint of the log before this one with what the first entry says of it."""
+    earlier = earlier_log() or {}
+    said = earlier.get("size"), earlier.get("root")
+    if kept.origin != earlier.get("origin"):
+        raise LogDamaged(f"the checkpoint given is of {kept.origin}, which this log does not name")
+    if kept.size > earlier["size"] or (kept.size == said[0] and kept.root.hex() != said[1]):
+        raise LogDamaged(f"the checkpoint given has {kept.size} entries, this log names {said[0]} of the earlier one")
 
 
 def _check_nothing_hidden() -> None:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
+from apps.accounts.access import is_administrator
 from apps.audit import quarantine
 from apps.audit.quarantine import Reason
 
@@ -18,6 +19,7 @@ OPEN = {  # nothing of what is held stands on these
     "readyz",
     "metrics",
     "portal:language",
+    "portal:accept_gap",
     "account_login",
     "account_logout",
     "account_reauthenticate",
@@ -46,7 +48,15 @@ class QuarantineMiddleware:
 
 def standing_still(request: HttpRequest, why: str) -> HttpResponse:
     """Say why, what happens next, and to staff what is to be done."""
-    shown = {"since": quarantine.state().quarantined_at, "reason": Reason(why), "why": Reason(why).label}
+    state = quarantine.state()
+    shown = {
+        "since": state.quarantined_at,
+        "reason": Reason(why),
+        "why": Reason(why).label,
+        "asks_for_gap": state.gap_found_at is not None and is_administrator(request),
+        "is_accepted_once": state.gap_accepted_by is not None,
+        "is_accepted_by_me": state.gap_accepted_by is not None and state.gap_accepted_by == request.user.pk,
+    }
     response = render(request, "portal/quarantine.html", shown, status=503)
     response.headers["Retry-After"] = RETRY_AFTER_SECONDS
     response.headers["Cache-Control"] = "no-store"

@@ -13,6 +13,7 @@ from apps.portal.views import (
     reading,
     receipts,
     requests,
+    standstill,
 )
 
 app_name = "portal"
@@ -24,6 +25,7 @@ urlpatterns = [
     path("accessibility/", pages.accessibility, name="accessibility"),
     path("verify/", pages.verify, name="verify"),
     path("verify/habeas_verify.py", pages.verifier, name="verifier"),
+    path("accept-gap/", standstill.accept_gap, name="accept_gap"),
     path("privacy/", privacy.privacy, name="privacy"),
     path("privacy/choices/", privacy.choices, name="choices"),
     path("conversations/", conversations.conversations, name="conversations"),

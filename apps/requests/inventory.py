@@ -150,7 +150,7 @@ INVENTORY = {
     "audit.Checkpoint": Table("site", "never", opaque="root note", plain="size signed_at"),
     "audit.AnchorState": Table("site", "never", plain="name tried_at outcome size anchored_at"),
     "audit.Anchoring": Table("site", "never", opaque="id proof", plain="anchor size anchored_at"),
-    "audit.SiteState": Table("site", "site", opaque="id installation", plain="only keys_seen quarantined_at quarantine_reason"),
+    "audit.SiteState": Table("site", "site", opaque="id installation gap_accepted_by gap_actor", plain="only log_number gap_found_at keys_seen quarantined_at quarantine_reason"),
     # keys: in their own database
     "keys.Key": Table(
         "none: keys are not data", "destroy step", sealed="wrapped", opaque="id name owner parent_id epoch_id replaces",

@@ -6,23 +6,30 @@ databases (SQLite's backup, pg_dump and pg_restore on PostgreSQL).
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import Client
 
 from apps.accounts.models import User
-from apps.audit import quarantine
+from apps.audit import quarantine, selectors
 from apps.audit.actors import Actor
+from apps.audit.errors import LogDamaged
 from apps.audit.events import Event
-from apps.audit.models import Checkpoint, Entry
+from apps.audit.models import Checkpoint, Entry, Leaf
 from apps.audit.quarantine import Reason
-from apps.audit.selectors import details_of
+from apps.audit.selectors import details_of, receipt_text
+from apps.audit.sequencer import log_size
 from apps.audit.services import sequence
 from apps.audit.verification import verify_everything
 from apps.keys import services as keys
@@ -32,10 +39,12 @@ from apps.mail.models import Letter
 from apps.records import services as records
 from apps.records.models import Conversation, Identity, Message, Subject
 from apps.records.selectors import read_conversation
-from apps.requests.models import Kind
+from apps.requests.models import Kind, Receipt
+from apps.requests.replaying import GapNotAccepted, accept_gap
+from apps.requests.vault import body_of
 from tests.journeys.scan import fingerprint, scan
 from tests.records.conftest import attachment, conversation
-from tests.requests.conftest import approved, as_person, run
+from tests.requests.conftest import approved, as_person, run, staff
 from tests.restoring import Backup
 
 pytestmark = [pytest.mark.starts, pytest.mark.django_db(transaction=True, databases=["default", "keys"])]
@@ -183,6 +192,70 @@ def test_without_its_tiles_the_site_stays_closed_and_says_why(story: Story, tmp_
     story.backups["erased"].restore("tiles")
     call_command("replay_tombstones")
     assert quarantine.reason() == ""
+
+
+def test_a_log_that_cannot_be_completed_is_continued_as_a_new_one_that_names_it(story: Story, tmp_path: Path) -> None:
+    with pytest.raises(GapNotAccepted):
+        accept_gap(story.account, actor=Actor.system())
+    old_key, receipt = selectors.public_key_text(), receipt_of_ada(tmp_path / "receipt")
+    story.backups["shorter"].restore("default")
+    shutil.rmtree(settings.TILES_DIR)
+    client = signed_in("dan")
+    assert "For staff" in client.get("/").content.decode()
+    assert "Accept the gap" not in client.get("/").content.decode(), "first the tiles are looked for"
+    with pytest.raises(CommandError, match="two administrators"):
+        call_command("replay_tombstones")
+    assert not Checkpoint.objects.filter(size__gt=log_size()).exists()
+    for name, says in (
+        ("dan", "Another administrator has to"),
+        ("dan", "another administrator"),
+        ("eve", "new log has begun"),
+    ):
+        client = signed_in(name)
+        assert "Accept the gap" in client.get("/").content.decode() or says == "another administrator"
+        answer = client.post("/accept-gap/", follow=True)
+        assert says in answer.content.decode(), (answer.redirect_chain, answer.content.decode()[-3000:])
+    assert quarantine.reason() != ""
+    call_command("replay_tombstones")
+    assert quarantine.reason() == ""
+    assert story.words_left == []
+    assert not User.objects.filter(email="ada@example.org").exists(), "the keys database knew of her erasure"
+    assert selectors.origin() == f"{settings.AUDIT_ORIGIN}/2"
+    assert verify_everything().is_complete
+    first = details_of(Leaf.objects.get(index=0).entry)
+    assert len(set(first["officers"])) == 2
+    earlier = Path(settings.TILES_DIR) / "earlier" / "1" / "checkpoint"
+    assert earlier.read_text().splitlines()[1] == str(first["size"])
+    assert verify_everything(earlier.read_text()).is_complete
+    with pytest.raises(LogDamaged, match="names"):
+        verify_everything(story.checkpoint)  # it had more entries than are known here
+    verifier = [sys.executable, str(settings.BASE_DIR / "verify" / "habeas_verify.py")]
+    done = subprocess.run(
+        [*verifier, "log", settings.TILES_DIR, "--key", selectors.public_key_text()], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "continues an earlier log" in done.stdout
+    assert subprocess.run([*verifier, "receipt", receipt, "--key", old_key], capture_output=True).returncode == 0
+    call_command("verify_receipt", str(receipt))
+    assert "The log before this one" in client.get("/audit/log/").content.decode()
+
+
+def receipt_of_ada(path: Path) -> Path:
+    """Keep what Ada downloaded before all this."""
+    found = Receipt.objects.latest("issued_at")
+    path.write_text(receipt_text(Entry.objects.get(pk=found.entry_id), body_of(found)))
+    return path
+
+
+def signed_in(name: str) -> Client:
+    """An administrator at a browser, signed in while the site stands still."""
+    email = f"{name}@example.org"
+    if not User.objects.filter(email=email).exists():
+        user = staff(email, "administrators")
+        EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    client = Client()
+    client.post("/accounts/login/", {"login": email, "password": "a good password"})
+    return client
 
 
 def test_changed_tiles_are_not_put_back(story: Story) -> None:

@@ -86,6 +86,12 @@ def declare_lost(key_ids: Collection[UUID], *, actor: Actor) -> None:
             record_destruction(intent, Destruction(now, destroyed=len(part), already=0), actor=actor)
 
 
+def begin_new_log_here() -> None:
+    """Read the new log from its beginning at the next start."""
+    Installation.objects.update(log_size=0)
+    quarantine.note_keys_seen(0)
+
+
 def note_restored() -> None:
     """Let the sweep of keys without an owner rest for as long as an old backup may be in use."""
     installation()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -106,7 +105,7 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
         "told_law": law_words(regime, regime.notify_cite),
         "record_law": law_words(regime, regime.record_cite),
         "authority": regime.authority,
-        "origin": settings.AUDIT_ORIGIN,
+        "origin": audit.origin(),
         "index": audit.index_of(entry),
         "sha256": bytes(found.body_sha256).hex(),
     }

@@ -33,6 +33,11 @@ from apps.records.services import repeat_removal
 from apps.requests.replaying.erasing import Erased, repeat_erasures
 from apps.requests.replaying.lost import Loss, count_lost, standings
 
+PUT_TILES_BACK = (
+    "Put the folder of tiles back from its backup and run this again. If there is none, two administrators accept the gap on "
+    "the site's page, each with their own sign-in; then a new log begins that names this one, and this command goes on."
+)
+
 
 class CannotReplay(Exception):
     """The site stays in quarantine. The message says why, and what a person has to do."""
@@ -74,15 +79,15 @@ def _put_back_log() -> int:
     try:
         entries = recovering.put_back_entries()
     except LogDiverged as error:
-        raise CannotReplay(f"The log cannot be put back from its published tiles: {error}.") from None
+        quarantine.note_gap(True)
+        raise CannotReplay(f"The log cannot be put back from its published tiles: {error}. {PUT_TILES_BACK}") from None
     why = check_log()
     if not why and keys.installation().log_size > log_size():
         why = Reason.LOG_BEHIND  # by what the keys database has seen of it
     if why:
-        raise CannotReplay(
-            f"{Reason(why).label} Its tiles are not all there (TILES_DIR), so what was erased since cannot be known from "
-            "the log. Put the folder of tiles back and run this again."
-        )
+        quarantine.note_gap(True)
+        raise CannotReplay(f"{Reason(why).label} Its tiles are not all there (TILES_DIR). {PUT_TILES_BACK}")
+    quarantine.note_gap(False)
     return entries
 
 

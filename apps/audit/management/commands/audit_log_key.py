@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, which: str | None, earlier: bool, **options: Any) -> None:
         keys = {"log": [selectors.public_key_text()], "archives": [selectors.archive_key_text()]}
         if earlier:
-            found = {"log": selectors.verifier_keys(), "archives": selectors.archive_keys()}
+            found = {"log": selectors.keys_of_every_log(), "archives": selectors.archive_keys()}
             keys = {name: [str(key) for key in listed] for name, listed in found.items()}
         lines = keys[which] if which else [f"{name:9}{key}" for name, listed in keys.items() for key in listed]
         self.stdout.write("\n".join(lines))

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.audit import proofs
 from apps.audit.errors import BadProof
-from apps.audit.selectors import verifier_keys
+from apps.audit.selectors import keys_of_every_log
 
 
 class Command(BaseCommand):
@@ -45,6 +45,6 @@ class Command(BaseCommand):
 def _keys(given: str) -> list[str]:
     """This site's keys, the earlier ones too; or the one given."""
     if not given:
-        return [str(key) for key in verifier_keys()]
+        return [str(key) for key in keys_of_every_log()]
     path = Path(given)
     return [path.read_text(encoding="utf-8").strip() if path.is_file() else given]

@@ -1,0 +1,88 @@
+"""A new log in the place of one that cannot be completed (DESIGN §3): other name, and a first entry that names the old one.
+
+What is left of the old log follows that entry in its order, so that every entry has a place and a signature again; intents
+are named by their hashes and stay what they are. The old log's files are kept beside the new ones, as they were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from apps.audit import publishing, quarantine, selectors, sequencer, triggers
+from apps.audit.actors import Actor
+from apps.audit.entries import append
+from apps.audit.events import Event
+from apps.audit.models import AnchorState, Checkpoint, Entry, Leaf, Pending, SiteState, Tile
+from apps.audit.recognising import witnesses
+from apps.sealing.signatures import SigningKey
+
+BATCH = 1000
+
+
+def last_checkpoint() -> tuple[int, bytes]:
+    """Return size and root of the largest checkpoint of the log that is known: published, in the database, anchored."""
+    return max(witnesses(), default=(0, b"\0" * 32))
+
+
+def begin_new_log(*, officers: Sequence[str]) -> Entry:
+    """Put the log away and begin the next one; returns its first entry. Outside transactions; a repeat after a crash is safe.
+
+    `officers`: the handles of the two people who have signed that the gap is accepted.
+    """
+    size, root = last_checkpoint()
+    number = quarantine.state().log_number
+    publishing.put_away(number, Checkpoint.objects.order_by("-size").first())
+    with sequencer.exclusive():
+        waiting = _empty_tables()
+        SiteState.objects.update(log_number=number + 1)
+        entry = append(
+            Event.LOG_CONTINUED,
+            about="",
+            actor=Actor.system(),
+            log_key=sequencer.signing_key().public,
+            archive_key=SigningKey.from_seed(settings.ARCHIVE_SIGNING_KEY).public,
+            number=number + 1,
+            size=size,
+            root=root,
+            kept=waiting,
+            officers=list(officers),
+        )
+        sequencer.place_first(entry)
+        connection.check_constraints()  # PostgreSQL changes no trigger while rows wait to be checked
+        triggers.install(connection)
+    return entry
+
+
+def _empty_tables() -> int:
+    """Let every placed entry wait for a place again, and empty the tables of places; return how many were placed."""
+    triggers.remove(connection)
+    placed = Leaf.objects.count()
+    ids = Leaf.objects.order_by("index").values_list("entry_id", flat=True)
+    for first in range(0, placed, BATCH):
+        Pending.objects.bulk_create(Pending(entry_id=pk) for pk in ids[first : first + BATCH])
+    for model in (Leaf, Tile, Checkpoint):
+        rows = model._default_manager.all()
+        rows._raw_delete(rows.db)
+    AnchorState.objects.all().delete()  # the new log is to be left at each anchor from its beginning
+    return placed
+
+
+def sign_gap(*, actor: Actor) -> Entry:
+    """Write that an officer accepts the gap: what the log held beyond its last known entry cannot be had again."""
+    size, root = last_checkpoint()
+    with transaction.atomic():
+        details = {"size": size, "root": root, "kept": sequencer.log_size()}
+        return append(Event.LOG_GAP_ACCEPTED, about="", actor=actor, **details)
+
+
+def earlier_log() -> dict[str, Any] | None:
+    """Return what the present log says of the one before it, or None for a site's first log."""
+    entry = Entry.objects.filter(event=Event.LOG_CONTINUED).order_by("-pk").first()
+    if entry is None:
+        return None
+    details = selectors.details_of(entry)
+    return details | {"origin": selectors.origin(details["number"] - 1), "at": entry.created_at}
