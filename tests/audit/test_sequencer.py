@@ -390,6 +390,6 @@ def test_the_schedule_signs_and_raises_the_alarm_when_it_comes_late(write, caplo
 def test_the_database_syncs_what_is_signed():
     """A power cut must not lose what was signed: another signature over other entries would contradict it."""
     setting = {"sqlite": ("PRAGMA synchronous", 2), "postgresql": ("SHOW synchronous_commit", "on")}[connection.vendor]
-    with sequencer._lock(), connection.cursor() as cursor:
+    with sequencer.exclusive(), connection.cursor() as cursor:
         cursor.execute(setting[0])
         assert cursor.fetchone()[0] == setting[1]
