@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import in_parts
 
 NAMES_A_DELETE = 500
+AFTER_ALL = "\U0010ffff"
 
 
 class MongoStore:
@@ -21,18 +21,22 @@ class MongoStore:
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
         """Write the parts as a new edition, and only then take older ones away."""
-        edition = uuid4().hex
+        edition, is_whole = uuid4().hex, False
         with self._collection() as collection:
-            last = None
-            for number, part in enumerate(in_parts(chunks, is_text=self.is_text)):
-                if last is not None:
-                    collection.insert_one(last)
-                last = {
-                    "_id": f"{name}#{edition}#{number}", "name": name, "edition": edition, "part": number,
-                    "content": part.decode("utf-8", "replace") if self.is_text else part, "is_last": False,
-                }  # fmt: skip
-            collection.insert_one({**(last or {}), "is_last": True})
-            collection.delete_many({"name": name, "edition": {"$ne": edition}})
+            try:
+                last = None
+                for number, part in enumerate(in_parts(chunks, is_text=self.is_text)):
+                    if last is not None:
+                        collection.insert_one(last)
+                    last = {
+                        "_id": f"{name}#{edition}#{number}", "name": name, "edition": edition, "part": number,
+                        "content": part.decode("utf-8", "replace") if self.is_text else part, "is_last": False,
+                    }  # fmt: skip
+                collection.insert_one({**(last or {}), "is_last": True})
+                is_whole = True
+            finally:
+                other = {"$ne": edition} if is_whole else edition
+                collection.delete_many({"name": name, "edition": other})
 
     def get(self, name: str) -> Iterator[bytes]:
         with self._collection() as collection:
@@ -49,7 +53,7 @@ class MongoStore:
                 collection.delete_many({"name": {"$in": list(names[first : first + NAMES_A_DELETE])}})
 
     def find(self, prefix: str = "") -> Iterator[Found]:
-        wanted = {"name": {"$regex": f"^{re.escape(prefix)}"}} if prefix else {}
+        wanted = {"name": {"$gte": prefix, "$lt": prefix + AFTER_ALL}} if prefix else {}
         last = ""
         with self._collection() as collection:
             for document in collection.find(wanted, {"name": 1}).sort([("name", 1), ("part", 1)]):

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from apps.locations.mongo import client_of, foreign_errors
 from apps.records.sources.mapping import Mapping, group_rows
-from apps.records.sources.reading import Batch, Cursor, earlier, freeze, thaw
+from apps.records.sources.reading import OVERLAP_TIME, Batch, Cursor, earlier, freeze, thaw
 
-CONVERSATIONS_A_BATCH = 50
+DOCUMENTS_A_PAGE = 200
 SAMPLED = 100
 
 
@@ -32,40 +32,36 @@ class MongoReader:
         return self.mapping.missing_from(sorted(present))
 
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
-        """The same order and the same cursor as in SQL (sql.py)."""
-        has_mark = bool(self.mapping.columns["watermark"])
-        if "last" not in cursor:
-            since = earlier(_thaw(cursor["mark"])) if cursor.get("mark") is not None and has_mark else None
-            cursor = {"since": _freeze(since), "last": None, "mark": cursor.get("mark")}
-        while True:
-            page = self._changed(cursor)
-            if not page:
-                break
-            top, name = page[-1]["top"], page[-1]["_id"]
-            cursor = {**cursor, "last": [_freeze(top), _freeze(name)], "mark": _freeze(top)}
-            grouped = group_rows(self._rows([one["_id"] for one in page]), self.mapping)
-            yield Batch(dict(grouped.people), cursor, grouped.troubles)
-            if len(page) < CONVERSATIONS_A_BATCH:
-                break
-        yield Batch({}, {"mark": cursor["mark"]} if has_mark else {})
+        """Documents in the order of their mark, a page at a time; each conversation that one belongs to is read whole.
 
-    def _changed(self, cursor: Cursor) -> list[dict[str, Any]]:
-        columns = self.mapping.columns
-        wanted: dict[str, Any] = {columns["conversation"]: {"$ne": None}}
-        if columns["watermark"]:
-            since = _thaw(cursor["since"])
-            wanted[columns["watermark"]] = {"$ne": None} if since is None else {"$gte": since}
-        top = {"$max": f"${columns['watermark']}"} if columns["watermark"] else {"$max": 0}
-        steps: list[dict[str, Any]] = [
-            {"$match": wanted},
-            {"$group": {"_id": f"${columns['conversation']}", "top": top}},
-        ]
+        Without a watermark the `_id` is the mark: those that a driver gives out grow with time.
+        """
+        if "last" not in cursor:
+            mark = _thaw(cursor["mark"]) if cursor.get("mark") is not None else None
+            cursor = {"since": _freeze(_earlier(mark)), "last": None, "mark": cursor.get("mark")}
+        while page := self._page(cursor):
+            top, number = page[-1][0], page[-1][1]
+            cursor = {**cursor, "last": [_freeze(top), _freeze(number)], "mark": _freeze(top)}
+            names = list(dict.fromkeys(name for _top, _number, name in page))
+            grouped = group_rows(self._rows(names), self.mapping)
+            yield Batch(dict(grouped.people), cursor, grouped.troubles)
+            if len(page) < DOCUMENTS_A_PAGE:
+                break
+        yield Batch({}, {"mark": cursor["mark"]})
+
+    def _page(self, cursor: Cursor) -> list[tuple[Any, Any, Any]]:
+        """Return mark, id and conversation of the documents that come next."""
+        name, mark = self.mapping.columns["conversation"], self.mapping.columns["watermark"] or "_id"
+        wanted: dict[str, Any] = {name: {"$ne": None}, mark: {"$ne": None}}
+        if (since := _thaw(cursor["since"])) is not None:
+            wanted[mark] = {"$gte": since}
         if cursor["last"] is not None:
-            last_top, last = (_thaw(value) for value in cursor["last"])
-            steps.append({"$match": {"$or": [{"top": {"$gt": last_top}}, {"top": last_top, "_id": {"$gt": last}}]}})
-        steps += [{"$sort": {"top": 1, "_id": 1}}, {"$limit": CONVERSATIONS_A_BATCH}]
+            top, number = (_thaw(value) for value in cursor["last"])
+            wanted = {"$and": [wanted, {"$or": [{mark: {"$gt": top}}, {mark: top, "_id": {"$gt": number}}]}]}
+        order = list({mark: 1, "_id": 1}.items())
         with self._collection() as collection:
-            return list(collection.aggregate(steps, allowDiskUse=True))
+            found = collection.find(wanted).sort(order).limit(DOCUMENTS_A_PAGE)
+            return [(_value(one, mark), one["_id"], _value(one, name)) for one in found]
 
     def _rows(self, names: list[Any]) -> Iterator[dict[str, Any]]:
         used = self.mapping.used()
@@ -97,6 +93,12 @@ def _paths(document: dict[str, Any], above: str = "") -> Iterator[str]:
         yield path
         if isinstance(value, dict):
             yield from _paths(value, f"{path}.")
+
+
+def _earlier(mark: Any) -> Any:
+    if isinstance(mark, ObjectId):
+        return ObjectId.from_datetime(mark.generation_time - OVERLAP_TIME)
+    return earlier(mark)
 
 
 def _freeze(value: Any) -> Any:

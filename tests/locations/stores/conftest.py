@@ -14,6 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from apps.locations.stores import Store, store_of
+from tests.mongodb import MongoDB, Running
 from tests.services import MariaDB, Postgres, mariadb, postgres  # noqa: F401
 
 
@@ -76,9 +77,18 @@ def mariadb_place(mariadb: MariaDB) -> Place:  # noqa: F811
     return Place("sql", config | {"database": name})
 
 
+@pytest.fixture
+def mongo_place() -> Iterator[Place]:
+    """A strict stand-in, to which the real driver talks (tests/mongodb.py)."""
+    with Running(MongoDB()) as server:
+        config = {"hosts": server.address, "database": "shop", "user": "", "password": "", "tls": "off"}
+        yield Place("mongodb", config)
+
+
 KINDS = (
     "files_place",
     "s3_place",
+    "mongo_place",
     "sqlite_place",
     pytest.param("postgres_place", marks=pytest.mark.services),
     pytest.param("mariadb_place", marks=pytest.mark.services),

@@ -23,6 +23,7 @@ from tests.locations.stores.conftest import (  # noqa: F401
     any_place,
     files_place,
     mariadb_place,
+    mongo_place,
     moto,
     postgres_place,
     s3_place,

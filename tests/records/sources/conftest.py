@@ -3,6 +3,7 @@
 from tests.locations.stores.conftest import (
     files_place,
     mariadb_place,
+    mongo_place,
     moto,
     postgres_place,
     s3_place,
@@ -14,6 +15,7 @@ __all__ = [
     "files_place",
     "mariadb",
     "mariadb_place",
+    "mongo_place",
     "moto",
     "postgres",
     "postgres_place",
