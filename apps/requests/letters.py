@@ -14,10 +14,12 @@ from django.utils.translation import gettext as _
 
 from apps.archives.models import Archive
 from apps.locations.contract import Assignment
+from apps.locations.labels import label as place_label
 from apps.locations.models import Location
+from apps.locations.reasons import Reason
 from apps.mail import services as mail
 from apps.requests.labels import kind_label
-from apps.requests.models import Intake, Kind, PrivacyRequest, Receipt, Status, Task
+from apps.requests.models import Intake, Kind, PrivacyRequest, Receipt, Status, Step, Task
 from apps.requests.moments import reason_words
 from apps.requests.regimes import Ground, regime_of
 from apps.requests.vault import Vault, details_of
@@ -160,6 +162,7 @@ def _receipt_ready(request: PrivacyRequest, receipt: Receipt, is_final: bool) ->
     if not is_final:
         lines = [
             _("Your key is destroyed, and what we could reach is erased. One place or more still keeps something."),
+            *_what_stays(request),
             _("The receipt says which, why and until when. When it goes, you get a final receipt by itself."),
         ]
     lines += _two_moments(request, receipt)
@@ -168,6 +171,21 @@ def _receipt_ready(request: PrivacyRequest, receipt: Receipt, is_final: bool) ->
         % {"reference": request.reference}
     )
     return _("Your request %(reference)s: the receipt is ready") % {"reference": request.reference}, lines, ""
+
+
+def _what_stays(request: PrivacyRequest) -> list[str]:
+    """Say for each place that is not done why, and until when."""
+    open_steps = request.steps.filter(location__isnull=False).exclude(state=Step.State.DONE).select_related("location")
+    lines = []
+    for step in open_steps.order_by("order", "location__name"):
+        if step.location is None:
+            continue
+        values = {"place": place_label(step.location), "reason": str(Reason(step.reason).label) if step.reason else ""}
+        if step.until is not None:
+            lines.append(_("%(place)s: %(reason)s (until %(day)s)") % (values | {"day": _day(step.until)}))
+        else:
+            lines.append(_("%(place)s: %(reason)s") % values)
+    return lines
 
 
 def _receipt_renewed(request: PrivacyRequest, receipt: Receipt) -> tuple[str, list[str], str]:
