@@ -100,7 +100,8 @@ def bench_http(count: int) -> None:
 
         def pages(call: str) -> list[Any]:
             """Follow the cursors with the same signed calls, and nothing around them."""
-            found, cursor = [], ""
+            found: list[Any] = []
+            cursor = ""
             while cursor is not None:
                 body = connector._about(hand_person, Scope()) | {"cursor": cursor}
                 answer = connector.client.send(connector._signed(call, body)).json()

@@ -108,9 +108,12 @@ def test_a_place_that_still_keeps_it_on_its_day_is_asked_again_and_nobody_is_wri
 
 def test_each_kind_of_end_stands_beside_the_others_on_one_receipt(ada, place, tmp_path):
     place.put("ada@example.org", 2)
-    for name, switches in {
-        "Locked": {"blocked_until": "2031-01-03"}, "Refusing": {"refused": True}, "Stubborn": {"leaves": 99},
-    }.items():  # fmt: skip
+    ends_by_name: dict[str, dict[str, Any]] = {
+        "Locked": {"blocked_until": "2031-01-03"},
+        "Refusing": {"refused": True},
+        "Stubborn": {"leaves": 99},
+    }
+    for name, switches in ends_by_name.items():  # fmt: skip
         other = add_place(tmp_path / name, name)
         other.put("ada@example.org", 2)
         other.switch(**switches)
