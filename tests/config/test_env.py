@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ WRONG: list[tuple[Callable[..., Any], tuple, str, str]] = [
     (env.database, ("",), "postgresql://u:hunter2@h:port/x", "NAME"),
     (env.database, ("",), "sqlite:records.db", "path is wanted"),
     (env.cache, ("",), "memcached://u:hunter2@h", "redis://"),
+    (partial(env.number, most=30), (7,), "31", "at most 30"),
+    (partial(env.service_url, required=True), (), "", "is not set"),
+    (partial(env.service_url, required=True), (), "vault.example.org", "address is wanted"),
+    (partial(env.service_url, required=True), (), "https://u:hunter2@vault.example.org", "address is wanted"),
+    (partial(env.service_url, required=True), (), "http://vault.example.org:8200", "only on this machine"),
     (env.email, ("",), "imap://u:hunter2@h", "smtp://"),
 ]
 
@@ -145,3 +151,11 @@ def test_a_bad_environment_is_named_at_start(changes: dict[str, str], name: str,
     last = done.stderr.strip().splitlines()[-1]
     assert "ImproperlyConfigured" in last
     assert name in last
+
+
+@pytest.mark.parametrize("value", ["https://vault.example.org:8200", "http://127.0.0.1:8200/"])
+def test_the_address_of_a_service_is_https_or_of_this_machine(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME", value)
+    assert env.service_url("NAME", required=True) == value.rstrip("/")
+    monkeypatch.delenv("NAME")
+    assert env.service_url("NAME", required=False) == ""

@@ -13,13 +13,18 @@ from apps.archives.models import Archive
 from apps.archives.selectors import read_range
 from apps.audit import proofs
 from apps.audit.actors import Actor
-from apps.audit.selectors import public_key_text
+from apps.audit.models import Entry
+from apps.audit.selectors import details_of, public_key_text
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, KeyStoreDamaged, MasterKeyUnreachable
+from apps.keys.models import Key
+from apps.keys.providers.file import FileProvider
+from apps.keys.wrapping import unwrap_below
 from apps.mail.models import Letter
 from apps.records import services as records
 from apps.records.importers.types import Node, ParsedConversation
 from apps.records.models import Conversation, Subject
+from apps.records.subjects import identities_of
 from apps.requests import claims, engine, erasure, selectors, services, upkeep
 from apps.requests.errors import ErasureBegun
 from apps.requests.models import PrivacyRequest, Status, Step
@@ -333,6 +338,54 @@ def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
         keys.open_key(ada.key_id)
     assert body(request)["is_final"] is True
     assert body(request)["unreadable_at"] >= body(request, 1)["unreadable_at"]
+
+
+def test_the_key_that_a_hold_keeps_is_replaced_at_once(ada, place):
+    """Else a copy of the erased conversation's key from an old backup would open under it."""
+    kept, gone = stored(ada, "kept"), stored(ada, "gone")
+    until = date(2031, 3, 1)
+    hold = records.place_hold(ada, basis="court", until=until, actor=Actor.system(), conversation_id=kept.pk)
+    copy, first = Key.objects.get(pk=gone.key_id), ada.key_id
+    assert unwrap_below([copy], keys.open_key(first))  # the danger is real
+    request = run(approved(ada))
+    ada.refresh_from_db()
+    assert ada.key_id != first
+    with pytest.raises(KeyDestroyed):
+        keys.open_key(first)
+    with pytest.raises(KeyStoreDamaged):
+        unwrap_below([copy], keys.open_key(ada.key_id))
+    assert keys.open_key(kept.key_id)
+    assert identities_of(ada) == [("email", "ada@example.org")]
+    replaced = [details_of(entry) for entry in Entry.objects.filter(event="keys.intended")]
+    [intent] = [details for details in replaced if details["reason"] == "replaced"]
+    assert (intent["replaced"], intent["removed"]) == ([str(first)], [str(gone.key_id)])
+    records.lift_hold(hold, actor=Actor.system())
+    wake(request)
+    run(request)
+    assert not Key.objects.filter(owner=ada.pk, destroyed_at=None).exists()
+
+
+def test_while_the_master_keys_cannot_be_reached_steps_wait_and_lose_no_attempt(ada, monkeypatch):
+    request = approved(ada)
+
+    def away(self, reference, items):
+        raise MasterKeyUnreachable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileProvider, "unwrap", away)
+        assert engine.run_request(request.pk) == 0
+    assert set(request.steps.values_list("state", "attempts")) == {(Step.State.PENDING, 0)}
+
+    def away_at_work(claim):
+        raise MasterKeyUnreachable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(engine.WORK, Step.Phase.PREPARE, away_at_work)
+        engine.run_request(request.pk)
+    prepare = request.steps.get(phase="prepare")
+    assert (prepare.state, prepare.reason) == (Step.State.BLOCKED, "unreachable")
+    wake(request)
+    assert run(request).status == Status.COMPLETED
 
 
 def stored(subject, name):

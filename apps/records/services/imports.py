@@ -60,12 +60,12 @@ def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, form
     check_writable(subject.pk)
     row = Import(id=uuid4(), subject=subject, object_name=objects.new_name(objects.IMPORTS, subject.pk))
     described = {"name": uploaded.name or "", "format": format}
-    row.sealed = _seal_name(subject, row.pk, described)
     row.size = uploaded.size or 0
     if row.size > MAX_UPLOAD_BYTES:
         return _refuse(row, described)
     [key] = create_keys_below(subject, KeyKind.IMPORT, [row.pk])
     row.key_id = key.id
+    row.sealed = _seal_name(subject, row.pk, described)
     with transaction.atomic():
         if not is_named_still(subject, lock_for_writing(subject.pk, recording=True)):
             row.sealed = _seal_name(subject, row.pk, described)
@@ -341,6 +341,7 @@ def _seal_name(subject: Subject, import_id: UUID, described: dict[str, str]) -> 
 def _refuse(row: Import, described: dict[str, str]) -> Import:
     """Write down that a file was too large to be taken, so that its person finds it among the imports."""
     row.state, row.reason, row.finished_at = Import.State.FAILED, "too_large", timezone.now()
+    row.sealed = _seal_name(row.subject, row.pk, described)
     with transaction.atomic():
         if not is_named_still(row.subject, lock_for_writing(row.subject_id, recording=True)):
             row.sealed = _seal_name(row.subject, row.pk, described)
