@@ -17,7 +17,7 @@ class PathTemplatesField(forms.CharField):
         super().__init__(
             label=_("Where a person's data is"),
             help_text=_(
-                "One path a line. {user_id}, {email} or {subject_id} stands for the person. "
+                "One path a line. {user_id}, {email}, {subject_id} or a kind of your own stands for the person. "
                 "A path that ends in / means everything below it."
             ),
             widget=forms.Textarea(attrs={"rows": 3}),

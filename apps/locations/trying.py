@@ -80,10 +80,10 @@ def shown(item: Item, value: str) -> str:
 
 
 def _masked(part: str) -> str:
-    if len(part) <= 3:
-        return part
     ending = HARMLESS_ENDING.search(part)
-    return f"{part[:2]}…{ending.group() if ending else ''}"
+    written = ending.group() if ending else ""
+    stem = part.removesuffix(written)
+    return part if len(stem) <= 3 else f"{stem[:2]}…{written}"
 
 
 def summary_of(connector: Any) -> list[str]:

@@ -61,7 +61,7 @@ class ConfigForm(LabelledFindingForm):
     secrets = ("secret_key",)
     field_order = (
         "bucket", "endpoint_url", "region_name", "access_key", "secret_key", "bypass_governance", "templates", "inventory",
-        "inventory_kind", "label_name", "label_kind", "label_source", "label_prefix",
+        "inventory_kind", "label_name", "label_kind", "label_prefix", "label_source",
     )  # fmt: skip
 
 
