@@ -336,6 +336,9 @@ SECOND_APPROVER_ABOVE_CONVERSATIONS = env.number("SECOND_APPROVER_ABOVE_CONVERSA
 AUTOMATIC_ACCESS_APPROVAL = env.flag("AUTOMATIC_ACCESS_APPROVAL", True)
 ARCHIVE_LIFETIME_DAYS = env.number("ARCHIVE_LIFETIME_DAYS", 14, least=1)
 RETENTION_DAYS = env.number("RETENTION_DAYS", 730)  # of a conversation after its last message; 0: kept until erased
+SUPPRESSION_DAYS = env.number(
+    "SUPPRESSION_DAYS", 0
+)  # after an erasure others may not bring the person in again; 0: off
 REQUEST_RETENTION_MONTHS = env.number("REQUEST_RETENTION_MONTHS", 24, least=24)  # 11 CCR 7101: at least 24 months
 DEFAULT_REGIME = env.choice("DEFAULT_REGIME", "gdpr", ("gdpr", "ccpa"))  # those of apps/requests/regimes.py
 HOLIDAYS_COUNTRY = env.country("HOLIDAYS_COUNTRY", "DE")

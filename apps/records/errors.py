@@ -15,6 +15,10 @@ class SubjectNotFound(RecordsError):
     """Nobody is known by this id or address."""
 
 
+class SubjectSuppressed(RecordsError):
+    """This person was erased, and is not brought in again by others. They can sign up themselves at any time."""
+
+
 class ConversationNotFound(RecordsError):
     """This person has no such conversation; it may be another's, or erased."""
 

@@ -55,6 +55,20 @@ class Identity(models.Model):
         return f"identity {self.pk}"
 
 
+class Suppressed(models.Model):
+    """Somebody who was erased, as a blind index under a key of its own, until a day: not brought in again by others."""
+
+    index = models.BinaryField(max_length=32, primary_key=True)
+    until = models.DateField(db_index=True)
+
+    class Meta:
+        verbose_name_plural = "suppressed"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return "suppressed"
+
+
 class Conversation(models.Model):
     """One conversation, with a key of its own below its subject's.
 

@@ -19,7 +19,7 @@ from apps.audit.handles import new_handle
 from apps.keys import services as keys
 from apps.keys.services import KeyKind
 from apps.locations import contract
-from apps.records import contexts
+from apps.records import contexts, suppression
 from apps.records.errors import IdentityTaken, RecordingNotAllowed, SubjectFrozen, SubjectNotFound
 from apps.records.keyring import is_named_still, open_subject_key, read_under_key
 from apps.records.models import Identity, Subject
@@ -35,15 +35,21 @@ def identity_index(kind: str, value: str) -> bytes:
 
 
 def create_subject(account: User | None = None, *, emails: Iterable[str] = (), actor: Actor | None = None) -> Subject:
-    """Add a person: the key first, then the row, the addresses and the entry. Raises IdentityTaken."""
+    """Add a person: the key first, then the row, the addresses and the entry. Raises IdentityTaken.
+
+    Without an account it is somebody else who brings them in: that raises SubjectSuppressed for one who was erased.
+    """
+    known_by = [("email", email) for email in _distinct(emails)]
+    if account is None:
+        suppression.refuse_suppressed(known_by)
     subject_id = uuid4()
     key = keys.create_key(KeyKind.SUBJECT, owner=subject_id)
     try:
         with transaction.atomic():
             subject = Subject.objects.create(id=subject_id, account=account, handle=new_handle(), key_id=key.id)
-            Identity.objects.bulk_create(
-                _sealed_identity(subject, key.key, "email", email) for email in _distinct(emails)
-            )
+            Identity.objects.bulk_create(_sealed_identity(subject, key.key, kind, value) for kind, value in known_by)
+            if account is not None:
+                suppression.forget(known_by)
             about = Actor.system() if actor is None else actor
             audit.append(Event.SUBJECT_CREATED, about=subject.handle, actor=about, with_account=account is not None)
     except IntegrityError:

@@ -12,7 +12,7 @@ from apps.audit.actors import Actor
 from apps.audit.errors import AuditError, NotSigned
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
-from apps.records import services
+from apps.records import services, suppression
 from apps.records.copies.restoring import run_restore
 from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
@@ -150,6 +150,7 @@ def nightly() -> None:
         services.finish_deletions,
         services.run_retention,
         forget_old_reports,
+        suppression.forget_expired,
     ):
         try:
             duty()

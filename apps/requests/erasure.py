@@ -25,7 +25,7 @@ from apps.keys.selectors import key_state
 from apps.keys.services import Destruction
 from apps.locations.contract import Scope
 from apps.locations.reasons import Reason
-from apps.records import subjects
+from apps.records import subjects, suppression
 from apps.records.models import Subject
 from apps.records.services import standing_holds
 from apps.records.services.erasing import replace_kept_key, subject_keys
@@ -161,6 +161,8 @@ def _mark_destroyed(
             keys.record_destruction(intent, result, actor=Actor.system())
             gone = Evidence.objects.filter(key_id__in=named_keys(intent), destroyed_at__isnull=True)
             gone.update(destroyed_at=destroyed_at)
+            if UUID(claim.details["key"]) in named_keys(intent):  # the whole person, no hold
+                suppression.suppress(identity_of(claim.request, claim.details).values)
 
 
 def _note_kept_key(claim: Claim) -> None:

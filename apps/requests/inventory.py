@@ -66,6 +66,7 @@ INVENTORY = {
         plain="is_recording_allowed retention_days opted_out_of_training opted_out_of_sharing restricted_at frozen_at created_at",
     ),
     "records.Identity": Table("records", "records", sealed="sealed", blind="index", opaque="id subject_id", plain="kind"),
+    "records.Suppressed": Table("none: nothing finds the person through it", "its own end date", blind="index", plain="until"),
     "records.Conversation": Table(
         "records", "records", sealed="sealed", blind="external_index", opaque="id subject_id key_id",
         plain="source started_at updated_at message_count node_count stored_bytes revision imported_at erasing_at",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -21,18 +21,25 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
+from apps.records import suppression
 from apps.requests import claims, closing, letters
 from apps.requests.claims import Claim
 from apps.requests.models import PrivacyRequest, Receipt, Step, Task
 from apps.requests.moments import irrecoverable, reason_words, waits_as_json
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import count_done
-from apps.requests.vault import Vault, seal_body
+from apps.requests.vault import Vault, details_of, seal_body
+from apps.requests.who import identity_of
 
 FORMAT = "habeas-receipt@v1"
 RECORD = (
     "The record of this request: dates and outcome; and, sealed under a key of its own, the address that we write to, "
     "what you were known by, and what we wrote to each other"
+)
+
+SUPPRESSION = (
+    "A keyed hash of your e-mail addresses and user ids, under a key of its own, so that nobody brings you in again "
+    "without you. It does not keep you from signing up"
 )
 
 
@@ -68,7 +75,8 @@ def write_receipt(
     request: PrivacyRequest, vault: Vault, steps: Sequence[Step], number: int, horizon: Horizon
 ) -> Receipt:
     """Write a receipt and its entry in the caller's transaction, under a number that no other one has."""
-    body = audit.canonical_json(receipt_body(request, steps, number, horizon))
+    listed = suppression.listed_until(identity_of(request, details_of(request, vault)).values)
+    body = audit.canonical_json(receipt_body(request, steps, number, horizon, listed))
     digest = hashlib.sha256(body).digest()
     places = [step for step in steps if step.location_id is not None]
     entry = audit.append(
@@ -93,7 +101,9 @@ def write_receipt(
     )
 
 
-def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int, horizon: Horizon) -> dict[str, Any]:
+def receipt_body(
+    request: PrivacyRequest, steps: Sequence[Step], number: int, horizon: Horizon, listed_until: date | None = None
+) -> dict[str, Any]:
     """Return what the receipt says: in English, times in UTC, and without anything that names the person."""
     regime = regime_of(request.regime)
     places = [step for step in steps if step.location_id is not None]
@@ -123,7 +133,7 @@ def receipt_body(request: PrivacyRequest, steps: Sequence[Step], number: int, ho
             "irrecoverable_reason": reason_words(horizon.reason) or None,
             "irrecoverable_parts": waits_as_json(horizon.waits),
             "places": [place_result(step) for step in places],
-            "stays": _stays(request, places),
+            "stays": _stays(request, places, listed_until),
             "told": {
                 "law": str(regime.notify_cite),
                 "places": sorted(step.location.name for step in places if _was_told(step) and step.location),
@@ -170,7 +180,7 @@ def _was_told(step: Step) -> bool:
     return not is_own and step.state == Step.State.DONE
 
 
-def _stays(request: PrivacyRequest, places: Sequence[Step]) -> list[dict[str, Any]]:
+def _stays(request: PrivacyRequest, places: Sequence[Step], listed_until: date | None) -> list[dict[str, Any]]:
     """Return what is not gone: the record of the request itself, and whatever a place keeps."""
     regime = regime_of(request.regime)
     kept = closing.retained_until((request.ended_at or timezone.now()).date())
@@ -182,6 +192,8 @@ def _stays(request: PrivacyRequest, places: Sequence[Step]) -> list[dict[str, An
             "until": kept.isoformat(),
         }
     ]
+    if listed_until is not None:
+        stays.append({"what": "suppression", "text": SUPPRESSION, "until": listed_until.isoformat()})
     for step in places:
         if step.state != Step.State.DONE and step.location is not None:
             stays.append(

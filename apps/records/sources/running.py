@@ -25,9 +25,16 @@ from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.keys.services import site_key
 from apps.locations.errors import LocationError
-from apps.records import subjects
+from apps.records import subjects, suppression
 from apps.records.copies.running import reason_of
-from apps.records.errors import IdentityTaken, LostClaim, RecordingNotAllowed, RecordsError, SubjectFrozen
+from apps.records.errors import (
+    IdentityTaken,
+    LostClaim,
+    RecordingNotAllowed,
+    RecordsError,
+    SubjectFrozen,
+    SubjectSuppressed,
+)
 from apps.records.importers.types import ParsedConversation, Skipped
 from apps.records.models import Source, SourceRun, Subject
 from apps.records.services.deleting import BY_SCHEDULE
@@ -203,11 +210,15 @@ class _Run:
         if self.kind == "subject_id":
             return None
         try:
+            suppression.refuse_suppressed([(self.kind, value)])
             if self.kind == "email":
                 subject = subjects.create_subject(emails=[value])
             else:
                 subject = subjects.create_subject()
                 subjects.add_identity(subject, self.kind, value, actor=Actor.system())
+        except SubjectSuppressed:  # erased, and not brought in again
+            self._count(withheld=1)
+            return None
         except IdentityTaken:  # somebody else was faster
             return next(iter(self._known(value)), None)
         self._count(added_people=1)

@@ -14,7 +14,7 @@ from apps.audit.actors import Actor
 from apps.audit.commands import ContentCommand
 from apps.locations.errors import LocationError
 from apps.records import importers, services
-from apps.records.errors import RecordingNotAllowed, RecordsError, SubjectFrozen, SubjectNotFound
+from apps.records.errors import RecordingNotAllowed, RecordsError, SubjectFrozen, SubjectNotFound, SubjectSuppressed
 from apps.records.models import Subject
 from apps.records.reports import ImportReport
 from apps.records.subjects import create_subject, find_subject, subject_for
@@ -71,4 +71,10 @@ class Command(ContentCommand):
             if "@" not in value:
                 raise CommandError("Nobody is known by this id. Give an e-mail address to add a person.") from None
         account = User.objects.filter(email__iexact=value.strip()).first()
-        return subject_for(account) if account else create_subject(emails=[value], actor=Actor.command_line())
+        try:
+            return subject_for(account) if account else create_subject(emails=[value], actor=Actor.command_line())
+        except SubjectSuppressed:
+            raise CommandError(
+                "This person was erased, and is not brought in again by others for now (SUPPRESSION_DAYS). "
+                "They can sign up themselves."
+            ) from None

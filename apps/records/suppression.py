@@ -1,0 +1,73 @@
+"""Suppression after an erasure: who was erased is not brought in again by staff or by a source (DESIGN §7).
+
+Off by default (SUPPRESSION_DAYS). The list holds a blind index of each address and user id, under a key of its own, and the
+day on which it is forgotten. It never stands in the person's own way: a sign-up is not asked, and empties it for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.keys import services as keys
+from apps.keys.services import KeyKind
+from apps.records.errors import SubjectSuppressed
+from apps.records.models import Identity, Suppressed
+from apps.sealing import blind
+
+EXACT = {"user_id"}
+Values = Iterable[tuple[str, str]]
+
+
+def suppress(values: Values) -> int:
+    """Note what an erased person was known by, in the caller's transaction; 0 while the list is off. A repeat renews the day."""
+    until = end_date(timezone.now().date())
+    if until is None:
+        return 0
+    rows = [Suppressed(index=index, until=until) for index in sorted(set(_indexes(values)))]
+    Suppressed.objects.bulk_create(rows, update_conflicts=True, unique_fields=["index"], update_fields=["until"])
+    return len(rows)
+
+
+def refuse_suppressed(values: Values) -> None:
+    """Raise SubjectSuppressed for somebody who was erased; for whoever adds people that did not sign up themselves."""
+    found = Suppressed.objects.filter(index__in=_indexes(values), until__gte=timezone.now().date())
+    if settings.SUPPRESSION_DAYS and found.exists():
+        raise SubjectSuppressed
+
+
+def forget(values: Values) -> None:
+    """Take the person off the list: they came back by themselves."""
+    if Suppressed.objects.exists():
+        Suppressed.objects.filter(index__in=_indexes(values)).delete()
+
+
+def forget_expired() -> int:
+    """Delete what has reached its day; everything, once the list is switched off."""
+    over = Suppressed.objects.all()
+    if settings.SUPPRESSION_DAYS:
+        over = over.filter(until__lt=timezone.now().date())
+    return over.delete()[0]
+
+
+def listed_until(values: Values) -> date | None:
+    """Return until when somebody with one of these values stays on the list; None if they do not stand on it."""
+    found = Suppressed.objects.filter(index__in=_indexes(values)) if Suppressed.objects.exists() else None
+    return None if found is None else found.order_by("-until").values_list("until", flat=True).first()
+
+
+def end_date(today: date) -> date | None:
+    """Return until when somebody erased today stays on the list; None while it is off."""
+    return today + timedelta(days=settings.SUPPRESSION_DAYS) if settings.SUPPRESSION_DAYS else None
+
+
+def _indexes(values: Values) -> list[bytes]:
+    """Only of what names one person: others may share a name or a telephone."""
+    wanted = [(kind, value.strip()) for kind, value in values if kind in Identity.UNIQUE_KINDS and value.strip()]
+    if not wanted:
+        return []
+    key = keys.named_key(KeyKind.SUPPRESSION, "identities")
+    return [blind.index(key, kind, value, exact=kind in EXACT) for kind, value in wanted]
