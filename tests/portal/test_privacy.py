@@ -148,3 +148,9 @@ def test_an_open_request_stands_on_top(ada: Person) -> None:
     page = ada.client.get("/privacy/").content.decode()
     assert f"/requests/{filed.reference}/" in page
     assert "A full answer is due by" in page
+
+
+def test_what_is_kept_against_being_brought_in_again_is_said_only_where_it_is(ada: Person, settings: Any) -> None:
+    assert "bring you in again" not in ada.client.get("/privacy/").content.decode()
+    settings.SUPPRESSION_DAYS = 90
+    assert "For 90 days nobody here can bring you in again" in ada.client.get("/privacy/").content.decode()

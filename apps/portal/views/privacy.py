@@ -72,6 +72,7 @@ def _page(request: HttpRequest, subject: Subject, form: ChoicesForm) -> HttpResp
         "open_requests": [one for one in requests.my_requests(subject) if one.ended_at is None],
         "archive_days": settings.ARCHIVE_LIFETIME_DAYS,
         "cooling_off_days": settings.ERASURE_COOLING_OFF_DAYS,
+        "suppression_days": settings.SUPPRESSION_DAYS,
     }
     return render(request, "portal/privacy.html", context)
 
