@@ -57,6 +57,7 @@ def main() -> None:
         good.append(run("bench.purge_s3"))
         good.append(run("bench.places", *(["1000"] if quick else [])))
         good.append(run("bench.outside", *(["1000"] if quick else [])))
+        good.append(run("bench.databases"))
         good.append(run("bench.download", *(["100"] if quick else ["1000"])))
         good.append(run("bench.mixed"))
     sys.exit(0 if all(good) else 1)

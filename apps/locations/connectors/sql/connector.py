@@ -55,7 +55,7 @@ class SqlConnector:
         days = self._config.get("horizon_days")
         if days is None:
             found = (*found, _("Nobody has said for how long backups and write-ahead logs keep erased rows."))
-        return Health(True, _("The database answers."), horizon_days=days, problems=found)
+        return Health(True, _("The database answers."), horizon_days=days, problems=found, facts=tuple(facts))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         with self._open() as (connection, schema):
@@ -81,7 +81,9 @@ class SqlConnector:
                     with sql.transaction(connection):
                         rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE))]
                     for row in rows:
-                        yield Item(f"{rule.name}/{'/'.join(map(str, row))}", "row", group=rule.name)
+                        name = "/".join(map(str, row))
+                        shown = name if name.isdecimal() else "…"
+                        yield Item(f"{rule.name}/{name}", "row", shown=f"{rule.name}/{shown}", group=rule.name)
                     if len(rows) < FOUND_PAGE:
                         break
                     last = rows[-1]

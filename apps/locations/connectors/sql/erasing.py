@@ -125,7 +125,9 @@ class Eraser:
         table, columns = self._schema.table(child.name), self._schema.key(rule.name)
         pairs = zip(link.columns, self._schema.parent_columns(child.name, link), strict=True)
         hanging = exists().where(*[table.c[name] == column for name, column in pairs], _unlike(self._schema, child))
-        for row in self._connection.execute(select(*columns).where(paging.among(columns, keys), hanging)):
+        for row in self._connection.execute(
+            select(*columns).where(paging.among(columns, keys, self._schema.dialect), hanging)
+        ):
             yield tuple(row)
 
     def _erase_most(self, rule: TableRule, keys: Sequence[paging.Key]) -> int:
@@ -151,7 +153,10 @@ class Eraser:
     def _erase(self, rule: TableRule, keys: Sequence[paging.Key]) -> int:
         """Erase these rows if they still are the person's; return how many the database says it took."""
         table = self._schema.table(rule.name)
-        these = paging.among(self._schema.key(rule.name), keys), rows_of(self._schema, rule.name, self._who)
+        these = (
+            paging.among(self._schema.key(rule.name), keys, self._schema.dialect),
+            rows_of(self._schema, rule.name, self._who),
+        )
         if rule.action == DELETE:
             return int(self._connection.execute(delete(table).where(*these)).rowcount)
         values = {name: fixed(value) for name, value in rule.values}

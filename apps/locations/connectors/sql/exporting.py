@@ -37,7 +37,7 @@ from apps.locations.connectors.sql.schema import Schema, is_binary
 from apps.locations.contract import Entry
 
 INLINE = 32 * 1024  # bytes of a value that stand in its row
-PAGE, PAGE_OF_LARGE = 1000, 200  # rows; the second where a table can hold large values
+PAGE, PAGE_OF_LARGE = 1000, 500  # rows; the second where a table can hold large values
 PIECE = 4 * 1024 * 1024  # characters or bytes fetched at once: an entry, so that a large value crosses batches
 LONGEST_SMALL_TEXT = 8192
 INDEX_NAME, JSON_TYPE, CSV_TYPE = "index.jsonl", "application/x-ndjson", "text/csv"
@@ -180,7 +180,7 @@ class Exporter:
         table, columns = self._conditions[number][0], self._schema.key(self._conditions[number][0])
         column = self._schema.table(table).c[name]
         part = func.substr(_streamed(column, self._schema.dialect), offset + 1, PIECE)
-        query = select(type_coerce(part, types.NullType())).where(paging.among(columns, [key]))
+        query = select(type_coerce(part, types.NullType())).where(paging.among(columns, [key], self._schema.dialect))
         with sql.transaction(self._connection):
             read: str | bytes | None = self._connection.execute(query).scalar()
         return b"" if read is None else read

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, and_, or_, tuple_
+from sqlalchemy import ARRAY, Column, ColumnElement, Integer, Uuid, and_, any_, literal, or_, tuple_
 
 from apps.locations.errors import Refused
 
@@ -38,11 +38,14 @@ def after(columns: Sequence[Column[Any]], key: Key | None, *, backwards: bool = 
     return [columns[0] <= key[0] if backwards else columns[0] >= key[0], or_(*ways)]
 
 
-def among(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> ColumnElement[bool]:
-    """Return the condition "one of these rows"."""
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return tuple_(*columns).in_(keys)
+def among(columns: Sequence[Column[Any]], keys: Sequence[Key], dialect: str) -> ColumnElement[bool]:
+    """Return the condition "one of these rows". PostgreSQL takes the keys as one value, not as a thousand."""
+    if len(columns) > 1:
+        return tuple_(*columns).in_(keys)
+    values = [key[0] for key in keys]
+    if dialect == "postgresql" and isinstance(columns[0].type, (Integer, Uuid)):
+        return columns[0] == any_(literal(values, ARRAY(columns[0].type)))
+    return columns[0].in_(values)
 
 
 def written(key: Key | None) -> list[Any] | None:

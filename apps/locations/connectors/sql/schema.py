@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from graphlib import CycleError
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Table, inspect, text
 
 from apps.locations.connectors.sql.rules import Link, TableRule, order_of, split_name
 from apps.locations.errors import Refused
@@ -62,7 +62,14 @@ class Schema:
 
     def _read(self, name: str) -> Table:
         schema, bare = split_name(name)
-        table = Table(bare, self._metadata, schema=schema, autoload_with=self._connection, resolve_fks=False)
+        inspector = inspect(self._connection)  # columns and key only: a whole reflection asks for much more
+        columns = [
+            Column(found["name"], found["type"], nullable=found["nullable"])
+            for found in inspector.get_columns(bare, schema=schema)
+        ]
+        key = inspector.get_pk_constraint(bare, schema=schema)["constrained_columns"]
+        constraint = [PrimaryKeyConstraint(*key)] if key else []
+        table = Table(bare, self._metadata, *columns, *constraint, schema=schema)
         rule = self.rules.get(name)
         for link in rule.links if rule else ():
             _check_columns(table, link.columns)
