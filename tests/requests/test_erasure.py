@@ -317,7 +317,7 @@ def test_another_erasure_that_is_called_off_does_not_let_writing_go_on(ada):
 
 
 def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
-    kept, gone = stored(ada, "kept"), stored(ada, "gone")
+    kept, gone, ada_key = stored(ada, "kept"), stored(ada, "gone"), ada.key_id
     hold = records.place_hold(
         ada, basis="GDPR Article 17(3)(e)", until=date(2031, 3, 1), actor=Actor.system(), conversation_id=kept.pk
     )
@@ -327,6 +327,10 @@ def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
     with pytest.raises(KeyDestroyed):
         keys.open_key(gone.key_id)
     assert list(Conversation.objects.all()) == [kept]
+    with pytest.raises(
+        KeyDestroyed
+    ):  # an old copy of what went would open under the person's key: so it is another now
+        keys.open_key(ada_key)
     said = result(request, "Conversations")
     assert (said["outcome"], said["reason"], said["until"]) == ("blocked", "legal_hold", "2031-03-01")
     records.lift_hold(hold, actor=Actor.system())
