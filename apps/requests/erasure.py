@@ -106,7 +106,7 @@ def destroy(claim: Claim) -> None:
     kept = replace_kept_key(claim.request.subject_id) if claim.request.subject_id else None
     if kept is not None:  # under a hold: until here an old backup and the person's key opened what was erased
         destroyed_at = max(destroyed_at, kept.destroyed_at)
-        _note_kept_key(claim)
+    _note_kept_key(claim)
     return _mark_destroyed(claim, destroyed_at, intent=intent, result=result)
 
 
