@@ -106,17 +106,7 @@ def destroy(claim: Claim) -> None:
     kept = replace_kept_key(claim.request.subject_id) if claim.request.subject_id else None
     if kept is not None:  # under a hold: until here an old backup and the person's key opened what was erased
         destroyed_at = max(destroyed_at, kept.destroyed_at)
-    _note_kept_key(claim)
     return _mark_destroyed(claim, destroyed_at, intent=intent, result=result)
-
-
-def _note_kept_key(claim: Claim) -> None:
-    """Note which key opens what a hold keeps: `note_late_destruction` asks for its end when the hold is over."""
-    key_id = Subject.objects.filter(pk=claim.request.subject_id).values_list("key_id", flat=True).first()
-    if key_id is not None and claim.details.get("key") != str(key_id):
-        details = claim.details | {"key": str(key_id)}
-        claim.request.sealed = seal_details(claim.request, details, claim.vault)
-        PrivacyRequest.objects.filter(pk=claim.request.pk).update(sealed=claim.request.sealed)
 
 
 def _intent(claim: Claim) -> Entry | None:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connections
@@ -182,8 +182,8 @@ def end_the_master_key(folder: Path) -> int:
     Epoch.objects.filter(emptied_at__isnull=False).update(emptied_at=timezone.now() - GRACE - timedelta(seconds=1))
     keys.back_up_keys(folder / "after.backup", actor=system)
     old = Epoch.objects.filter(emptied_at__isnull=False, destroyed_at=None).values_list("pk", flat=True)
-    proposal = keys.propose_destruction(list(old), officer=11, actor=Actor(new_handle(), Role.APPROVER))
-    keys.approve_proposal(proposal.pk, officer=12, actor=Actor(new_handle(), Role.APPROVER))
+    proposal = keys.propose_destruction(list(old), officer=uuid4(), actor=Actor(new_handle(), Role.APPROVER))
+    keys.approve_proposal(proposal.pk, officer=uuid4(), actor=Actor(new_handle(), Role.APPROVER))
     return len(keys.destroy_master_keys(actor=system).destroyed)
 
 
