@@ -69,6 +69,7 @@ def nightly() -> dict[str, int]:
             "requests lapsed": lapse_unverified,
             "people asked": ask_about_copies,
             "staff alerted": alert_staff,
+            "helpers reminded": remind_of_tasks,
             "receipts issued anew": reissue_receipts,
             "records erased": end_retentions,
             "keys swept": lambda: keys.sweep_ownerless_keys().destroyed,

@@ -132,3 +132,10 @@ def test_the_files_go_with_the_record_of_the_request(ada, cleo, filing_room):
     assert not objects.is_there(row.object_name)
     assert not Task.objects.filter(request=request).exists()
     assert not Letter.objects.filter(owner=task.pk).exists()
+
+
+def test_the_nightly_work_reminds_them(ada, filing_room):
+    request = run(approved(ada))
+    assert upkeep.nightly()["helpers reminded"] == 0
+    Task.objects.filter(request=request).update(due_on=today() + timedelta(days=3))
+    assert upkeep.nightly()["helpers reminded"] == 1
