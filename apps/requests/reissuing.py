@@ -19,6 +19,7 @@ from apps.requests.moments import irrecoverable
 from apps.requests.receipts import next_number, write_receipt
 from apps.requests.vault import details_of, open_vault
 
+RENEW_EVERY = timedelta(days=7)  # a day that slips each night would else bring a letter each night
 COMPARE_EVERY = timedelta(hours=20)  # once a night, whenever that is
 MOST_AT_ONCE = 500
 
@@ -74,7 +75,16 @@ def _has_slipped(receipt: Receipt, horizon: Horizon) -> bool:
     """Say whether the receipt promises what does not hold, or says that there is no date where there is one now."""
     if receipt.irrecoverable_by is None or horizon.by is None:
         return (receipt.irrecoverable_by, receipt.irrecoverable_code) != (horizon.by, horizon.reason)
-    return horizon.by > receipt.irrecoverable_by
+    return horizon.by > receipt.irrecoverable_by and not _was_renewed_lately(receipt)
+
+
+def _was_renewed_lately(receipt: Receipt) -> bool:
+    """Say whether it is itself a new receipt of these days, and what it promises is still some time away."""
+    now = timezone.now()
+    is_near = receipt.irrecoverable_by is None or receipt.irrecoverable_by <= (now + RENEW_EVERY).date()
+    if is_near or receipt.issued_at <= now - RENEW_EVERY:
+        return False
+    return Receipt.objects.filter(request=receipt.request_id, is_final=True, number__lt=receipt.number).exists()
 
 
 def _is_over(horizon: Horizon) -> bool:

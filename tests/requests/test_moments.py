@@ -121,6 +121,22 @@ def test_a_day_that_slips_brings_a_new_receipt_and_a_letter_once(
     assert Letter.objects.count() == letters + 1
 
 
+def test_a_day_that_slips_every_night_brings_one_letter_a_week(
+    ada: Any, place: Any, provable: None, settings: Any
+) -> None:
+    known(place, 7)
+    run(approved(ada))
+
+    def slipped(days: int) -> int:
+        settings.RECORDS_BACKUP_RETENTION_DAYS = days
+        Receipt.objects.update(compared_at=None)
+        return reissue_receipts()
+
+    assert [slipped(90), slipped(91), slipped(92)] == [1, 0, 0]
+    Receipt.objects.update(issued_at=timezone.now() - timedelta(days=7, minutes=1))
+    assert [slipped(93), slipped(94)] == [1, 0]
+
+
 def test_a_day_that_comes_sooner_brings_none(ada: Any, place: Any, provable: None, settings: Any) -> None:
     known(place, 7)
     settings.RECORDS_BACKUP_RETENTION_DAYS = 90
