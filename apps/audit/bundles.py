@@ -17,6 +17,7 @@ from stream_zip import ZIP_64, Method, stream_zip
 
 from apps.audit import exports, publishing, selectors
 from apps.audit.anchors import placed
+from apps.audit.continuing import earlier_log
 from apps.audit.details import moment_text
 from apps.audit.entries import canonical_json
 from apps.audit.models import Anchoring, Checkpoint
@@ -112,7 +113,11 @@ def _anchorings(checkpoint: Checkpoint) -> Iterator[bytes]:
 
 
 def _all(checkpoint: Checkpoint) -> Iterator[Anchoring]:
+    """Yield what was left at anchors of this log; what was left of an earlier one lies with that one's files."""
     found = Anchoring.objects.filter(size__lte=checkpoint.size)
+    earlier = earlier_log()
+    if earlier is not None:
+        found = found.filter(anchored_at__gte=earlier["at"])
     last = 0
     while batch := list(found.filter(pk__gt=last).order_by("pk")[:BATCH]):
         yield from batch

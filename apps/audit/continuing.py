@@ -24,8 +24,15 @@ BATCH = 1000
 
 
 def last_checkpoint() -> tuple[int, bytes]:
-    """Return size and root of the largest checkpoint of the log that is known: published, in the database, anchored."""
-    return max(witnesses(), default=(0, b"\0" * 32))
+    """Return size and root of the largest checkpoint of the log that is known: published, in the database, anchored.
+
+    Or put away already, by an attempt to begin the next log that was broken off.
+    """
+    known = list(witnesses())
+    put_away = publishing.put_away_checkpoint(quarantine.state().log_number)
+    if put_away is not None:
+        known.append((put_away.size, put_away.root))
+    return max(known, default=(0, b"\0" * 32))
 
 
 def begin_new_log(*, officers: Sequence[str]) -> Entry:

@@ -41,7 +41,15 @@ def publisher() -> Iterator[None]:
 
 def published() -> notes.CheckpointText | None:
     """Return what the folder's checkpoint says, or None for an empty folder."""
-    note = published_note()
+    return _statement(published_note())
+
+
+def put_away_checkpoint(number: int) -> notes.CheckpointText | None:
+    """Return the same of a log that was put away under this number."""
+    return _statement(_note(_root() / "earlier" / str(number) / CHECKPOINT))
+
+
+def _statement(note: str | None) -> notes.CheckpointText | None:
     try:
         return None if note is None else notes.read_checkpoint(note)
     except BadNote:
@@ -50,8 +58,12 @@ def published() -> notes.CheckpointText | None:
 
 def published_note() -> str | None:
     """Return the folder's checkpoint as it was signed, or None for an empty folder."""
+    return _note(_root() / CHECKPOINT)
+
+
+def _note(path: Path) -> str | None:
     try:
-        return (_root() / CHECKPOINT).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import bundles, selectors, services
+from apps.audit import bundles, continuing, quarantine, selectors, sequencer, services, triggers
 from apps.audit.models import Anchoring, Checkpoint
 from tests.audit.anchors.conftest import signed
 from tests.audit.test_pages import body_of
@@ -165,3 +166,34 @@ def test_the_command_writes_it_whole_or_not_at_all(write, tmp_path, settings, ca
     with pytest.raises(CommandError, match="cannot be signed"):
         call_command("audit_bundle", tmp_path / "other.zip")
     assert not list(tmp_path.glob("*.part")) and not (tmp_path / "other.zip").exists()
+
+
+def test_what_was_left_of_an_earlier_log_is_not_in_the_bundle_of_the_next_one(anchored):
+    with quarantine.replaying():
+        continuing.begin_new_log(officers=[])
+        checkpoint = services.sequence()
+    now = timezone.now()
+    Anchoring.objects.create(anchor="folder /share", size=checkpoint.size, anchored_at=now)
+    with zipfile.ZipFile(io.BytesIO(b"".join(bundles.bundle(checkpoint)))) as archive:
+        assert not [name for name in archive.namelist() if name.startswith("anchors/timestamp-")]
+        assert [json.loads(line)["size"] for line in archive.read("anchors/anchors.jsonl").splitlines()] == [
+            checkpoint.size
+        ]
+
+
+def test_a_new_log_that_was_begun_twice_still_names_all_that_was_published(anchored, monkeypatch):
+    real = sequencer.exclusive
+    monkeypatch.setattr(sequencer, "exclusive", _killed)
+    triggers.remove(connection)
+    Checkpoint.objects.filter(size=anchored.size).delete()
+    triggers.install(connection)  # as after a restore: only the files know the end
+    with quarantine.replaying(), pytest.raises(KeyboardInterrupt):
+        continuing.begin_new_log(officers=[])
+    monkeypatch.setattr(sequencer, "exclusive", real)
+    with quarantine.replaying():
+        entry = continuing.begin_new_log(officers=[])
+    assert selectors.details_of(entry)["size"] == anchored.size
+
+
+def _killed():
+    raise KeyboardInterrupt
