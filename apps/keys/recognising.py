@@ -26,7 +26,8 @@ IDS_A_QUERY = 500
 
 def check_keys() -> str:
     """Compare the two databases; returns a Reason, or "". A new site writes down to which installation it belongs."""
-    ours, records = installation(), quarantine.state()
+    records = quarantine.state()  # first: another process may note both meanwhile, and the keys never lag behind then
+    ours = installation()
     if records.installation is None:
         quarantine.adopt_installation(ours.pk)
     elif records.installation != ours.pk:
