@@ -43,10 +43,13 @@ def change_source(source: Source, *, actor: Actor, **settings: Any) -> None:
 
 
 def read_now(source: Source, *, from_the_beginning: bool = False) -> None:
-    """Make the next reading due at once; `from_the_beginning`: of everything, for people who came to be known since."""
+    """Make the next reading due at once; `from_the_beginning`: of everything, for people who came to be known since.
+
+    Whoever reads it at this moment loses it then: else its cursor would be written over the beginning.
+    """
     if from_the_beginning:
+        Source.objects.filter(pk=source.pk).update(cursor={}, token=None)
         SourceFile.objects.filter(source=source).delete()
-        Source.objects.filter(pk=source.pk).update(cursor={})
     Source.objects.filter(pk=source.pk).update(next_run_at=timezone.now())
     Source.objects.filter(pk=source.pk, token=None).update(lease_until=None)
 

@@ -132,6 +132,8 @@ class _Run:
                 self._take(batch)
                 if time.monotonic() >= self.ends_at and batch.people:
                     return True
+        except LostClaim:  # the run is another worker's now
+            raise
         except (LocationError, RecordsError) as error:
             self.run.reason = reason_of(error) if isinstance(error, LocationError) else ""
             self._finish(SourceRun.State.FAILED)
@@ -145,9 +147,9 @@ class _Run:
             self._trouble(trouble)
         for value, items in batch.people.items():
             self._of_person(value, items)
-        batch.done()
         self.source.cursor = batch.cursor
         self._note()
+        batch.done()
 
     def _of_person(self, value: str, items: Iterable[ParsedConversation | Skipped]) -> None:
         subject = self._subject(value)

@@ -361,3 +361,25 @@ def test_a_preview_shows_messages_stores_nothing_and_is_a_look(ada: Subject, pla
     assert "words" in problems[0]
     _lines, problems = keeping.preview(location, COLUMNS | {"table": "nothing"}, actor=Actor.system())
     assert "chats" in problems[0]
+
+
+def test_what_another_worker_took_over_is_left_to_it(
+    ada: Subject, sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = Chats(sqlite_place)
+    chats.say("ada@example.org", "c1", "hello")
+    source = add(sqlite_place, COLUMNS)
+    real = running._Run._take
+
+    def taken_over(self: Any, batch: Any) -> None:
+        keeping.read_now(source, from_the_beginning=True)
+        real(self, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running._Run, "_take", taken_over)
+        assert running.run_source(source.pk) is False
+    source.refresh_from_db()
+    assert (source.cursor, source.token) == ({}, None)
+    assert list(SourceRun.objects.values_list("state", flat=True)) == ["running"]
+    assert not Entry.objects.filter(event=Event.SOURCE_READ).exists()
+    assert read(source)["already_held"] == 1
