@@ -117,8 +117,10 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
             continue  # another key of this conversation may be the one
         except Missing:
             reason = "it is not there any more"
-        except (KeyDestroyed, KeysError):
+        except KeyDestroyed:
             reason = "its key was destroyed"
+        except KeysError as error:
+            reason = f"its key cannot be opened now: {type(error).__name__}"
         except RecordsError as error:
             reason = f"it may not be written: {type(error).__name__}"
         else:

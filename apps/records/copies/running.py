@@ -60,6 +60,7 @@ def run_policy(policy_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
     try:
         return run.go()
     except LostClaim:
+        run.close_if_stopped()
         return False
     except LocationError as error:
         logger.warning("copies could not be written, read or deleted: %s", error)
@@ -89,6 +90,9 @@ class _Run:
         policy, now = self.policy, timezone.now()
         is_time_to_copy = policy.is_active and policy.next_copy_at is not None and policy.next_copy_at <= now
         is_time_to_check = policy.is_active and policy.next_check_at is not None and policy.next_check_at <= now
+        if is_time_to_check and not policy.check_days:  # switched off while one ran
+            CopyPolicy.objects.filter(pk=policy.pk).update(next_check_at=None)
+            is_time_to_check = False
         try:
             self.store = store_of_policy(policy)
             if is_time_to_copy:
@@ -104,6 +108,15 @@ class _Run:
         if is_time_to_check:
             return self._phase(CopyRun.Kind.CHECK, self._check) or self._go_on()
         return False
+
+    def close_if_stopped(self) -> None:
+        """End the runs of a rule that somebody has stopped meanwhile; another worker's are left alone."""
+        if not CopyPolicy.objects.filter(pk=self.policy.pk, is_active=False).exists():
+            return
+        kinds = (CopyRun.Kind.COPY, CopyRun.Kind.CHECK)
+        for run in CopyRun.objects.filter(policy=self.policy, state=CopyRun.State.RUNNING, kind__in=kinds):
+            run.reason = Reason.DISABLED.value
+            self._finish(run, CopyRun.State.FAILED)
 
     def _go_on(self) -> bool:
         return Copy.objects.filter(policy=self.policy, doomed_at__isnull=False).exists()
@@ -145,12 +158,15 @@ class _Run:
         waiting = uncopied(self.policy).select_related("subject")
         while page := list((waiting.filter(pk__gt=run.cursor) if run.cursor else waiting)[:PAGE]):
             for row in page:
+                self._count(
+                    run, row.pk, failed=1
+                )  # until it is done: one that kills its worker does not stop the others
                 try:
                     copy = write_copy(self.policy, self.store, row)
-                    self._count(run, row.pk, **({"written": 1, "bytes": copy.size} if copy else {"skipped": 1}))
+                    done = {"written": 1, "bytes": copy.size} if copy else {"skipped": 1}
+                    self._count(run, row.pk, failed=-1, **done)
                 except (DecryptionError, KeysError) as error:  # this one is damaged here: the others are not
                     logger.exception("%s could not be copied: %s", row, type(error).__name__)
-                    self._count(run, row.pk, failed=1)
                 if time.monotonic() >= self.ends_at:
                     return True
         return False
@@ -168,11 +184,12 @@ class _Run:
         return False
 
     def _count(self, run: CopyRun, cursor: UUID, **more: int) -> None:
-        """Note how far it is; raises LostClaim when another worker has taken over."""
+        """Note how far it is; raises LostClaim when another worker has taken over, or the rule was stopped."""
         run.cursor = cursor
         for name, number in more.items():
             run.counts[name] = run.counts.get(name, 0) + number
-        mine = CopyPolicy.objects.filter(pk=self.policy.pk, token=self.policy.token)
+        run.counts = {name: number for name, number in run.counts.items() if number}
+        mine = CopyPolicy.objects.filter(pk=self.policy.pk, token=self.policy.token, is_active=True)
         if not mine.update(lease_until=timezone.now() + LEASE):
             raise LostClaim
         run.save(update_fields=["cursor", "counts"])

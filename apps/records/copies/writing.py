@@ -79,7 +79,8 @@ def _write_down(policy: CopyPolicy, row: Conversation) -> Copy | None:
     copy.object_name = str(Name(policy.pk, row.subject_id, row.pk, copy.pk, policy.form))
     with transaction.atomic():
         lock_for_writing(row.subject_id)
-        if not _as_it_was(row).exists():
+        rule = CopyPolicy.objects.select_for_update().filter(pk=policy.pk, is_active=True).first()
+        if rule is None or not _as_it_was(row).exists():  # ended: what is written down after that would stay for ever
             return None
         copy.mac = b""
         copy.save(force_insert=True)

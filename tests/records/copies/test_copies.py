@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
@@ -501,3 +502,62 @@ def test_local_and_distant_copies_stand_side_by_side(
     for policy in (near, far):
         running.run_policy(policy.pk)
     assert there(files_place) == there(s3_place) == []
+
+
+def test_ending_a_rule_while_it_copies_leaves_nothing_behind(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(ada, "c1", "c2", "c3")
+    policy = make_policy(files_place)
+    real, calls = FilesStore.put, count(1)
+
+    def ended_at_the_second(store: FilesStore, name: str, chunks: Any) -> None:
+        if next(calls) == 2:
+            end_policy(CopyPolicy.objects.get(pk=policy.pk), actor=Actor.system())
+        real(store, name, chunks)
+
+    monkeypatch.setattr(FilesStore, "put", ended_at_the_second)
+    assert copied(policy)["failure"] == 1
+    assert running.run_policy(policy.pk) is False
+    assert (there(files_place), Copy.objects.count()) == ([], 0)
+    policy.location.refresh_from_db()
+    assert policy.location.emptied_at is not None
+
+
+def test_a_conversation_that_kills_its_worker_does_not_keep_the_others_from_being_copied(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(ada, "c1", "c2", "c3")
+    policy = make_policy(files_place)
+    poison = Conversation.objects.order_by("pk")[1].pk
+    real = writing.write_copy
+
+    def killed(policy: CopyPolicy, store: Any, row: Conversation) -> Any:
+        if row.pk == poison:
+            raise KeyboardInterrupt
+        return real(policy, store, row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "write_copy", killed)
+        due(policy)
+        with pytest.raises(KeyboardInterrupt):
+            running.run_policy(policy.pk)
+        assert copied(policy) == {"written": 2, "failed": 1}
+    assert copied(policy) == {"written": 1}
+
+
+def test_reading_again_that_is_switched_off_while_it_is_due_ends(
+    ada: Subject, files_place: Place, make_policy: MakePolicy
+) -> None:
+    policy = make_policy(files_place)
+    due(policy, next_copy_at=None, next_check_at=timezone.now(), check_days=0)
+    assert running.run_policy(policy.pk) is False
+    policy.refresh_from_db()
+    assert policy.next_check_at is None
+
+
+def test_the_commands_do_nothing_in_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "reason", lambda: quarantine.Reason.LOG_BEHIND.value)
+    for command in (("restore_copies", "Copies"), ("sweep", "--remove")):
+        with pytest.raises(CommandError, match="Nothing was done"):
+            call_command(*command)

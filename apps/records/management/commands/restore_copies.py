@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.locations.errors import LocationError
 from apps.records.copies.restoring import restore
 from apps.records.errors import SubjectNotFound
@@ -20,7 +21,7 @@ from apps.records.subjects import find_subject
 SOME_FAILED = 4
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = (
         "Restores conversations from sealed copies. What is held already is not written again. A copy is not a backup of "
         "the keys: what was erased stays erased, and without the keys database nothing opens. Prints one JSON object. "

@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 import orjson
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.audit.actors import Actor
+from apps.audit.commands import ContentCommand
 from apps.locations.errors import LocationError
 from apps.records.sweeping.comparing import MISSING, Finding
 from apps.records.sweeping.services import run_sweep
@@ -24,7 +25,7 @@ WORDS = {
 DIFFERS = 4
 
 
-class Command(BaseCommand):
+class Command(ContentCommand):
     help = (
         "Compares the storage with the database, both ways, and reports; nothing is removed without --remove, and nothing "
         "that cannot be attributed without --unknown as well. What is younger than 24 hours is left alone. Exit status: "
