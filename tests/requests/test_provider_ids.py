@@ -11,6 +11,7 @@ from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.records import selectors as records
 from apps.records import services, subjects
+from apps.records.models import Conversation
 from apps.requests.models import Status
 from tests.contracts.openai_standin import KEY, OpenAIStandIn
 from tests.requests.conftest import approved, filed, run, states
@@ -36,7 +37,7 @@ def response(number, **more):
     return {
         "object": "response",
         "id": f"resp_{number}",
-        "created_at": 1_750_000_000,
+        "created_at": 1_750_000_000 + number,  # they are read in the order of time
         "input": "May he?",
         "output": [said],
     } | more
@@ -53,6 +54,12 @@ def test_ids_are_read_from_what_was_imported(ada, ben):
     assert records.provider_ids(ada) == [
         ("openai_response", "resp_1"), ("openai_response", "resp_2"), ("openai_conversation", "conv_1"),
     ]  # fmt: skip
+
+
+def test_ids_of_what_a_schedule_brought_in_are_read_too(ada):
+    imported(ada, response(1))
+    Conversation.objects.update(source="sync")
+    assert records.provider_ids(ada) == [("openai_response", "resp_1")]
 
 
 def test_an_erasure_reaches_the_providers_copies_by_their_ids_and_leaves_ben(ada, ben, provider):

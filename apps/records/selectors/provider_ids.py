@@ -14,7 +14,7 @@ from apps.records.opening import living_keys, open_head
 from apps.sealing.aead import Box
 
 OPENED_TOGETHER = 200
-SOURCES = ("openai",)
+SOURCES = ("openai", "sync")  # "sync": what a schedule brought in, from the provider too
 KINDS = {"response": "openai_response", "chat.completion": "openai_completion"}
 
 
