@@ -23,6 +23,10 @@ from apps.sealing.aead import associated_data
 OWN_NAMES = {"records": "Conversations", "archives": "Your downloads", "account": "Account and requests"}
 
 
+SAID_BY_STAFF = ("name", "country", "purpose", "retention", "horizon_reason", "sealed_config")
+CHECKED = ("checked_at", "is_reachable", "health", "horizon_days")  # the rest of a row is changed by acts of their own
+
+
 def _context(location: Location) -> bytes:
     return associated_data("habeas", "site-key", "locations.Location", "sealed_config", location.pk)
 
@@ -52,7 +56,7 @@ def save_location(
     added = location._state.adding
     location.sealed_config = content.seal_json(site_key("locations"), config, context=_context(location))
     with transaction.atomic():
-        location.save()
+        location.save(update_fields=None if added else [*SAID_BY_STAFF, *(CHECKED if health else ())])
         event = Event.LOCATION_ADDED if added else Event.LOCATION_CHANGED
         audit.append(event, about="", actor=actor, location=location.pk)
     return location
@@ -91,7 +95,7 @@ def check_location(location: Location, *, actor: Actor) -> Health:
     health = test_config(location.kind, config_of(location))
     _note_health(location, health)
     with transaction.atomic():
-        location.save(update_fields=["checked_at", "is_reachable", "health", "horizon_days"])
+        location.save(update_fields=CHECKED)
         audit.append(
             Event.LOCATION_CHECKED,
             about="",
