@@ -17,8 +17,8 @@ from django.views.decorators.http import require_safe
 
 from apps.audit import anchoring, quarantine, sequencer
 from apps.audit.models import Pending
+from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest, Step
-from apps.requests.upkeep import today
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -92,7 +92,7 @@ class OpenAIConnector:
         if self._opened is None:
             import openai
 
-            with _foreign_errors():
+            with foreign_errors():
                 self._opened = openai.OpenAI(
                     api_key=self._config["api_key"],
                     base_url=self._config.get("base_url") or None,
@@ -139,7 +139,7 @@ class OpenAIConnector:
         if len(problems) == len(PROBED):
             raise Refused("The provider refuses us: check the key, the address and the permissions.")
         if self._config.get("metadata_key"):
-            with _foreign_errors():
+            with foreign_errors():
                 self.client.chat.completions.list(limit=1, metadata={self._config["metadata_key"]: "0"})
         if self._config.get("zero_retention"):
             return Health(True, _("The provider answers, and keeps no logs."), 0, tuple(problems))
@@ -195,7 +195,7 @@ class OpenAIConnector:
 
     def _lines(self, line: dict[str, Any], kind: Kind, object_id: str) -> Iterator[bytes]:
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-        with _foreign_errors(missing_is_fine=True):  # gone while it is read: what was read stands there
+        with foreign_errors(missing_is_fine=True):  # gone while it is read: what was read stands there
             for below in kind.below(self.client, object_id):
                 yield orjson.dumps(below, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -204,7 +204,7 @@ class OpenAIConnector:
         from openai import BadRequestError, NotFoundError, PermissionDeniedError
 
         opening = self.client.files.with_streaming_response.content(file_id)
-        with _foreign_errors():
+        with foreign_errors():
             try:
                 opened = opening.__enter__()
             except (BadRequestError, PermissionDeniedError, NotFoundError):
@@ -240,7 +240,7 @@ class OpenAIConnector:
     def _erase_one(self, kind: Kind, object_id: str) -> int:
         """Return how many objects went, those that belong to it included; 0 for one that is gone already."""
         erased = 0
-        with _foreign_errors(missing_is_fine=True):
+        with foreign_errors(missing_is_fine=True):
             for one in kind.erase(self.client, object_id):
                 erased += one
         return erased
@@ -284,7 +284,7 @@ class OpenAIConnector:
         """List a page. A server that ignores the filter would give out everybody's, so each one is compared."""
         where: dict[str, Any] = {"limit": PAGE, "order": "asc"} | ({"after": after} if after else {})
         key = self._config.get("metadata_key")
-        with _foreign_errors():
+        with foreign_errors():
             if source.kind is COMPLETION:
                 page = self.client.chat.completions.list(metadata={key: source.value}, **where).data
                 is_own = all((found.metadata or {}).get(key) == source.value for found in page)
@@ -296,7 +296,7 @@ class OpenAIConnector:
         return list(page)
 
     def _retrieve(self, kind: Kind, object_id: str) -> Any:
-        with _foreign_errors(missing_is_fine=True):
+        with foreign_errors(missing_is_fine=True):
             return kind.retrieve(self.client, object_id)
         return None
 
@@ -310,7 +310,7 @@ class OpenAIConnector:
 
 def _chunks(opening: Any, opened: Any) -> Iterator[bytes]:
     try:
-        with _foreign_errors():
+        with foreign_errors():
             yield from opened.iter_bytes(256 * 1024)
     finally:
         opening.__exit__(None, None, None)
@@ -326,7 +326,7 @@ def _when(found: Any) -> datetime | None:
 
 
 @contextmanager
-def _foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
+def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
     """Turn the client's errors into ours, without the provider's words: they can hold content."""
     import openai
 

@@ -198,11 +198,15 @@ class S3Connector:
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         searches = self._searches(who)
-        left = list(chain.from_iterable(self._matching(search) for search in searches))
-        count = len(left) + sum(1 for _upload in self._uploads(searches))
+        count, asked = 0, list[dict[str, Any]]()
+        for found in chain.from_iterable(self._matching(search) for search in searches):
+            count += 1
+            if len(asked) < LOCKS_READ and "Size" in found:
+                asked.append(found)
+        count += sum(1 for _upload in self._uploads(searches))
         if count == 0:
             return Remaining(0)
-        locked, _asked, until = self._locks(left) if left and self._has_lock() else (0, 0, None)
+        locked, _asked, until = self._locks(asked) if asked and self._has_lock() else (0, 0, None)
         if locked:
             return Remaining(count, Reason.OBJECT_LOCK if until else Reason.LEGAL_HOLD, until)
         return Remaining(count, Reason.CANNOT_DELETE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from apps.locations.connectors.openai import OpenAIConnector, _foreign_errors
+from apps.locations.connectors.openai import OpenAIConnector, foreign_errors
 from apps.locations.connectors.openai_objects import plain
 from apps.locations.errors import Refused
 from apps.records.importers.formats import openai_objects
@@ -60,11 +60,11 @@ class OpenAIReader:
 
     def _page(self, after: str) -> list[Any]:
         where = {"after": after} if after else {}
-        with _foreign_errors():
+        with foreign_errors():
             return list(self.client.chat.completions.list(limit=COMPLETIONS_A_BATCH, order="asc", **where).data)
 
     def _parsed(self, completion: Any) -> ParsedConversation:
-        with _foreign_errors():
+        with foreign_errors():
             asked = self.client.chat.completions.messages.list(completion.id, limit=MESSAGES_A_PAGE, order="asc")
             messages = [plain(message) for message in asked]
         parsed = openai_objects.parse(plain(completion) | {"messages": messages})
