@@ -145,3 +145,22 @@ def test_nothing_is_signed_in_quarantine_but_by_the_replay(site, ada, about, act
     assert Key.objects.filter(destroyed_at__isnull=False).count() == 1
     assert quarantine.reason() == Reason.LOG_BEHIND
     assert check_keys() == ""
+
+
+def test_a_process_that_starts_beside_another_one_does_not_take_it_for_a_restore(
+    site, ada, about, actor, monkeypatch
+) -> None:
+    assert check_keys() == ""
+    real = quarantine.state
+    others = iter([True])
+
+    def beside() -> SiteState:
+        if next(others, False):  # another process notes more of the log in both databases
+            services.erase_keys([ada.id], about=about, actor=actor)
+            sequence()
+            assert check_keys() == ""
+        return real()
+
+    monkeypatch.setattr(quarantine, "state", beside)
+    assert check_keys() == ""
+    assert Installation.objects.get().log_size == SiteState.objects.get().keys_seen == Entry.objects.count()

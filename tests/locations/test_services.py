@@ -46,6 +46,15 @@ def test_a_switched_off_place_still_counts_until_it_is_recorded_as_emptied(folde
     assert events()[-3:] == ["location.added", "location.switched_off", "location.emptied"]
 
 
+def test_a_place_that_was_switched_off_while_it_was_changed_stays_off(folder: Location) -> None:
+    seen_before = Location.objects.get(pk=folder.pk)
+    services.switch_location(folder, enabled=False, actor=Actor.system())
+    seen_before.name = "Old exports"
+    services.save_location(seen_before, config=CONFIG, actor=Actor.system())
+    folder.refresh_from_db()
+    assert (folder.name, folder.is_enabled) == ("Old exports", False)
+
+
 def test_a_place_that_is_not_there_is_said_to_be_unreachable(folder: Location) -> None:
     assert not services.check_location(folder, actor=Actor.system()).is_reachable
     assert folder.is_reachable is False
