@@ -35,24 +35,30 @@ def last_checkpoint() -> tuple[int, bytes]:
     return max(known, default=(0, b"\0" * 32))
 
 
-def begin_new_log(*, officers: Sequence[str]) -> Entry:
+def begin_new_log(*, officers: Sequence[str], instead_of: int) -> Entry:
     """Put the log away and begin the next one; returns its first entry. Outside transactions; a repeat after a crash is safe.
 
-    `officers`: the handles of the two people who have signed that the gap is accepted.
+    `officers`: the handles of the two people who have signed that the gap is accepted. `instead_of`: the number of the
+    log that they saw; if another request has put that one away already, its successor's first entry is returned.
     """
+
+    def is_present() -> bool:
+        return quarantine.state().log_number == instead_of
+
     size, root = last_checkpoint()
-    number = quarantine.state().log_number
-    publishing.put_away(number, Checkpoint.objects.order_by("-size").first())
+    publishing.put_away(instead_of, Checkpoint.objects.order_by("-size").first(), is_present=is_present)
     with sequencer.exclusive():
+        if not is_present():
+            return Entry.objects.filter(event=Event.LOG_CONTINUED).latest("pk")
         waiting = _empty_tables()
-        SiteState.objects.update(log_number=number + 1)
+        SiteState.objects.update(log_number=instead_of + 1)
         entry = append(
             Event.LOG_CONTINUED,
             about="",
             actor=Actor.system(),
             log_key=sequencer.signing_key().public,
             archive_key=SigningKey.from_seed(settings.ARCHIVE_SIGNING_KEY).public,
-            number=number + 1,
+            number=instead_of + 1,
             size=size,
             root=root,
             kept=waiting,

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,10 +70,15 @@ def _note(path: Path) -> str | None:
         raise LogDiverged("the published checkpoint cannot be read") from None
 
 
-def put_away(number: int, newest: Checkpoint | None) -> None:
-    """Move the published log to earlier/<number>, as it is; where nothing was published, write there what is known of it."""
+def put_away(number: int, newest: Checkpoint | None, *, is_present: Callable[[], bool]) -> None:
+    """Move the published log to earlier/<number>, as it is; where nothing was published, write there what is known of it.
+
+    Unless that log has given way already: asked under the lock, so that the next one is not moved in its place.
+    """
     folder = _root() / "earlier" / str(number)
     with publisher():
+        if not is_present():
+            return
         _make_folder(folder)
         found = [path for path in (_root() / CHECKPOINT, _root() / "tile") if path.exists()]
         for path in found:

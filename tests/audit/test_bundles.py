@@ -170,7 +170,7 @@ def test_the_command_writes_it_whole_or_not_at_all(write, tmp_path, settings, ca
 
 def test_what_was_left_of_an_earlier_log_is_not_in_the_bundle_of_the_next_one(anchored):
     with quarantine.replaying():
-        continuing.begin_new_log(officers=[])
+        continuing.begin_new_log(officers=[], instead_of=1)
         checkpoint = services.sequence()
     now = timezone.now()
     Anchoring.objects.create(anchor="folder /share", size=checkpoint.size, anchored_at=now)
@@ -188,11 +188,21 @@ def test_a_new_log_that_was_begun_twice_still_names_all_that_was_published(ancho
     Checkpoint.objects.filter(size=anchored.size).delete()
     triggers.install(connection)  # as after a restore: only the files know the end
     with quarantine.replaying(), pytest.raises(KeyboardInterrupt):
-        continuing.begin_new_log(officers=[])
+        continuing.begin_new_log(officers=[], instead_of=1)
     monkeypatch.setattr(sequencer, "exclusive", real)
     with quarantine.replaying():
-        entry = continuing.begin_new_log(officers=[])
+        entry = continuing.begin_new_log(officers=[], instead_of=1)
     assert selectors.details_of(entry)["size"] == anchored.size
+
+
+def test_of_two_who_begin_the_new_log_at_once_one_does(anchored, settings):
+    with quarantine.replaying():
+        first = continuing.begin_new_log(officers=[], instead_of=1)
+        services.sequence()
+        assert continuing.begin_new_log(officers=[], instead_of=1) == first
+    assert quarantine.state().log_number == 2
+    assert (settings.TILES_DIR / "earlier/1/checkpoint").read_text() == anchored.note
+    assert (settings.TILES_DIR / "checkpoint").exists()
 
 
 def _killed():

@@ -32,7 +32,7 @@ def accept_gap(user_id: UUID, *, actor: Actor) -> bool:
             SiteState.objects.update(gap_accepted_by=user_id, gap_actor=actor.handle)
             return False
     with quarantine.replaying():
-        continuing.begin_new_log(officers=[state.gap_actor, actor.handle])
+        continuing.begin_new_log(officers=[state.gap_actor, actor.handle], instead_of=state.log_number)
         begin_new_log_here()
         quarantine.note_gap(False)
         audit.sequence()
