@@ -97,7 +97,7 @@ def poke_source(source_id: UUID) -> None:
         log.warning("no message could be sent: the schedule finds the source")
 
 
-@shared_task(name="apps.records.tasks.read_source")
+@shared_task(name="apps.records.tasks.read_source", time_limit=SWEEP_SECONDS)  # one file may take long
 def read_source(source_id: str) -> None:
     """Read a source; long work goes on in further tasks."""
     if run_source(UUID(source_id)):

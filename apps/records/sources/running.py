@@ -37,6 +37,7 @@ from apps.records.errors import (
 )
 from apps.records.importers.types import ParsedConversation, Skipped
 from apps.records.models import Source, SourceRun, Subject
+from apps.records.reports import Commit
 from apps.records.services.deleting import BY_SCHEDULE
 from apps.records.services.storing import EXTERNAL_ID, store_conversations
 from apps.records.sources.files import SeenFiles, kind_of
@@ -160,7 +161,7 @@ class _Run:
             return
         try:
             report = store_conversations(
-                subject, self._wanted(subject, items), actor=Actor.system(), source=BY_SCHEDULE
+                subject, self._wanted(subject, items), actor=Actor.system(), source=BY_SCHEDULE, on_commit=self._renew
             )
         except (SubjectFrozen, RecordingNotAllowed, KeyDestroyed):  # decided this very moment
             self._count(withheld=1)
@@ -235,6 +236,12 @@ class _Run:
         for name, number in more.items():
             if number:
                 self.run.counts[name] = self.run.counts.get(name, 0) + number
+
+    def _renew(self, _commit: Commit) -> None:
+        """Keep the claim while a large file is stored; raises LostClaim, which rolls back what is being stored."""
+        mine = Source.objects.filter(pk=self.source.pk, token=self.source.token)
+        if not mine.update(lease_until=timezone.now() + LEASE):
+            raise LostClaim
 
     def _note(self) -> None:
         """Keep how far it is; raises LostClaim when another worker has taken over."""

@@ -382,4 +382,4 @@ def test_what_another_worker_took_over_is_left_to_it(
     assert (source.cursor, source.token) == ({}, None)
     assert list(SourceRun.objects.values_list("state", flat=True)) == ["running"]
     assert not Entry.objects.filter(event=Event.SOURCE_READ).exists()
-    assert read(source)["already_held"] == 1
+    assert read(source)["messages"] == 1
