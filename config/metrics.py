@@ -20,6 +20,7 @@ from apps.audit.models import Pending
 from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest, Step
 
+PASSED_ON = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")  # a server in front is on this machine too
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -39,7 +40,7 @@ def _may_read(request: HttpRequest) -> bool:
         is_here = ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
     except ValueError:
         is_here = False
-    return is_here and "X-Forwarded-For" not in request.headers  # a server in front is on this machine too
+    return is_here and not any(name in request.headers for name in PASSED_ON)
 
 
 def _log() -> Iterator[str]:

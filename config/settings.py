@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "apps.accounts.middleware.PrivatePagesMiddleware",
     "apps.accounts.middleware.SecondStepForStaffMiddleware",
     "apps.accounts.middleware.ActorMiddleware",
     "apps.portal.middleware.TimeZoneMiddleware",
@@ -195,6 +196,7 @@ SOURCES = {  # kinds of place that conversations are brought in from
     "openai": "apps.records.sources.openai.OpenAIReader",
 }
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
+FRESH_SIGN_IN = "apps.accounts.access.fresh_authentication_required"  # above what only a recent sign-in may do
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
 ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere
 LOCATION_POLICY = env.choice("LOCATION_POLICY", "refuse", ("refuse", "warn"))  # a place in which it stays longer

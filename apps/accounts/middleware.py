@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import add_never_cache_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 
@@ -33,6 +34,19 @@ class SecondStepForStaffMiddleware:
             messages.info(request, _("Staff sign in with a second step. Sign in again."))
             return redirect_to_login(request.get_full_path())
         return self.get_response(request)
+
+
+class PrivatePagesMiddleware:
+    """Keeps the pages of whoever is signed in out of every cache, also those of packages that say nothing about it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if "Cache-Control" not in response and request.user.is_authenticated:
+            add_never_cache_headers(response)
+        return response
 
 
 class ActorMiddleware:

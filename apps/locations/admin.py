@@ -6,26 +6,31 @@ saved a place can be tested and tried with somebody's identity (trying.py); that
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from uuid import UUID, uuid4
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from apps.locations import policy, services, trying
 from apps.locations.contract import Health
 from apps.locations.errors import HorizonTooLong
-from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, merged_config
+from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, kept, merged_config
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_class
 
+View = Callable[..., HttpResponse]
 USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
 
 
@@ -37,11 +42,11 @@ class LocationAdmin(ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         pages = {
             "": (self.places, "changelist"),
-            "add/": (self.add_place, "add"),
-            "<uuid:pk>/change/": (self.change_place, "change"),
+            "add/": (_sent_freshly(self.add_place), "add"),
+            "<uuid:pk>/change/": (_sent_freshly(self.change_place), "change"),
             "<uuid:pk>/check/": (self.check_place, "check"),
-            "<uuid:pk>/switch/": (self.switch_place, "switch"),
-            "<uuid:pk>/emptied/": (self.record_emptied, "emptied"),
+            "<uuid:pk>/switch/": (_sent_freshly(self.switch_place), "switch"),
+            "<uuid:pk>/emptied/": (_sent_freshly(self.record_emptied), "emptied"),
         }
         wrap = self.admin_site.admin_view
         return [path(route, wrap(view), name=f"locations_location_{name}") for route, (view, name) in pages.items()]
@@ -85,14 +90,15 @@ class LocationAdmin(ModelAdmin):
         form = LocationForm(data, instance=location)
         config_form = connector.ConfigForm(data, initial=_without_secrets(connector, config), prefix="config")
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
-        sealed = SealedSecrets(location.kind, request.user.pk)
+        sealed = SealedSecrets(location.kind, request.user.pk, config_form)
+        present = kept(config_form, config) | sealed.open(data) if data else config
         shown: dict[str, Any] = {}
-        if data and (offered := _offered(config_form, config | sealed.open(data))):
+        if data and (offered := _offered(config_form, present)):
             config_form, secrets = offered
             shown["sealed_secrets"] = sealed.seal(config_form, secrets)
         elif data and form.is_valid() and config_form.is_valid():
             try:
-                config = merged_config(config_form, config | sealed.open(data))
+                config = merged_config(config_form, present)
             except ValidationError as error:
                 config_form.add_error(None, error)
             else:
@@ -179,6 +185,17 @@ class LocationAdmin(ModelAdmin):
     def _show(self, request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> HttpResponse:
         framed = self.admin_site.each_context(request) | {"title": title} | context
         return render(request, f"admin/locations/{template}.html", framed)
+
+
+def _sent_freshly(view: View) -> View:
+    """Take what is sent to a view from somebody who has signed in a short while ago; else ask for that first."""
+    fresh: View = import_string(settings.FRESH_SIGN_IN)(view)
+
+    @wraps(view)
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return fresh(request, **kwargs) if request.method == "POST" else view(request, **kwargs)
+
+    return checked
 
 
 def kind_label(kind: str) -> str:

@@ -19,6 +19,13 @@ from apps.sealing import content
 from apps.sealing.aead import associated_data
 from apps.sealing.errors import DecryptionError
 
+ADDRESSES = frozenset(  # fields of the kinds' forms that say where a place is, and whether somebody between can read along
+    {
+        "account", "address", "api_endpoint", "backend", "base_url", "ca_file", "certificates", "dialect", "endpoint_url",
+        "host", "host_key", "hosts", "is_srv", "options", "port", "replica_set", "tls",
+    }
+)  # fmt: skip
+
 
 class LocationForm(forms.ModelForm):
     class Meta:
@@ -63,23 +70,42 @@ class SealedSecrets:
 
     FIELD = "sealed-secrets"
 
-    def __init__(self, kind: str, user_id: object) -> None:
+    def __init__(self, kind: str, user_id: object, form: forms.Form) -> None:
         self._context = associated_data("habeas", "site-key", "locations.LocationForm", kind, str(user_id))
+        self._form = form
 
     def seal(self, form: forms.Form, config: dict[str, Any]) -> str:
         secrets = {name: config[name] for name in getattr(form, "secrets", ()) if config.get(name)}
         if not secrets:
             return ""
-        return urlsafe_b64encode(content.seal_json(site_key("locations"), secrets, context=self._context)).decode()
+        sealed = [where(self._form, _cleaned(self._form)), secrets]
+        return urlsafe_b64encode(content.seal_json(site_key("locations"), sealed, context=self._context)).decode()
 
     def open(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the page carried; nothing for what was not sealed here."""
+        """Return what the page carried; nothing for what was not sealed here, or for another address."""
         try:
             sealed = urlsafe_b64decode(str(data.get(self.FIELD, "")).encode())
-            opened: dict[str, Any] = content.unseal_json(site_key("locations"), sealed, context=self._context)
+            address, secrets = content.unseal_json(site_key("locations"), sealed, context=self._context)
         except (ValueError, DecryptionError):
             return {}
-        return opened
+        return dict(secrets) if address == where(self._form, _cleaned(self._form)) else {}
+
+
+def where(form: forms.Form, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that says to whom a secret is sent."""
+    return {name: config.get(name) or "" for name in sorted(ADDRESSES & form.fields.keys())}
+
+
+def kept(form: forms.Form, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a place, without its secrets if the form leads elsewhere: they were not given for there."""
+    if where(form, _cleaned(form)) == where(form, config):
+        return config
+    return {name: value for name, value in config.items() if name not in getattr(form, "secrets", ())}
+
+
+def _cleaned(form: forms.Form) -> dict[str, Any]:
+    form.errors  # noqa: B018 (cleans it)
+    return form.cleaned_data
 
 
 def merged_config(form: forms.Form, present: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def test_without_a_token_only_this_machine_may_ask(client: Client) -> None:
     assert client.get("/metrics", REMOTE_ADDR="::1").status_code == 200
     assert client.get("/metrics", REMOTE_ADDR="192.0.2.7").status_code == 404
     assert client.get("/metrics", REMOTE_ADDR="").status_code == 404
-    assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 404
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+        assert client.get("/metrics", headers={header: "192.0.2.7"}).status_code == 404, header
 
 
 def test_with_a_token_whoever_has_it_may_ask(client: Client, settings: Any) -> None:

@@ -135,3 +135,16 @@ def without_address(answer: Any, address: str) -> str:
     text: str = answer.content.decode().replace(address, "")
     lines = [line for line in text.splitlines() if "csrfmiddlewaretoken" not in line]
     return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", OF_A_MESSAGE)
+def test_a_message_beyond_every_number_is_not_found(name: str, ada: Person, held: Held) -> None:
+    for position in (10**6, 2**63, 10**30):
+        address = reverse(f"portal:{name}", args=[held.conversation.id, position])
+        assert ada.client.get(address).status_code == 404, position
+
+
+@pytest.mark.parametrize("name", ["account_email", "usersessions_list", "mfa_index", "account_change_password"])
+def test_the_pages_of_the_sign_in_are_kept_by_no_cache(name: str, ada: Person, nobody: Client) -> None:
+    assert "no-store" in ada.client.get(reverse(name))["Cache-Control"]
+    assert "Cache-Control" not in nobody.get(reverse("portal:how"))

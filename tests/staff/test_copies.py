@@ -137,3 +137,16 @@ def test_copies_are_a_step_of_every_erasure_and_one_out_of_reach_is_said(folder,
     assert [copy.subject_id for copy in Copy.objects.all()] == [ben.pk]
     left = [path.name for path in (tmp_path / "copies").rglob("*") if path.is_file()]
     assert len(left) == 1
+
+
+def test_readable_copies_and_their_end_take_a_fresh_sign_in(at_roots, folder):
+    at_roots.post(f"{PAGE}add/", values(folder))
+    policy = CopyPolicy.objects.get()
+    at_roots.let_time_pass(3600)
+    at_roots.read(f"{PAGE}{policy.pk}/")
+    for part in ("add/", f"{policy.pk}/end/", f"{policy.pk}/restore/"):
+        answer = at_roots.post(f"{PAGE}{part}", values(folder, name="Others", target="others"))
+        assert (answer.status_code, "reauthenticate" in answer.headers["Location"]) == (302, True), part
+    policy.refresh_from_db()
+    assert policy.is_active
+    assert CopyPolicy.objects.count() == 1

@@ -29,10 +29,12 @@ def values(root: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "people" / "ada@example.org").mkdir(parents=True)
+    """A folder beside the storage, which lies in `tmp_path` too."""
+    folder = tmp_path / "exports"
+    (folder / "people" / "ada@example.org").mkdir(parents=True)
     for name in ("divorce.txt", "salary.txt"):
-        (tmp_path / "people" / "ada@example.org" / name).write_text("x")
-    return tmp_path
+        (folder / "people" / "ada@example.org" / name).write_text("x")
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +139,46 @@ def test_a_secret_is_carried_through_a_test_sealed_and_for_its_writer_only(at_ro
     assert "Write the secret" in text_of(at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"sealed-secrets": "AAAA"}))
     at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"sealed-secrets": carried})
     assert config_of(Location.objects.get(name="Bucket"))["secret_key"] == secret
+
+
+def test_a_secret_stays_with_the_address_that_it_was_given_for(at_roots, own_places):
+    secret = "very-secret-key"
+    s3 = {
+        "name": "Bucket", "config-bucket": "b", "config-endpoint_url": "http://127.0.0.1:9", "config-access_key": "a",
+        "config-templates": "{email}/",
+    }  # fmt: skip
+    at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"config-secret_key": secret})
+    place = Location.objects.get(name="Bucket")
+    change = f"{PLACES}{place.pk}/change/"
+    elsewhere = s3 | {"config-endpoint_url": "http://127.0.0.1:10"}
+    for act in (
+        {},
+        {"test": "1"},
+        {"try": "1", "search-kind": "email", "search-value": "x", "search-purpose": "support"},
+    ):
+        assert "Write the secret" in text_of(at_roots.post(change, elsewhere | act)), act
+    text = text_of(at_roots.post(change, s3 | {"test": "1"}))
+    carried = {"sealed-secrets": text.split('name="sealed-secrets" value="')[1].split('"')[0]}
+    for address in (change, f"{PLACES}add/?kind=s3"):
+        assert "Write the secret" in text_of(at_roots.post(address, elsewhere | carried | {"name": "Other"})), address
+    place.refresh_from_db()
+    assert config_of(place)["endpoint_url"] == "http://127.0.0.1:9"
+    at_roots.post(change, elsewhere | {"config-secret_key": "another-secret"})
+    place.refresh_from_db()
+    assert (config_of(place)["endpoint_url"], config_of(place)["secret_key"]) == (
+        "http://127.0.0.1:10",
+        "another-secret",
+    )
+
+
+def test_changing_a_place_takes_a_fresh_sign_in(at_roots, exports, folder):
+    at_roots.let_time_pass(3600)
+    at_roots.read(f"{PLACES}{exports.pk}/change/")
+    for part in (f"{exports.pk}/change/", f"{exports.pk}/switch/", f"{exports.pk}/emptied/", "add/?kind=files"):
+        answer = at_roots.post(f"{PLACES}{part}", values(folder, country="France"))
+        assert (answer.status_code, "reauthenticate" in answer.headers["Location"]) == (302, True), part
+    exports.refresh_from_db()
+    assert (exports.country, exports.is_enabled) == ("Ireland", True)
 
 
 def test_whoever_is_looked_for_sees_that_an_administrator_looked(at_roots, ada, folder):

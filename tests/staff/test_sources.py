@@ -88,3 +88,9 @@ def test_officers_have_no_part_in_it(who, request, chats):
     assert desk.get(PAGE).status_code == 403
     assert desk.post(f"{PAGE}add/?place={chats.pk}", values(**{"try": "1"})).status_code == 403
     assert not Entry.objects.filter(event="source.previewed").exists()
+
+
+def test_seeing_what_is_in_a_place_takes_a_fresh_sign_in(at_roots, chats):
+    at_roots.let_time_pass(3600)
+    answer = at_roots.post(f"{PAGE}add/?place={chats.pk}", values(**{"try": "1"}))
+    assert (answer.status_code, "reauthenticate" in answer.headers["Location"]) == (302, True)

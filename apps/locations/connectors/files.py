@@ -22,6 +22,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.locations import own_ground
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import Refused, Unavailable
@@ -47,6 +48,8 @@ class ConfigForm(FindingForm):
         root = str(self.cleaned_data["root"])
         if not root.startswith("/") or ".." in root.split("/") or root.strip("/") == "":
             raise ValidationError(_("Write an absolute path, as in /srv/exports, and not the root of the machine."))
+        if own_ground.is_own(root):
+            raise ValidationError(own_ground.REFUSAL)
         return root
 
 
@@ -199,6 +202,8 @@ class FilesConnector:
 
     @contextmanager
     def _open_root(self) -> Iterator[int]:
+        if own_ground.is_own(self.root):
+            raise Refused(own_ground.REFUSAL)
         try:
             root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -13,11 +13,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.files.storage import FileSystemStorage
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations import objects
+from apps.locations import objects, own_ground
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, FindingForm
@@ -100,7 +101,10 @@ class StorageConnector:
             with foreign_errors():
                 if not path.startswith(ALLOWED):
                     raise Refused("This back end is not allowed.")
-                self._opened = import_string(path)(**options)
+                opened = import_string(path)(**options)
+                if isinstance(opened, FileSystemStorage) and own_ground.is_own(opened.location):
+                    raise Refused(own_ground.REFUSAL)
+                self._opened = opened
         return self._opened
 
     def identity_kinds(self) -> set[str]:

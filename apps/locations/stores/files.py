@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from apps.locations import own_ground
 from apps.locations.errors import Refused, StorageFull, Unavailable
 from apps.locations.stores import Found, Missing
 
@@ -86,10 +87,14 @@ class FilesStore:
     def _path(self, name: str) -> Path:
         if not name or name.startswith("/") or ".." in name.split("/"):
             raise Refused("A name would lead out of the folder.")
+        if own_ground.is_own(str(self.root)):
+            raise Refused(own_ground.REFUSAL)
         return self.root / name
 
     def _check_base(self) -> None:
         """An empty mount point looks like a folder in which everything was deleted: only the base itself can tell."""
+        if own_ground.is_own(str(self.root)):
+            raise Refused(own_ground.REFUSAL)
         if not self.base.is_dir():
             raise Unavailable("The folder is not there; is the disk mounted?")
 

@@ -77,6 +77,8 @@ def repeat_removal(conversation: Conversation, removed: Sequence[UUID | int], *,
 def message_at(subject: Subject, conversation_id: UUID, position: int) -> tuple[Conversation, Node]:
     """Return a person's conversation and one of its messages; raises ConversationNotFound, MessageNotFound."""
     conversation = get_conversation(subject, conversation_id)
+    if position >= conversation.node_count:
+        raise MessageNotFound
     found = open_nodes(conversation, Box(keys.open_key(conversation.key_id)), [position])
     node = found.get(position)
     if node is None or not node.role or changed_at(node, REMOVED_AT) is not None:

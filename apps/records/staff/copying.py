@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.accounts.access import fresh_authentication_required
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -126,6 +127,7 @@ def show_rules(request: HttpRequest) -> HttpResponse:
 
 
 @permitted("records.add_copypolicy")
+@fresh_authentication_required
 def add_rule(request: HttpRequest) -> HttpResponseBase:
     """Take the form of a rule; it is saved when a trial in the place went well."""
     form = RuleForm(request.POST or None)
@@ -189,6 +191,7 @@ def _page(request: HttpRequest, policy: CopyPolicy, restore: RestoreForm, *, sta
 
 @require_POST
 @permitted("records.change_copypolicy")
+@fresh_authentication_required
 def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
     """Copy now, read again now, change the times, stop, go on, or stop and delete every copy."""
     policy, actor = _found(pk), request.actor  # type: ignore[attr-defined]
@@ -215,6 +218,7 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
 
 @require_POST
 @permitted("records.change_copypolicy")
+@fresh_authentication_required
 def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Have a worker restore everything, or what one person had."""
     policy, form = _found(pk), RestoreForm(request.POST)

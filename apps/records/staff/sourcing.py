@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.accounts.access import fresh_authentication_required
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -140,6 +141,7 @@ def show_sources(request: HttpRequest) -> HttpResponse:
 
 
 @permitted("records.add_source")
+@fresh_authentication_required
 def add_source(request: HttpRequest) -> HttpResponseBase:
     """First the place, then the mapping. It is saved when its first rows could be turned into messages."""
     places = Location.objects.filter(kind__in=list(settings.SOURCES), is_enabled=True, emptied_at=None).order_by("name")

@@ -13,7 +13,7 @@ from django.forms.formsets import BaseFormSet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations import sql
+from apps.locations import own_ground, sql
 from apps.locations.connectors.sql.offering import findings
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, check_rules, split_name
 from apps.locations.errors import LocationError
@@ -230,6 +230,8 @@ class ConfigForm(forms.Form):
         if data.get("dialect") == "sqlite":
             if data.get("database") and not data["database"].startswith("/"):
                 self.add_error("database", _("Write the absolute path of the file, as in /srv/shop/shop.sqlite3."))
+            elif own_ground.is_own(str(data.get("database") or "/")):
+                self.add_error("database", own_ground.REFUSAL)
         elif not data.get("host"):
             self.add_error("host", _("Write the host."))
         return data
