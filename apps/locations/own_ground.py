@@ -28,4 +28,4 @@ def _own() -> Iterator[Path]:
     folders += [
         one["OPTIONS"]["location"] for one in settings.STORAGES.values() if "location" in one.get("OPTIONS", {})
     ]
-    yield from (Path(os.path.realpath(folder)) for folder in [*folders, *MACHINE])
+    yield from (Path(os.path.realpath(str(folder))) for folder in [*folders, *MACHINE])

@@ -12,7 +12,6 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
@@ -128,7 +127,7 @@ def show_rules(request: HttpRequest) -> HttpResponse:
 
 @permitted("records.add_copypolicy")
 @fresh_authentication_required
-def add_rule(request: HttpRequest) -> HttpResponseBase:
+def add_rule(request: HttpRequest) -> HttpResponse:
     """Take the form of a rule; it is saved when a trial in the place went well."""
     form = RuleForm(request.POST or None)
     trial: dict[str, Any] = {}
@@ -192,7 +191,7 @@ def _page(request: HttpRequest, policy: CopyPolicy, restore: RestoreForm, *, sta
 @require_POST
 @permitted("records.change_copypolicy")
 @fresh_authentication_required
-def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
+def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
     """Copy now, read again now, change the times, stop, go on, or stop and delete every copy."""
     policy, actor = _found(pk), request.actor  # type: ignore[attr-defined]
     if act in ("copy", "check"):
@@ -219,7 +218,7 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
 @require_POST
 @permitted("records.change_copypolicy")
 @fresh_authentication_required
-def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Have a worker restore everything, or what one person had."""
     policy, form = _found(pk), RestoreForm(request.POST)
     subject_id = None

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
@@ -142,7 +141,7 @@ def show_sources(request: HttpRequest) -> HttpResponse:
 
 @permitted("records.add_source")
 @fresh_authentication_required
-def add_source(request: HttpRequest) -> HttpResponseBase:
+def add_source(request: HttpRequest) -> HttpResponse:
     """First the place, then the mapping. It is saved when its first rows could be turned into messages."""
     places = Location.objects.filter(kind__in=list(settings.SOURCES), is_enabled=True, emptied_at=None).order_by("name")
     chosen = _as_id(request.GET.get("place"))
@@ -196,7 +195,7 @@ def show_source(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 @permitted("records.change_source")
-def act_on_source(request: HttpRequest, pk: UUID, act: str) -> HttpResponseBase:
+def act_on_source(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
     """Read now, read everything again, change, stop, or go on."""
     source, actor = _found(pk), request.actor  # type: ignore[attr-defined]
     if act in ("read", "again"):
