@@ -231,6 +231,17 @@ class TestEntry:
         assert eve.get(f"/audit/entries/{pk}/proof").status_code == 404
 
 
+def test_a_detail_with_the_name_items_is_shown_like_any_other(eve, some_log, handle, officer):
+    with transaction.atomic():
+        found = services.append(
+            Event.STEP_CONFIRMED, about=handle, actor=officer, location=UUID(int=1), phase="purge", items=2, documents=0
+        )
+    for page in ("/audit/", f"/audit/entries/{found.pk}/", f"/audit/about/{handle}/"):
+        answer = eve.get(page)
+        assert answer.status_code == 200
+        assert ">items" in answer.content.decode() or "items <span" in answer.content.decode()
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

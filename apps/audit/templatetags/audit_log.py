@@ -42,6 +42,12 @@ def detail(value: Any) -> str:
 
 
 @register.filter
+def pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return names and values. In a template `details.items` would be the detail that has the name "items"."""
+    return list(details.items())
+
+
+@register.filter
 def is_list(value: Any) -> bool:
     return isinstance(value, list)
 
