@@ -16,7 +16,7 @@ from apps.requests import selectors
 from apps.requests.clocks import DayType, Period
 from apps.requests.counting import count_words
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
-from apps.requests.regimes import Regime, regime_of
+from apps.requests.regimes import NONE, Regime, regime_of
 from apps.requests.selectors import Happening, PlaceProgress
 
 BADGES = {
@@ -138,6 +138,11 @@ def waits_for_archive(request: PrivacyRequest) -> bool:
     return request.kind == Kind.ERASURE and not request.is_destroyed and waiting.exists()
 
 
+def was_overtaken(request: PrivacyRequest) -> bool:
+    """Say whether it lapsed because an erasure came first: then it was known who asks."""
+    return request.status == Status.LAPSED and request.identity_level != NONE
+
+
 def _past(request: PrivacyRequest, one: Happening) -> Point | None:
     """Put an event of the log into words; None for what is not of the person's line."""
     if one.event not in TOLD:
@@ -148,6 +153,8 @@ def _past(request: PrivacyRequest, one: Happening) -> Point | None:
         return None  # it is what stands there as "now"
     if one.event == Event.REQUEST_VERIFYING and request.status == Status.VERIFYING:
         return None  # so is this
+    if one.event == Event.REQUEST_LAPSED and was_overtaken(request):
+        return Point("past", _("Closed: an erasure came first"), one.at)
     note = str(RULES.get(one.details.get("rule", ""), ""))
     if one.event == Event.REQUEST_EXTENDED:
         note = _("until %(day)s") % {"day": formats.date_format(request.due_on)}

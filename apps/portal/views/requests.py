@@ -143,6 +143,7 @@ def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: Messa
         "regime": regime,
         "receipts": selectors.receipts_of(pr),
         "waits_for_archive": story.waits_for_archive(pr),
+        "was_overtaken": story.was_overtaken(pr),
     }
     if is_own:
         context |= {"form": form or MessageForm(), "archives": selectors.archives_of(pr), "now_at": story.now()}
