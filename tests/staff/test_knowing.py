@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from allauth.account.models import EmailAddress
 
+from apps.accounts.models import User
 from apps.audit.actors import Actor
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.services import save_location
-from apps.records.subjects import freeze_subject, identities_of
+from apps.records.subjects import create_subject, freeze_subject, identities_of, subject_for
 from apps.requests import selectors
 from apps.requests.models import Kind, Step
 from tests.requests.conftest import approved, events, filed, run
@@ -80,3 +82,15 @@ def test_who_may_not_review_adds_nothing(at_dans, ada, crm):
     request = filed(ada)
     at_dans.look(request)
     assert at_dans.post(f"{page(request)}known-by/", {"kind": "phone", "value": "1"}).status_code == 403
+
+
+def test_an_address_that_staff_note_opens_nothing_to_whoever_signs_up_with_it(at_cleos, own_places):
+    subject = create_subject(emails=["imported@example.org"])
+    request = filed(subject)
+    at_cleos.look(request)
+    at_cleos.post(f"{page(request)}known-by/", {"kind": "email", "value": "cleo.private@example.org"})
+    request.refresh_from_db()
+    assert ("email", "cleo.private@example.org") in selectors.identity_of_request(request).values
+    private = User.objects.create_user("cleo.private@example.org", "a good password")
+    EmailAddress.objects.create(user=private, email=private.email, verified=True, primary=True)
+    assert subject_for(private).pk != subject.pk

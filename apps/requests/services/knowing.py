@@ -8,7 +8,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.records import subjects
-from apps.records.errors import SubjectFrozen
+from apps.records.errors import IdentityTaken, SubjectFrozen
 from apps.requests.models import PrivacyRequest
 from apps.requests.services.changing import OPEN, lock_request
 from apps.requests.vault import details_of, open_vault, seal_details
@@ -20,8 +20,14 @@ def note_identity(request: PrivacyRequest, kind: str, value: str, *, actor: Acto
 
     It is kept with the person, for their next requests; where they are not known to us, or an erasure has begun, with
     the request alone. Raises IdentityTaken when it is somebody else's.
+
+    An address is kept with the request alone too: whoever proves one at sign-up is given what its person has.
     """
     subject = subject_of(request)
+    if kind == "email":
+        if any(subject is None or owner.pk != subject.pk for owner in subjects.find_by_identity(kind, value)):
+            raise IdentityTaken
+        subject = None
     if subject is not None:
         try:
             subjects.add_identity(subject, kind, value, actor=actor)
