@@ -59,7 +59,7 @@ class TaskForm(forms.Form):
     )  # fmt: skip
     stays_until = forms.DateField(
         label=gettext_lazy("Something has to stay until"), required=False, widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=gettext_lazy("Then the receipt says so, and the task comes back on that day. Empty: nothing stays."),
+        help_text=gettext_lazy("The task comes back on that day, and the next receipt says so. Empty: nothing stays."),
     )  # fmt: skip
     copies = FilesField(label=gettext_lazy("Files for the person's copy"))
     proof = FilesField(label=gettext_lazy("Proof, as a photograph or a certificate"))

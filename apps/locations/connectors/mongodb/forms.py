@@ -83,7 +83,7 @@ class CollectionForm(forms.Form):
         if data["action"] == UNSET and data.get("is_bucket"):
             self.add_error("action", _("Files of GridFS can be deleted or kept."))
         if data["action"] == KEEP and not data.get("why"):
-            self.add_error("why", _("Say why: people read it on their receipt."))
+            self.add_error("why", _("Say why: staff read it on the page of this place."))
         return data
 
     @property

@@ -99,7 +99,7 @@ class TableForm(forms.Form):
         if data["action"] == ANONYMISE and not data.get("values"):
             self.add_error("values", _("Name the columns to overwrite."))
         if data["action"] == KEEP and not data.get("why"):
-            self.add_error("why", _("Say why: people read it on their receipt."))
+            self.add_error("why", _("Say why: staff read it on the page of this place."))
         return data
 
     @property
