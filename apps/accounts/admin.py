@@ -22,7 +22,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from apps.accounts import officers, roles
@@ -33,19 +33,22 @@ from apps.accounts.models import User
 MOST_SHOWN = 500
 ROLE_WORDS: dict[str, tuple[Promise, Promise]] = {
     roles.COMPLIANCE: (
-        _lazy("Compliance officer"),
-        _lazy("Reviews requests: checks identities, approves, refuses, extends, writes to people."),
+        gettext_lazy("Compliance officer"),
+        gettext_lazy("Reviews requests: checks identities, approves, refuses, extends, writes to people."),
     ),
-    roles.APPROVERS: (_lazy("Second approver"), _lazy("Sees requests and gives the second approval of erasures.")),
-    roles.AUDITORS: (_lazy("Auditor"), _lazy("Reads the audit log under /audit/, and nothing else.")),
+    roles.APPROVERS: (
+        gettext_lazy("Second approver"),
+        gettext_lazy("Sees requests and gives the second approval of erasures."),
+    ),
+    roles.AUDITORS: (gettext_lazy("Auditor"), gettext_lazy("Reads the audit log under /audit/, and nothing else.")),
     roles.ADMINISTRATORS: (
-        _lazy("Administrator"),
-        _lazy("Manages places and the roles of people. Sees no request and no content."),
+        gettext_lazy("Administrator"),
+        gettext_lazy("Manages places and the roles of people. Sees no request and no content."),
     ),
 }
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
-    OwnRoles: _lazy("Nobody changes their own roles. Ask another administrator."),
-    LastAdministrator: _lazy("This is the last administrator. Make somebody else one first."),
+    OwnRoles: gettext_lazy("Nobody changes their own roles. Ask another administrator."),
+    LastAdministrator: gettext_lazy("This is the last administrator. Make somebody else one first."),
 }
 
 for _model in (Group, EmailAddress, Authenticator, UserSession):
@@ -55,9 +58,9 @@ for _model in (Group, EmailAddress, Authenticator, UserSession):
 
 class FindPersonForm(forms.Form):
     email = forms.EmailField(
-        label=_lazy("Exact e-mail address"),
-        help_text=_lazy("Of somebody who has an account already: they sign up first, then they get a role here."),
-        error_messages={"required": _lazy("Write the address."), "invalid": _lazy("Write an address such as name@example.org.")},
+        label=gettext_lazy("Exact e-mail address"),
+        help_text=gettext_lazy("Of somebody who has an account already: they sign up first, then they get a role here."),
+        error_messages={"required": gettext_lazy("Write the address."), "invalid": gettext_lazy("Write an address such as name@example.org.")},
     )  # fmt: skip
 
 

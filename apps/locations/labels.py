@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext, ngettext
-from django.utils.translation import gettext_noop as _noop
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from apps.locations.models import Location
 
 OWN_LABELS = {
-    "records": _noop("Conversations"),
-    "archives": _noop("Your downloads"),
-    "account": _noop("Account and requests"),
+    "records": gettext_noop("Conversations"),
+    "archives": gettext_noop("Your downloads"),
+    "account": gettext_noop("Account and requests"),
 }
-STAFF_LABELS = OWN_LABELS | {"archives": _noop("Archives for download")}
+STAFF_LABELS = OWN_LABELS | {"archives": gettext_noop("Archives for download")}
 
 
 def label(location: Location) -> str:

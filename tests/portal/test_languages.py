@@ -51,6 +51,15 @@ def test_no_text_is_without_a_translation() -> None:
     assert "fuzzy" not in CATALOGUE.read_text(encoding="utf-8")
 
 
+def test_texts_are_marked_by_names_that_the_extraction_knows() -> None:
+    """Under another name than gettext's own, or _, a text is in no catalogue, and the catalogue looks complete."""
+    renamed = re.compile(r"import [^\n]*\b(?:n?p?gettext\w*|gettext_noop) as (?!_\b)\w+")
+    sources = [path for folder in ("apps", "config") for path in (settings.BASE_DIR / folder).rglob("*.py")]
+    assert renamed.search("from django.utils.translation import gettext_lazy as _lazy")
+    assert not renamed.search("from django.utils.translation import gettext as _")
+    assert [str(path) for path in sources if renamed.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_translations_keep_what_is_filled_in_and_every_tag() -> None:
     for _context, text, plural, translated in entries(CATALOGUE):
         if not translated:

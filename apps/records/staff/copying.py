@@ -14,8 +14,7 @@ from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.access import fresh_authentication_required
@@ -35,43 +34,45 @@ RUNS_SHOWN = 30
 LIST = "admin:records_copypolicy_changelist"
 PAGE = "admin:records_copypolicy_change"
 FORMS = [
-    ("sealed", _lazy("Sealed: nobody can read them but Habeas, and erasing a conversation makes its copies unreadable at once")),
-    ("json", _lazy("Readable, as JSON in the shape of a ChatGPT export")),
-    ("txt", _lazy("Readable, as text")),
-    ("csv", _lazy("Readable, as a table (CSV)")),
+    ("sealed", gettext_lazy("Sealed: nobody can read them but Habeas, and erasing a conversation makes its copies unreadable at once")),
+    ("json", gettext_lazy("Readable, as JSON in the shape of a ChatGPT export")),
+    ("txt", gettext_lazy("Readable, as text")),
+    ("csv", gettext_lazy("Readable, as a table (CSV)")),
 ]  # fmt: skip
-FORM_WORDS = {"sealed": _lazy("Sealed"), "json": _lazy("Readable, JSON"), "txt": _lazy("Readable, text"), "csv": _lazy("Readable, CSV")}  # fmt: skip
-EVERY = [("hourly", _lazy("Every hour")), ("daily", _lazy("Every day"))]
-KINDS = {"copy": _lazy("Copied"), "check": _lazy("Read again"), "restore": _lazy("Restored")}
+FORM_WORDS = {"sealed": gettext_lazy("Sealed"), "json": gettext_lazy("Readable, JSON"), "txt": gettext_lazy("Readable, text"), "csv": gettext_lazy("Readable, CSV")}  # fmt: skip
+EVERY = [("hourly", gettext_lazy("Every hour")), ("daily", gettext_lazy("Every day"))]
+KINDS = {"copy": gettext_lazy("Copied"), "check": gettext_lazy("Read again"), "restore": gettext_lazy("Restored")}
 COUNTS = {
-    "written": _lazy("written"), "skipped": _lazy("changed meanwhile"), "failed": _lazy("failed"), "ok": _lazy("as they should be"),
-    "missing": _lazy("missing"), "changed": _lazy("damaged"), "restored": _lazy("restored"), "already_held": _lazy("there already"),
+    "written": gettext_lazy("written"), "skipped": gettext_lazy("changed meanwhile"), "failed": gettext_lazy("failed"), "ok": gettext_lazy("as they should be"),
+    "missing": gettext_lazy("missing"), "changed": gettext_lazy("damaged"), "restored": gettext_lazy("restored"), "already_held": gettext_lazy("there already"),
 }  # fmt: skip
 _TARGET = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class RuleForm(forms.Form):
     name = forms.CharField(
-        label=_lazy("Name"), max_length=120,
-        help_text=_lazy("People read it on their pages and receipts, as in: Backup copies, Amazon S3"),
+        label=gettext_lazy("Name"), max_length=120,
+        help_text=gettext_lazy("People read it on their pages and receipts, as in: Backup copies, Amazon S3"),
     )  # fmt: skip
-    country = forms.CharField(label=_lazy("Country"), max_length=80, required=False)
+    country = forms.CharField(label=gettext_lazy("Country"), max_length=80, required=False)
     destination = forms.ModelChoiceField(
-        Location.objects.none(), label=_lazy("Where to"), empty_label=None,
-        help_text=_lazy("A place of files, a bucket, a SQL database or MongoDB. Add it under Places first."),
+        Location.objects.none(), label=gettext_lazy("Where to"), empty_label=None,
+        help_text=gettext_lazy("A place of files, a bucket, a SQL database or MongoDB. Add it under Places first."),
     )  # fmt: skip
     target = forms.CharField(
-        label=_lazy("Folder, table or collection"), max_length=63, initial="habeas_copies",
-        help_text=_lazy("For these copies alone; made when it is not there. Small letters, digits and _."),
+        label=gettext_lazy("Folder, table or collection"), max_length=63, initial="habeas_copies",
+        help_text=gettext_lazy("For these copies alone; made when it is not there. Small letters, digits and _."),
     )  # fmt: skip
-    form = forms.ChoiceField(label=_lazy("In which form"), choices=FORMS, initial="sealed", widget=forms.RadioSelect)
-    understood = forms.BooleanField(
-        label=_lazy("I understand that anybody who gets at the place can read readable copies"), required=False
+    form = forms.ChoiceField(
+        label=gettext_lazy("In which form"), choices=FORMS, initial="sealed", widget=forms.RadioSelect
     )
-    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY, initial="daily")
+    understood = forms.BooleanField(
+        label=gettext_lazy("I understand that anybody who gets at the place can read readable copies"), required=False
+    )
+    every = forms.ChoiceField(label=gettext_lazy("How often"), choices=EVERY, initial="daily")
     check_days = forms.IntegerField(
-        label=_lazy("Read again and compare every … days"), min_value=0, max_value=365, initial=7,
-        help_text=_lazy("0: never. What is missing or damaged is written anew."),
+        label=gettext_lazy("Read again and compare every … days"), min_value=0, max_value=365, initial=7,
+        help_text=gettext_lazy("0: never. What is missing or damaged is written anew."),
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -102,14 +103,16 @@ class RuleForm(forms.Form):
 
 
 class ChangeForm(forms.Form):
-    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY)
-    check_days = forms.IntegerField(label=_lazy("Read again and compare every … days"), min_value=0, max_value=365)
+    every = forms.ChoiceField(label=gettext_lazy("How often"), choices=EVERY)
+    check_days = forms.IntegerField(
+        label=gettext_lazy("Read again and compare every … days"), min_value=0, max_value=365
+    )
 
 
 class RestoreForm(forms.Form):
     person = forms.CharField(
-        label=_lazy("Of whom"), max_length=254, required=False,
-        help_text=_lazy("Exact e-mail address or id. Empty: everybody's."),
+        label=gettext_lazy("Of whom"), max_length=254, required=False,
+        help_text=gettext_lazy("Exact e-mail address or id. Empty: everybody's."),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.access import fresh_authentication_required
@@ -30,23 +30,23 @@ RUNS_SHOWN = 30
 SHOWN = 50  # rows and people of a report
 LIST = "admin:records_source_changelist"
 PAGE = "admin:records_source_change"
-EVERY = [("hourly", _lazy("Every hour")), ("daily", _lazy("Every day"))]
+EVERY = [("hourly", gettext_lazy("Every hour")), ("daily", gettext_lazy("Every day"))]
 COUNTS = {
-    "conversations": _lazy("conversations with something new"), "messages": _lazy("messages"), "attachments": _lazy("files"),
-    "already_held": _lazy("held already"), "skipped": _lazy("not taken"), "unknown_people": _lazy("people not known here"),
-    "added_people": _lazy("people added"), "withheld": _lazy("left out because the person decided so"),
-    "deleted_here": _lazy("deleted here and not brought back"),
+    "conversations": gettext_lazy("conversations with something new"), "messages": gettext_lazy("messages"), "attachments": gettext_lazy("files"),
+    "already_held": gettext_lazy("held already"), "skipped": gettext_lazy("not taken"), "unknown_people": gettext_lazy("people not known here"),
+    "added_people": gettext_lazy("people added"), "withheld": gettext_lazy("left out because the person decided so"),
+    "deleted_here": gettext_lazy("deleted here and not brought back"),
 }  # fmt: skip
 
 
 class SourceForm(forms.Form):
     """What every source has; what is special to a kind follows in TableForm or FolderForm."""
 
-    name = forms.CharField(label=_lazy("Name"), max_length=120)
-    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY, initial="daily")
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=120)
+    every = forms.ChoiceField(label=gettext_lazy("How often"), choices=EVERY, initial="daily")
     adds_people = forms.BooleanField(
-        label=_lazy("Add whoever is not known here as a person"), required=False,
-        help_text=_lazy("Otherwise they are counted and named in the report."),
+        label=gettext_lazy("Add whoever is not known here as a person"), required=False,
+        help_text=gettext_lazy("Otherwise they are counted and named in the report."),
     )  # fmt: skip
 
     def clean_name(self) -> str:
@@ -64,36 +64,40 @@ class TableForm(forms.Form):
     """A table or collection of messages."""
 
     table = _column(
-        _lazy("Table or collection"), _lazy("With its schema, if it needs one, as in chat.messages"), required=True
+        gettext_lazy("Table or collection"),
+        gettext_lazy("With its schema, if it needs one, as in chat.messages"),
+        required=True,
     )
-    person = _column(_lazy("Column of the person"), _lazy("Whose conversation it is"), required=True)
+    person = _column(gettext_lazy("Column of the person"), gettext_lazy("Whose conversation it is"), required=True)
     person_kind = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=_lazy("What that column holds"), initial="email",
-        help_text=_lazy("The kind of identity, as in email, user_id or subject_id"),
+        r"^[a-z_]{1,24}$", label=gettext_lazy("What that column holds"), initial="email",
+        help_text=gettext_lazy("The kind of identity, as in email, user_id or subject_id"),
     )  # fmt: skip
-    conversation = _column(_lazy("Column of the conversation"), required=True)
-    text = _column(_lazy("Column of the text"), required=True)
-    role = _column(_lazy("Column of who said it"))
-    person_words = _column(_lazy("Its values that mean the person"), _lazy("With commas between; user, human and the like are known"))  # fmt: skip
-    assistant_words = _column(_lazy("Its values that mean the assistant"))
-    time = _column(_lazy("Column of the time"))
-    id = _column(_lazy("Column of the message's id"), _lazy("Without it messages are told apart by their order"))
-    title = _column(_lazy("Column of the title"))
+    conversation = _column(gettext_lazy("Column of the conversation"), required=True)
+    text = _column(gettext_lazy("Column of the text"), required=True)
+    role = _column(gettext_lazy("Column of who said it"))
+    person_words = _column(gettext_lazy("Its values that mean the person"), gettext_lazy("With commas between; user, human and the like are known"))  # fmt: skip
+    assistant_words = _column(gettext_lazy("Its values that mean the assistant"))
+    time = _column(gettext_lazy("Column of the time"))
+    id = _column(
+        gettext_lazy("Column of the message's id"), gettext_lazy("Without it messages are told apart by their order")
+    )
+    title = _column(gettext_lazy("Column of the title"))
     watermark = _column(
-        _lazy("Column by which new rows are found"),
-        _lazy("A time of change or a growing number. Without it everything is read each time."),
+        gettext_lazy("Column by which new rows are found"),
+        gettext_lazy("A time of change or a growing number. Without it everything is read each time."),
     )
 
 
 class FolderForm(forms.Form):
     """A watched folder or prefix."""
 
-    folder = _column(_lazy("Folder"), _lazy("Below the root of the place; empty for all of it"))
+    folder = _column(gettext_lazy("Folder"), gettext_lazy("Below the root of the place; empty for all of it"))
     path = _column(
-        _lazy("How a path names the person"),
-        _lazy("As in {email}/ for a folder for each person, or {user_id}.json for a file. One placeholder."), required=True,
+        gettext_lazy("How a path names the person"),
+        gettext_lazy("As in {email}/ for a folder for each person, or {user_id}.json for a file. One placeholder."), required=True,
     )  # fmt: skip
-    format = forms.ChoiceField(label=_lazy("Format"), choices=[(name, name) for name in FORMATS], initial="auto")
+    format = forms.ChoiceField(label=gettext_lazy("Format"), choices=[(name, name) for name in FORMATS], initial="auto")
 
     def clean_path(self) -> str:
         path = str(self.cleaned_data["path"]).strip()
@@ -112,13 +116,13 @@ class MetadataForm(forms.Form):
     """Chat completions that a provider keeps."""
 
     metadata_key = _column(
-        _lazy("Metadata key"),
-        _lazy("Under which your program writes whose completion it is, as in user_id"),
+        gettext_lazy("Metadata key"),
+        gettext_lazy("Under which your program writes whose completion it is, as in user_id"),
         required=True,
     )
     person_kind = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=_lazy("What stands there"), initial="user_id",
-        help_text=_lazy("The kind of identity, as in email, user_id or subject_id"),
+        r"^[a-z_]{1,24}$", label=gettext_lazy("What stands there"), initial="user_id",
+        help_text=gettext_lazy("The kind of identity, as in email, user_id or subject_id"),
     )  # fmt: skip
 
 
@@ -126,8 +130,8 @@ MAPPINGS: dict[str, type[forms.Form]] = {"files": FolderForm, "s3": FolderForm, 
 
 
 class ChangeForm(forms.Form):
-    every = forms.ChoiceField(label=_lazy("How often"), choices=EVERY)
-    adds_people = forms.BooleanField(label=_lazy("Add whoever is not known here as a person"), required=False)
+    every = forms.ChoiceField(label=gettext_lazy("How often"), choices=EVERY)
+    adds_people = forms.BooleanField(label=gettext_lazy("Add whoever is not known here as a person"), required=False)
 
 
 @require_safe

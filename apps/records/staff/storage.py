@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.records import tasks
@@ -18,17 +18,20 @@ from apps.records.staff.frame import permitted, show
 
 SHOWN = 14
 WORDS = {
-    "orphan": (_lazy("Objects of ours that no row names"), _lazy("Left by a crash. They can be removed.")),
-    "missing": (
-        _lazy("Objects that should be there and are not"),
-        _lazy("Something outside Habeas took them. Bring the storage back from its backup."),
+    "orphan": (
+        gettext_lazy("Objects of ours that no row names"),
+        gettext_lazy("Left by a crash. They can be removed."),
     ),
-    "unfinished": (_lazy("Left by uploads that never ended"), _lazy("They can be removed.")),
-    "temporary": (_lazy("Temporary files of a process that was killed"), _lazy("They can be removed.")),
-    "expired": (_lazy("Archives whose time is over"), _lazy("They go by themselves within the hour.")),
+    "missing": (
+        gettext_lazy("Objects that should be there and are not"),
+        gettext_lazy("Something outside Habeas took them. Bring the storage back from its backup."),
+    ),
+    "unfinished": (gettext_lazy("Left by uploads that never ended"), gettext_lazy("They can be removed.")),
+    "temporary": (gettext_lazy("Temporary files of a process that was killed"), gettext_lazy("They can be removed.")),
+    "expired": (gettext_lazy("Archives whose time is over"), gettext_lazy("They go by themselves within the hour.")),
     "unknown": (
-        _lazy("Objects that cannot be attributed"),
-        _lazy("Not ours, as far as we can tell. They are never touched unless somebody says so."),
+        gettext_lazy("Objects that cannot be attributed"),
+        gettext_lazy("Not ours, as far as we can tell. They are never touched unless somebody says so."),
     ),
 }
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from apps.audit import listing
 from apps.audit import selectors as audit
@@ -25,9 +24,9 @@ from apps.requests.staff import words
 SHOWN = 200  # the newest; auditors have all of them
 
 RULES = {
-    "person": _lazy("by a person"),
-    "standing_policy": _lazy("by the standing rule"),
-    "command_line": _lazy("on the command line"),
+    "person": gettext_lazy("by a person"),
+    "standing_policy": gettext_lazy("by the standing rule"),
+    "command_line": gettext_lazy("on the command line"),
 }
 COUNTS = {
     "erased": ngettext_lazy("%(value)s erased", "%(value)s erased", "value"),
@@ -42,7 +41,7 @@ COUNTS = {
     "documents": ngettext_lazy("%(value)s document", "%(value)s documents", "value"),
     "destroyed": ngettext_lazy("%(value)s key", "%(value)s keys", "value"),
 }
-DATES = {"due": _lazy("due %(value)s"), "until": _lazy("until %(value)s")}
+DATES = {"due": gettext_lazy("due %(value)s"), "until": gettext_lazy("until %(value)s")}
 TOLD_AS_ZERO = ("erased", "exported", "found", "remaining")
 
 

@@ -19,8 +19,7 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 
 from apps.accounts.access import fresh_authentication_required
@@ -32,11 +31,15 @@ from apps.requests.staff.words import INFO, OK, PLAIN, WARN, Badge, moment
 
 VIEW, DECIDE = "keys.view_epoch", "keys.decide_destruction"
 LIST = "admin:keys_epoch_changelist"
-PROVIDERS = {"file": _lazy("A file on this machine"), "aws_kms": _lazy("AWS KMS"), "vault": _lazy("HashiCorp Vault")}
+PROVIDERS = {
+    "file": gettext_lazy("A file on this machine"),
+    "aws_kms": gettext_lazy("AWS KMS"),
+    "vault": gettext_lazy("HashiCorp Vault"),
+}
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
-    NothingProposed: _lazy("Choose at least one master key that is not needed any more and not proposed yet."),
-    ProposalClosed: _lazy("This has been decided in the meantime. Look at the page again."),
-    SecondPersonWanted: _lazy("You proposed this. Somebody else has to approve it."),
+    NothingProposed: gettext_lazy("Choose at least one master key that is not needed any more and not proposed yet."),
+    ProposalClosed: gettext_lazy("This has been decided in the meantime. Look at the page again."),
+    SecondPersonWanted: gettext_lazy("You proposed this. Somebody else has to approve it."),
 }
 
 

@@ -9,8 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from apps.locations.reasons import Reason
 from apps.requests import errors, labels
@@ -27,52 +26,52 @@ STEP_TONES = {
     Step.State.BLOCKED: WARN,
     Step.State.NEEDS_PERSON: WARN,
 }
-STATUSES: dict[str, Promise] = labels.STATUSES | {Status.COOLING_OFF: _lazy("Waiting, can be withdrawn")}
+STATUSES: dict[str, Promise] = labels.STATUSES | {Status.COOLING_OFF: gettext_lazy("Waiting, can be withdrawn")}
 STEP_WORDS = {
-    Step.State.PENDING: _lazy("Waiting"),
-    Step.State.RUNNING: _lazy("Running"),
-    Step.State.DONE: _lazy("Done"),
-    Step.State.BLOCKED: _lazy("Blocked"),
-    Step.State.NEEDS_PERSON: _lazy("Needs a person"),
+    Step.State.PENDING: gettext_lazy("Waiting"),
+    Step.State.RUNNING: gettext_lazy("Running"),
+    Step.State.DONE: gettext_lazy("Done"),
+    Step.State.BLOCKED: gettext_lazy("Blocked"),
+    Step.State.NEEDS_PERSON: gettext_lazy("Needs a person"),
 }
 KINDS: dict[str, Promise] = {
-    Kind.ACCESS: _lazy("Access"),
-    Kind.PORTABILITY: _lazy("Portability"),
-    Kind.ERASURE: _lazy("Erasure"),
+    Kind.ACCESS: gettext_lazy("Access"),
+    Kind.PORTABILITY: gettext_lazy("Portability"),
+    Kind.ERASURE: gettext_lazy("Erasure"),
 }
 LEVELS: dict[str, Promise] = {
-    NONE: _lazy("Not checked"),
-    REASONABLE: _lazy("Reasonable"),
-    REASONABLY_HIGH: _lazy("Reasonably high"),
+    NONE: gettext_lazy("Not checked"),
+    REASONABLE: gettext_lazy("Reasonable"),
+    REASONABLY_HIGH: gettext_lazy("Reasonably high"),
 }
 METHODS: dict[str, Promise] = {
-    "email_link": _lazy("Link sent to the e-mail address"),
-    "sign_in": _lazy("Signed in and re-authenticated"),
-    "data_points": _lazy("Data compared with what we hold"),
-    "document": _lazy("Document"),
-    "call_back": _lazy("Called back on a number that we hold"),
-    "signed_declaration": _lazy("Signed declaration"),
+    "email_link": gettext_lazy("Link sent to the e-mail address"),
+    "sign_in": gettext_lazy("Signed in and re-authenticated"),
+    "data_points": gettext_lazy("Data compared with what we hold"),
+    "document": gettext_lazy("Document"),
+    "call_back": gettext_lazy("Called back on a number that we hold"),
+    "signed_declaration": gettext_lazy("Signed declaration"),
 }
 DATA_POINTS: dict[str, Promise] = {
-    "first_use": _lazy("First used the service"),
-    "conversation": _lazy("One of their conversations"),
-    "other": _lazy("Something else"),
+    "first_use": gettext_lazy("First used the service"),
+    "conversation": gettext_lazy("One of their conversations"),
+    "other": gettext_lazy("Something else"),
 }
 REASONS: dict[str, Promise] = {  # where staff need other words than the person
-    Reason.WAITS_FOR_ARCHIVE: _lazy("Waits until the person has fetched their copy"),
+    Reason.WAITS_FOR_ARCHIVE: gettext_lazy("Waits until the person has fetched their copy"),
 }
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
-    errors.WrongStatus: _lazy("The request is not in a state any more that allows this. Look at it again."),
-    errors.IdentityTooLow: _lazy("Check the identity first: this right asks for more than has been checked."),
-    errors.SamePerson: _lazy("You gave the first approval. Somebody else has to give the second one."),
-    errors.SecondApproverWanted: _lazy("The second approval is for people with the role “approvers”."),
-    errors.NoLocation: _lazy("There is no place at all. Run “migrate”, which makes our own."),
-    errors.UnknownGround: _lazy("This law knows no such ground for a request of this kind."),
-    errors.EmptyText: _lazy("Write what the person will read."),
-    errors.ErasureBegun: _lazy("The erasure has begun. From there it only goes forward."),
-    errors.TooLate: _lazy("The first period is over: an extension had to be told inside it."),
-    errors.AlreadyExtended: _lazy("The deadline has been extended already. That can be done once."),
-    errors.RecordErased: _lazy("The record of this request is erased. Only dates are left."),
+    errors.WrongStatus: gettext_lazy("The request is not in a state any more that allows this. Look at it again."),
+    errors.IdentityTooLow: gettext_lazy("Check the identity first: this right asks for more than has been checked."),
+    errors.SamePerson: gettext_lazy("You gave the first approval. Somebody else has to give the second one."),
+    errors.SecondApproverWanted: gettext_lazy("The second approval is for people with the role “approvers”."),
+    errors.NoLocation: gettext_lazy("There is no place at all. Run “migrate”, which makes our own."),
+    errors.UnknownGround: gettext_lazy("This law knows no such ground for a request of this kind."),
+    errors.EmptyText: gettext_lazy("Write what the person will read."),
+    errors.ErasureBegun: gettext_lazy("The erasure has begun. From there it only goes forward."),
+    errors.TooLate: gettext_lazy("The first period is over: an extension had to be told inside it."),
+    errors.AlreadyExtended: gettext_lazy("The deadline has been extended already. That can be done once."),
+    errors.RecordErased: gettext_lazy("The record of this request is erased. Only dates are left."),
 }
 
 
