@@ -24,7 +24,7 @@ OF_A_CONVERSATION = ["conversation", "delete_conversation", "attachment", "image
 OF_AN_IMPORT = ["import_progress"]
 OF_A_REQUEST = ["request", "receipt", "proof", "send_message", "withdraw", "do_not_wait", "download"]
 BY_LINK = ["confirm_intake"]
-IN_QUARANTINE = ["accept_gap"]  # tests/portal/test_quarantine.py
+IN_QUARANTINE = ["accept_gap"]  # tests/requests/test_restore.py tries it as administrators
 
 
 def addresses(held: Held, *, unknown: bool = False) -> dict[str, str]:
@@ -50,6 +50,12 @@ def ask(client: Client, name: str, address: str) -> Any:
 def test_every_address_is_in_one_of_these_lists() -> None:
     listed = {*PUBLIC, *OWN, *POSTED, *OF_A_CONVERSATION, *OF_AN_IMPORT, *OF_A_REQUEST, *BY_LINK, *IN_QUARANTINE}
     assert {pattern.name for pattern in urlpatterns} == listed
+
+
+def test_a_gap_in_the_log_is_accepted_by_nobody_but_administrators(nobody: Client, ada: Person) -> None:
+    address = reverse("portal:accept_gap")
+    assert "/accounts/login/" in nobody.post(address)["Location"]
+    assert ada.client.post(address).status_code == 404
 
 
 @pytest.mark.parametrize("name", PUBLIC)
