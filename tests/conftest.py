@@ -49,11 +49,15 @@ def _tiles_of_its_own(settings: Any, tmp_path_factory: pytest.TempPathFactory) -
     settings.TILES_DIR = tmp_path_factory.mktemp("tiles")
 
 
+REASON = quarantine.reason
+
+
 @pytest.fixture(autouse=True)
-def _a_process_that_has_checked(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test's process has started and found all well. A test with the mark `starts` checks as at a start."""
+def _a_process_that_has_checked(request: pytest.FixtureRequest) -> None:
+    """A test's process has started and found all well. A test with the mark `starts` checks as at a start.
+
+    Set anew for each test and not undone: a patch of the test's own may be undone after this fixture.
+    """
     quarantine.forget()
-    with pytest.MonkeyPatch.context() as patched:  # of its own: some tests undo theirs
-        if request.node.get_closest_marker("starts") is None:
-            patched.setattr(quarantine, "reason", lambda: "")
-        yield
+    starts = request.node.get_closest_marker("starts") is not None
+    quarantine.reason = REASON if starts else lambda: ""

@@ -158,15 +158,16 @@ class _Run:
         waiting = uncopied(self.policy).select_related("subject")
         while page := list((waiting.filter(pk__gt=run.cursor) if run.cursor else waiting)[:PAGE]):
             for row in page:
-                self._count(
-                    run, row.pk, failed=1
-                )  # until it is done: one that kills its worker does not stop the others
+                self._count(run, row.pk, failed=1)  # until it is done: if it kills its worker, the others go on
                 try:
                     copy = write_copy(self.policy, self.store, row)
                     done = {"written": 1, "bytes": copy.size} if copy else {"skipped": 1}
                     self._count(run, row.pk, failed=-1, **done)
                 except (DecryptionError, KeysError) as error:  # this one is damaged here: the others are not
                     logger.exception("%s could not be copied: %s", row, type(error).__name__)
+                except LocationError:  # the place fails, not this one
+                    self._count(run, row.pk, failed=-1)
+                    raise
                 if time.monotonic() >= self.ends_at:
                     return True
         return False

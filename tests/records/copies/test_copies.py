@@ -556,8 +556,9 @@ def test_reading_again_that_is_switched_off_while_it_is_due_ends(
     assert policy.next_check_at is None
 
 
-def test_the_commands_do_nothing_in_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quarantine, "reason", lambda: quarantine.Reason.LOG_BEHIND.value)
+@pytest.mark.starts
+def test_the_commands_do_nothing_in_quarantine() -> None:
+    quarantine.enter(quarantine.Reason.LOG_BEHIND)
     for command in (("restore_copies", "Copies"), ("sweep", "--remove")):
         with pytest.raises(CommandError, match="Nothing was done"):
             call_command(*command)
