@@ -54,6 +54,7 @@ def main() -> None:
         if fresh is not None:
             good += [run("bench.store", size, *fresh()[:2]) for size in sizes]
             good += [run("bench.requests", size, *fresh()) for size in sizes]
+            good.append(run("bench.log", *(["--appends", "2000", "--entries", "10000"] if quick else [])))
         good.append(run("bench.purge_s3"))
         good.append(run("bench.places", *(["1000"] if quick else [])))
         good.append(run("bench.outside", *(["1000"] if quick else [])))

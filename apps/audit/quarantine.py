@@ -34,7 +34,7 @@ NO_GAP: dict[str, Any] = {"gap_found_at": None, "gap_accepted_by": None, "gap_ac
 
 
 class Reason(models.TextChoices):
-    """Why; the list in apps/audit/events.py is the same."""
+    """Why; the list in apps/audit/choices.py is the same."""
 
     OTHER_INSTALLATION = "other_installation", _("The two databases belong to different installations.")
     KEYS_LOST = "keys_lost", _("The keys database is empty or lacks keys that are needed.")

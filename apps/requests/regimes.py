@@ -37,7 +37,7 @@ class Right:
 class Ground:
     """A reason for which the law lets a request be refused. `kinds`: for which requests."""
 
-    code: str  # of audit.events.GROUNDS
+    code: str  # of audit.choices.GROUNDS
     label: Text
     article: Text
     kinds: frozenset[str]

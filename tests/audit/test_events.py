@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.audit import details
+from apps.audit.choices import KEY_KINDS, REASONS
 from apps.audit.errors import UnknownDetail
-from apps.audit.events import DETAILS, KEY_KINDS, LOOKS, PURPOSES, REASONS, Event
+from apps.audit.events import DETAILS, LOOKS, PURPOSES, Event
 from apps.audit.handles import HANDLE_LENGTH, is_handle, new_handle, short
 from apps.keys.kinds import KeyKind
 from apps.locations.reasons import Reason

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.audit import events, quarantine
+from apps.audit import choices, quarantine
 from apps.audit.actors import Actor
 from apps.audit.errors import LogDiverged, Quarantined
 from apps.audit.events import Event
@@ -42,7 +42,7 @@ def roll_back(size: int) -> None:
 
 
 def test_the_log_knows_every_reason() -> None:
-    assert set(events.QUARANTINE_REASONS.values) == set(Reason.values)
+    assert set(choices.QUARANTINE_REASONS.values) == set(Reason.values)
 
 
 @starts

@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.audit.actors import Actor, Role
+from apps.audit.choices import PROVIDERS as LOGGED_PROVIDERS
 from apps.audit.entries import hash_of
 from apps.audit.errors import NotSigned
-from apps.audit.events import PROVIDERS as LOGGED_PROVIDERS
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.audit.models import Entry
