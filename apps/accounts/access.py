@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 from allauth.account import app_settings
 from allauth.account.internal.flows.login import get_authentication_records
@@ -15,6 +16,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
 from apps.accounts import roles
+from apps.accounts.models import User
 
 View = Callable[..., HttpResponse]
 
@@ -36,6 +38,12 @@ def fresh_authentication_required(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return checked
+
+
+def holds_permission(user_id: UUID, permission: str) -> bool:
+    """May whoever said the first of two yeses still say it? Somebody who has left, or lost the role, may not."""
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    return user is not None and user.has_perm(permission)
 
 
 def is_administrator(request: HttpRequest) -> bool:

@@ -76,6 +76,7 @@ class Event(models.TextChoices):
     SUBJECT_FROZEN = "subject.frozen", _("Writing stopped")
     SUBJECT_ERASED = "subject.erased", _("Rows of the person erased")
     IDENTITY_ADDED = "identity.added", _("Identity added")
+    IDENTITY_NOTED = "identity.noted", _("Identity noted, for a second person to confirm")
     IDENTITY_REMOVED = "identity.removed", _("Identity removed")
     CONVERSATIONS_IMPORTED = "conversations.imported", _("Conversations imported")
     IMPORT_RECEIVED = "import.received", _("File received for import")
@@ -94,6 +95,7 @@ class Event(models.TextChoices):
     SOURCE_READ = "source.read", _("Source read")
     COPY_POLICY_ADDED = "copy_policy.added", _("Rule for copies added")
     COPY_POLICY_CHANGED = "copy_policy.changed", _("Rule for copies changed")
+    COPY_POLICY_APPROVED = "copy_policy.approved", _("Readable copies agreed to by a second person")
     COPIES_WRITTEN = "copies.written", _("Copies written")
     COPIES_CHECKED = "copies.checked", _("Copies read again and compared")
     COPIES_REMOVED = "copies.removed", _("Copies deleted")
@@ -108,6 +110,7 @@ class Event(models.TextChoices):
     REQUEST_VERIFIED = "request.verified", _("Identity confirmed")
     REQUEST_APPROVED = "request.approved", _("Request approved")
     REQUEST_SECOND_APPROVED = "request.second_approved", _("Request approved by a second person")
+    APPROVALS_VOIDED = "request.approvals_voided", _("Approvals void: what the person is known by has changed")
     COMMAND_LINE_APPROVAL = "request.command_line_approval", _("Approved on the command line")
     REQUEST_COOLING_OFF = "request.cooling_off", _("Waiting, the person can still withdraw")
     REQUEST_REFUSED = "request.refused", _("Request refused")
@@ -159,7 +162,7 @@ PURPOSES = Choice(tuple(Purpose.values))
 
 _COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(), "attachments": Whole()}
 _STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
-_COPY_POLICY: dict[str, DetailType] = {"location": Id(), "readable": Flag(), "active": Flag()}
+_COPY_POLICY: dict[str, DetailType] = {"location": Id(), "readable": Flag(), "active": Flag(), "proposed": Flag()}
 _SOURCE: dict[str, DetailType] = {"source": Id(), "location": Id(), "active": Flag(), "adds_people": Flag()}
 _RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
 _PROPOSAL: dict[str, DetailType] = {"proposal": Id(), "epochs": ListOf(Id())}
@@ -253,6 +256,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.SUBJECT_FROZEN: {},
     Event.SUBJECT_ERASED: _COUNTS | {"copies": Whole(), "imports": Whole(), "identities": Whole()},
     Event.IDENTITY_ADDED: {"identities": Whole()},
+    Event.IDENTITY_NOTED: {"identities": Whole()},
     Event.IDENTITY_REMOVED: {"identities": Whole()},
     Event.CONVERSATIONS_IMPORTED: _COUNTS
     | {"import_id": Id(), "format": FORMATS, "already_held": Whole(), "skipped": Whole()},
@@ -280,6 +284,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     },
     Event.COPY_POLICY_ADDED: _COPY_POLICY,
     Event.COPY_POLICY_CHANGED: _COPY_POLICY,
+    Event.COPY_POLICY_APPROVED: _COPY_POLICY,
     Event.COPIES_WRITTEN: {"location": Id(), "written": Whole(), "failed": Whole(), "complete": Flag()},
     Event.COPIES_CHECKED: {
         "location": Id(),
@@ -317,6 +322,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.REQUEST_VERIFIED: {"identity": IDENTITY_LEVELS},
     Event.REQUEST_APPROVED: {"rule": APPROVAL_RULES, "steps": Whole(), "locations": Whole()},
     Event.REQUEST_SECOND_APPROVED: {"rule": APPROVAL_RULES, "steps": Whole(), "locations": Whole()},
+    Event.APPROVALS_VOIDED: {"approvals": Whole()},
     Event.COMMAND_LINE_APPROVAL: {"steps": Whole(), "locations": Whole(), "skips_cooling_off": Flag()},
     Event.REQUEST_COOLING_OFF: {"until": Moment()},
     Event.REQUEST_REFUSED: {"ground": GROUNDS},

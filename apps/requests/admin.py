@@ -48,6 +48,7 @@ class PrivacyRequestAdmin(ModelAdmin):
             f"{ONE}refuse/": (deciding.refuse, "refuse"),
             f"{ONE}message/": (changing.message, "message"),
             f"{ONE}known-by/": (knowing.known_by, "known_by"),
+            f"{ONE}known-by/confirm/": (knowing.confirm_known_by, "confirm_known_by"),
             f"{ONE}extend/": (changing.extend, "extend"),
             f"{ONE}assign/": (changing.assign, "assign"),
             f"{ONE}hold/": (changing.hold, "hold"),

@@ -7,6 +7,7 @@ intent is the tombstone (DESIGN §3), and a repeat of anything below finds it do
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -32,7 +33,7 @@ from apps.records.services.erasing import replace_kept_key, subject_keys
 from apps.requests import by_hand, claims, closing
 from apps.requests.claims import Claim, Obstacle
 from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
-from apps.requests.vault import seal_details
+from apps.requests.vault import details_of, seal_details
 from apps.requests.who import copy_of, identity_now, identity_of
 from apps.requests.workers import STOPPING
 
@@ -81,13 +82,15 @@ def open_copies(request: PrivacyRequest) -> bool:
 def prepare(claim: Claim) -> None:
     """Stop every writing of content, then copy what later steps need under the request key."""
     request = claim.request
-    details = claim.details
+    copied: dict[str, Any] = {}
     if request.subject_id is not None:
         subjects.freeze_subject(request.subject_id)
-        details["key"] = str(Subject.objects.values_list("key_id", flat=True).get(pk=request.subject_id))
-    details["identities"] = copy_of(identity_now(request, details))
+        copied["key"] = str(Subject.objects.values_list("key_id", flat=True).get(pk=request.subject_id))
+    copied["identities"] = copy_of(identity_now(request, claim.details))
     with transaction.atomic():
         claims.conclude(claim)
+        locked = PrivacyRequest.objects.select_for_update().get(pk=request.pk)
+        details = details_of(locked, claim.vault) | copied  # staff may have noted something meanwhile
         PrivacyRequest.objects.filter(pk=request.pk).update(sealed=seal_details(request, details, claim.vault))
 
 

@@ -41,6 +41,14 @@ class SamePerson(RequestError):
     """The second approval must come from somebody who did not give the first."""
 
 
+class PlanChanged(RequestError):
+    """What the person is known by has changed since the plan was looked at: look at it again, then decide."""
+
+
+class NothingNoted(RequestError):
+    """Nothing of the kind waits for a second person's yes, or not any more."""
+
+
 class SecondApproverWanted(RequestError):
     """The second approval needs the permission `requests.approve_erasure_second`."""
 

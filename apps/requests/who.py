@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
+from django.utils.crypto import salted_hmac
+
 from apps.locations.contract import Identity
 from apps.locations.models import Location
 from apps.records import selectors as records
 from apps.records import subjects
 from apps.records.models import Subject
 from apps.requests.models import PrivacyRequest
+from apps.requests.vault import details_of
 
 Values = list[tuple[str, str]]
 KNOW_OBJECTS = ("openai",)  # kinds of place that can only be asked for ids which were noted
@@ -46,6 +49,21 @@ def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:
             values=tuple(values),
         )
     return identity_now(request, details)
+
+
+def named_values(request: PrivacyRequest, details: dict[str, Any]) -> Values:
+    """Return what the person is known by, without the ids of single objects: those name no other person."""
+    subject = subject_of(request)
+    values: Values = values_of(subject) if subject else []
+    if details.get("email") and ("email", details["email"]) not in values:
+        values.append(("email", details["email"]))
+    return _with_noted(values, details)
+
+
+def mark_of(request: PrivacyRequest) -> str:
+    """Return what stands for whom a plan is about, and tells nothing of them: it changes with what they are known by."""
+    values = sorted(named_values(request, details_of(request)))
+    return salted_hmac(f"plan of {request.pk}", repr(values), algorithm="sha256").hexdigest()
 
 
 def identity_now(request: PrivacyRequest, details: dict[str, Any]) -> Identity:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit.actors import Actor
@@ -13,9 +15,10 @@ from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.services import save_location
 from apps.records.subjects import create_subject, freeze_subject, identities_of, subject_for
-from apps.requests import selectors
-from apps.requests.models import Kind, Step
-from tests.requests.conftest import approved, events, filed, run
+from apps.requests import selectors, services
+from apps.requests.errors import NothingNoted, SamePerson
+from apps.requests.models import Kind, PrivacyRequest, Step
+from tests.requests.conftest import approved, as_officer, events, filed, run
 from tests.staff.conftest import page, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -94,3 +97,93 @@ def test_an_address_that_staff_note_opens_nothing_to_whoever_signs_up_with_it(at
     private = User.objects.create_user("cleo.private@example.org", "a good password")
     EmailAddress.objects.create(user=private, email=private.email, verified=True, primary=True)
     assert subject_for(private).pk != subject.pk
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("subject_id", "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d", "Habeas gives this id itself"),
+        ("phone", "+49 30\x1b[2J", "cannot be seen"),
+        ("user_id", "17\u202e71", "cannot be seen"),
+    ],
+)
+def test_what_is_no_identity_is_refused(at_cleos, ada, kind, value, said):
+    request = filed(ada)
+    at_cleos.look(request)
+    assert said in text_of(at_cleos.post(f"{page(request)}known-by/", {"kind": kind, "value": value}))
+    at_cleos.post(f"{page(request)}known-by/", {"kind": "user_id", "value": "Jürgen 李"})
+    assert dict(selectors.identity_of_request(request).values) == {"email": "ada@example.org", "user_id": "Jürgen 李"}
+
+
+@pytest.fixture
+def two_decide(settings: Any) -> None:
+    settings.SECOND_APPROVER_ABOVE_CONVERSATIONS = -1
+
+
+def test_what_is_noted_after_the_first_yes_makes_it_void(at_cleos, at_dans, ada, crm, cleo, two_decide):
+    request = filed(ada, Kind.ERASURE)
+    services.approve_request(request, actor=as_officer(cleo), officer=cleo)
+    at_dans.look(request)
+    assert "as the second person" in at_dans.read(page(request))
+    at_cleos.look(request)
+    path = f"{page(request)}known-by/"
+    assert "makes the approval void" in at_cleos.read(path)
+    answer = text_of(at_cleos.post(path, {"kind": "customer_no", "value": "K-17"}, follow=True))
+    assert "void. Both decide again" in answer
+    assert not request.approvals.exists()
+    assert "request.approvals_voided" in events(request)
+    assert "as the second person" not in at_dans.read(page(request))
+    services.approve_request(request, actor=as_officer(cleo), officer=cleo)
+    at_cleos.post(path, {"kind": "customer_no", "value": "K-17"})  # a repeat changes nothing
+    assert request.approvals.count() == 1
+    assert "K-17" in at_dans.read(f"{page(request)}approve/")
+
+
+def test_a_yes_to_a_plan_that_was_about_less_is_asked_for_again(at_cleos, ada, crm, cleo):
+    request = filed(ada, Kind.ERASURE)
+    at_cleos.look(request)
+    assert "K-17" not in at_cleos.read(f"{page(request)}approve/")
+    services.note_identity(request, "customer_no", "K-17", officer=cleo, actor=as_officer(cleo))
+    answer = text_of(at_cleos.post(f"{page(request)}approve/", follow=True))
+    assert "has changed since you looked" in answer
+    assert "K-17" in answer
+    assert not request.approvals.exists()
+    at_cleos.post(f"{page(request)}approve/")
+    assert request.approvals.count() == 1
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_after_two_have_decided_nobody_adds_alone_whose_data_goes(at_cleos, at_dans, ada, crm, cleo, dan, two_decide):
+    request = filed(ada, Kind.ERASURE)
+    for officer in (cleo, dan):
+        services.approve_request(request, actor=as_officer(officer), officer=officer)
+    PrivacyRequest.objects.filter(pk=request.pk).update(cooling_off_until=timezone.now(), status="approved")
+    step = run(request).steps.get(location__name="CRM")
+    at_cleos.look(request)
+    at_dans.look(request)
+    path, noted = f"{page(request)}known-by/", {"kind": "customer_no", "value": "K-17"}
+    assert "before another person has confirmed" in text_of(at_cleos.post(path, noted, follow=True))
+    at_cleos.post(path, noted)  # once is enough
+    assert at_cleos.post(f"{path}confirm/", noted | {"answer": "yes"}).status_code == 403
+    at_cleos.post(f"{page(request)}steps/{step.pk}/retry/")
+    assert run(request).steps.get(pk=step.pk).reason == Reason.NO_IDENTITY
+    assert len(list(crm.iterdir())) == 2
+    assert "K-17" in at_dans.read(f"{path}confirm/")
+    assert at_dans.post(path, noted).status_code == 403  # who approves adds nothing
+    at_dans.post(f"{path}confirm/", noted | {"answer": "yes"})
+    at_cleos.post(f"{page(request)}steps/{step.pk}/retry/")
+    assert run(request).status == "completed"
+    assert [path.name for path in crm.iterdir()] == ["K-18"]
+
+
+def test_who_noted_it_confirms_nothing_and_may_take_it_back(ada, cleo, dan, two_decide):
+    request = filed(ada, Kind.ERASURE)
+    for officer in (cleo, dan):
+        services.approve_request(request, actor=as_officer(officer), officer=officer)
+    services.note_identity(request, "phone", "1", officer=cleo, actor=as_officer(cleo))
+    with pytest.raises(SamePerson):
+        services.confirm_noted(request, "phone", "1", officer=cleo, actor=as_officer(cleo))
+    services.drop_noted(request, "phone", "1", actor=as_officer(cleo))
+    with pytest.raises(NothingNoted):
+        services.confirm_noted(request, "phone", "1", officer=dan, actor=as_officer(dan))
+    assert dict(selectors.identity_of_request(request).values) == {"email": "ada@example.org"}

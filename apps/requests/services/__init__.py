@@ -21,7 +21,7 @@ from apps.requests.services.deciding import (
 )
 from apps.requests.services.evidence import add_evidence, describe_evidence, read_evidence
 from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
-from apps.requests.services.knowing import note_identity
+from apps.requests.services.knowing import confirm_noted, drop_noted, note_identity, was_let_go_by_two
 from apps.requests.services.opening import Filing, OpenedRequest, open_request
 
 __all__ = [
@@ -34,8 +34,10 @@ __all__ = [
     "assign_request",
     "confirm_identity",
     "confirm_intake",
+    "confirm_noted",
     "confirm_task",
     "describe_evidence",
+    "drop_noted",
     "extend_deadline",
     "extended_until",
     "intake_by_link",
@@ -50,5 +52,6 @@ __all__ = [
     "retry_step",
     "send_message",
     "waive_archive_first",
+    "was_let_go_by_two",
     "withdraw_request",
 ]

@@ -21,6 +21,7 @@ from apps.requests.errors import (
     IdentityTooLow,
     NoLocation,
     NotApprovable,
+    PlanChanged,
     SamePerson,
     SecondApproverWanted,
     UnknownGround,
@@ -30,6 +31,7 @@ from apps.requests.models import Approval, Kind, Message, PrivacyRequest, Status
 from apps.requests.regimes import is_enough, regime_of
 from apps.requests.schedule import plan
 from apps.requests.vault import Vault, details_of, open_vault, seal_details, seal_message
+from apps.requests.who import mark_of
 
 PERSON, STANDING_POLICY, COMMAND_LINE = "person", "standing_policy", "command_line"
 UNDECIDED = (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW)
@@ -52,14 +54,19 @@ def confirm_identity(request: PrivacyRequest, *, level: str, methods: list[str],
 
 
 @transaction.atomic
-def approve_request(request: PrivacyRequest, *, actor: Actor, officer: User | None = None, rule: str = PERSON) -> bool:
+def approve_request(
+    request: PrivacyRequest, *, actor: Actor, officer: User | None = None, rule: str = PERSON, seen: str = ""
+) -> bool:
     """Approve a reviewed request and plan one step for every place that ever held data; False: a second yes is wanted.
 
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
-    counts as every approval and skips the cooling-off. Raises WrongStatus, IdentityTooLow, SamePerson,
-    SecondApproverWanted, NoLocation, NotApprovable.
+    counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
+    (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, NoLocation,
+    NotApprovable.
     """
     _lock(request, Status.IN_REVIEW)
+    if seen and seen != mark_of(request):
+        raise PlanChanged(request.reference)
     if rule == COMMAND_LINE and not settings.COMMAND_LINE_APPROVAL:
         raise NotApprovable
     if not is_enough(request.identity_level, regime_of(request.regime).right(request.kind).identity):

@@ -15,14 +15,16 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts.access import fresh_authentication_required
 from apps.requests import letters, services
 from apps.requests.erasure import open_copies
-from apps.requests.errors import RequestError
+from apps.requests.errors import PlanChanged, RequestError
 from apps.requests.models import Kind, PrivacyRequest
 from apps.requests.regimes import regime_of
 from apps.requests.staff import plan, request_page, words
 from apps.requests.staff.forms import IdentityForm, RefusalForm
 from apps.requests.staff.pages import acting, letter_context, page_of, show
+from apps.requests.vault import details_of
+from apps.requests.who import mark_of, named_values
 
-SEEN_KEY = "staff_previews"
+SEEN_KEY = "staff_plans"
 SEEN_SECONDS = 30 * 60  # a plan that was looked at longer ago is shown again before the yes counts
 PAGE = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -56,12 +58,12 @@ def identity(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase:
 @fresh_authentication_required
 def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
     """Show what every place holds, counted now; a yes counts only from somebody who has seen it."""
-    if request.method == "POST" and _was_seen(request, found):
+    if request.method == "POST" and _seen_of(request, found):
         return _approve(request, found)
     if request.method == "POST":
         messages.warning(request, _("Look at the plan first: it was counted too long ago, or not yet."))
+    _note_seen(request, found)  # before it is counted: what changes meanwhile is looked at again
     seen = plan.preview(found, everywhere=True)
-    _note_seen(request, found)
     is_last_yes = found.approvals.exists() or not services.needs_second_approver(found)
     context = {
         "found": found,
@@ -71,6 +73,7 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
         "is_erasure": found.kind == Kind.ERASURE,
         "is_last_yes": is_last_yes,
         "is_second": found.approvals.exists(),
+        "known_by": named_values(found, details_of(found)),
         "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first and open_copies(found),
         "act": plan.act_words(found, seen, is_last_yes=is_last_yes),
     }
@@ -80,7 +83,16 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
 def _approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
     user: Any = request.user
     try:
-        is_going = services.approve_request(found, actor=request.actor, officer=user)  # type: ignore[attr-defined]
+        is_going = services.approve_request(
+            found,
+            actor=request.actor,  # type: ignore[attr-defined]
+            officer=user,
+            seen=_seen_of(request, found),
+        )
+    except PlanChanged as error:
+        _forget_seen(request, found)
+        messages.warning(request, words.what_went_wrong(error))
+        return redirect(f"{page_of(found)}approve/")
     except RequestError as error:
         messages.error(request, words.what_went_wrong(error))
     else:
@@ -95,17 +107,22 @@ def _approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
 
 
 def _note_seen(request: HttpRequest, found: PrivacyRequest) -> None:
-    since = time.time() - SEEN_SECONDS
-    kept = {pk: at for pk, at in request.session.get(SEEN_KEY, {}).items() if at > since}
-    request.session[SEEN_KEY] = kept | {found.pk.hex: time.time()}
+    kept = {pk: one for pk, one in _seen(request).items() if one[0] > time.time() - SEEN_SECONDS}
+    request.session[SEEN_KEY] = kept | {found.pk.hex: [time.time(), mark_of(found)]}
 
 
-def _was_seen(request: HttpRequest, found: PrivacyRequest) -> bool:
-    return bool(request.session.get(SEEN_KEY, {}).get(found.pk.hex, 0) > time.time() - SEEN_SECONDS)
+def _seen_of(request: HttpRequest, found: PrivacyRequest) -> str:
+    """Return who the plan was about that this person looked at; "" when they have not, or too long ago."""
+    at, mark = _seen(request).get(found.pk.hex, [0, ""])
+    return str(mark) if at > time.time() - SEEN_SECONDS else ""
 
 
 def _forget_seen(request: HttpRequest, found: PrivacyRequest) -> None:
-    request.session[SEEN_KEY] = {pk: at for pk, at in request.session.get(SEEN_KEY, {}).items() if pk != found.pk.hex}
+    request.session[SEEN_KEY] = {pk: one for pk, one in _seen(request).items() if pk != found.pk.hex}
+
+
+def _seen(request: HttpRequest) -> dict[str, list[Any]]:
+    return dict(request.session.get(SEEN_KEY, {}))
 
 
 @PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from apps.requests.staff.queue import SHOWS, Filters
 from apps.requests.staff.words import KINDS, LEVELS, METHODS, STATUSES
 
 LONGEST_TEXT = 10_000
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control and format characters, and what is none at all
 ANY = ("", _("Any"))
 
 
@@ -108,6 +110,20 @@ class KnownByForm(forms.Form):
         label=_("Value"), max_length=254,
         help_text=_("Only what you have made sure of: what stands here decides whose data is read and erased."),
     )  # fmt: skip
+
+    def clean_kind(self) -> str:
+        kind = str(self.cleaned_data["kind"])
+        if kind == "subject_id":
+            raise forms.ValidationError(_("Habeas gives this id itself. It cannot be noted."))
+        return kind
+
+    def clean_value(self) -> str:
+        value = str(self.cleaned_data["value"])
+        if any(unicodedata.category(sign) in UNSEEN for sign in value):
+            raise forms.ValidationError(
+                _("There is a character in it that cannot be seen. Type it instead of pasting.")
+            )
+        return value
 
 
 class LetterForm(forms.Form):

@@ -15,6 +15,7 @@ from apps.requests.dates import today
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.services.deciding import UNDECIDED
+from apps.requests.services.knowing import was_let_go_by_two
 
 VIEW = "requests.view_privacyrequest"
 REVIEW = "requests.review_privacyrequest"
@@ -95,6 +96,10 @@ def _may_be_lifted(request: PrivacyRequest, user: User) -> bool:
     return request.subject_id is not None and request.status not in ENDED
 
 
+def _may_be_confirmed(request: PrivacyRequest, user: User) -> bool:
+    return _may_be_noted(request, user) and was_let_go_by_two(request)
+
+
 def _may_be_noted(request: PrivacyRequest, user: User) -> bool:
     return request.key_id is not None and request.status not in ENDED
 
@@ -112,10 +117,11 @@ ACTS: dict[str, Act] = {
         Act("assign", _("Assign"), VIEW, _is_unfinished, "assign/"),
         Act("hold", _("Place a legal hold"), REVIEW, _is_holdable, "hold/"),
         Act("known_by", _("What the person is known by"), REVIEW, _may_be_noted, "known-by/"),
+        Act("confirm_known_by", _("Confirm what was noted"), SECOND, _may_be_confirmed, "known-by/confirm/"),
         Act("withdraw", _("Withdraw for the person"), REVIEW, _is_withdrawable, "withdraw/"),
         Act("lift", _("Lift this hold"), REVIEW, _may_be_lifted, ""),
         Act("retry", _("Try again"), REVIEW, _is_unfinished, ""),
     )
 }
 PRIMARY = ("identity", "approve", "second", "go_on")  # what the page is for; at most one of them fits at a time
-MORE = ("message", "assign", "known_by", "extend", "hold", "withdraw")
+MORE = ("message", "assign", "known_by", "confirm_known_by", "extend", "hold", "withdraw")

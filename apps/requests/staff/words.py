@@ -64,6 +64,10 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.WrongStatus: gettext_lazy("The request is not in a state any more that allows this. Look at it again."),
     errors.IdentityTooLow: gettext_lazy("Check the identity first: this right asks for more than has been checked."),
     errors.SamePerson: gettext_lazy("You gave the first approval. Somebody else has to give the second one."),
+    errors.PlanChanged: gettext_lazy(
+        "What the person is known by has changed since you looked at the plan. Look at it again, then decide."
+    ),
+    errors.NothingNoted: gettext_lazy("This does not wait any more. Look at the page again."),
     errors.SecondApproverWanted: gettext_lazy("The second approval is for people with the role “approvers”."),
     errors.NoLocation: gettext_lazy("There is no place at all. Run “migrate”, which makes our own."),
     errors.UnknownGround: gettext_lazy("This law knows no such ground for a request of this kind."),
