@@ -23,6 +23,8 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "locations.view_location",
         "keys.view_epoch",
         "keys.decide_destruction",
+        "records.view_copypolicy",
+        "records.approve_copypolicy",
     ),
     AUDITORS: ("audit.view_entry",),
     ADMINISTRATORS: (
@@ -39,6 +41,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         "records.view_copypolicy",
         "records.add_copypolicy",
         "records.change_copypolicy",
+        "records.approve_copypolicy",
         "records.view_source",
         "records.add_source",
         "records.change_source",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Q
 
 from apps.keys.errors import KeyDestroyed
+from apps.keys.lineage import IDS_A_QUERY
 from apps.keys.models import Backup, Epoch, Key, Proposal
 from apps.keys.policy import Obstacle, obstacles_of
 from apps.keys.services.opening import check_live
@@ -20,6 +21,7 @@ __all__ = [
     "MasterKey",
     "check_live",
     "current_proposals",
+    "destroyed_among",
     "key_state",
     "live_keys_below",
     "live_keys_owned_by",
@@ -61,6 +63,16 @@ def tombstones_among(key_ids: Collection[UUID]) -> dict[UUID, datetime]:
     """Return those that are tombstones, with their times."""
     rows = Key.objects.filter(pk__in=key_ids, destroyed_at__isnull=False)
     return {key_id: moment for key_id, moment in rows.values_list("pk", "destroyed_at") if moment}
+
+
+def destroyed_among(key_ids: Collection[UUID]) -> set[UUID]:
+    """Return those that are destroyed: tombstones, and what is below one. What is neither is not among them."""
+    ids, gone = list(key_ids), set()
+    for first in range(0, len(ids), IDS_A_QUERY):
+        rows = Key.objects.filter(pk__in=ids[first : first + IDS_A_QUERY])
+        above = Key.objects.filter(pk=OuterRef("parent_id"), destroyed_at__isnull=False)
+        gone |= set(rows.filter(Q(destroyed_at__isnull=False) | Exists(above)).values_list("pk", flat=True))
+    return gone
 
 
 MOST_SHOWN = 50

@@ -40,6 +40,7 @@ class CopyPolicyAdmin(ModelAdmin):
             "add/": (copying.add_rule, "add"),
             "<uuid:pk>/": (copying.show_rule, "change"),
             "<uuid:pk>/restore/": (copying.restore_rule, "restore"),
+            "<uuid:pk>/approve/": (copying.approve_rule, "approve"),
             "<uuid:pk>/<slug:act>/": (copying.act_on_rule, "act"),
         }
         wrap = self.admin_site.admin_view

@@ -79,4 +79,12 @@ class DamagedCopy(RecordsError):
     """A copy is not whole, or not one of ours. Another copy, if there is one, may be."""
 
 
+class SecondPersonWanted(RecordsError):
+    """Readable copies take two people: whoever proposes them does not agree to them."""
+
+
+class NotProposed(RecordsError):
+    """Nobody has proposed it, or it has been decided meanwhile."""
+
+
 CONTENT_IS_GONE = (SubjectFrozen, KeyDestroyed)  # an erasure has begun, or its keys are destroyed already

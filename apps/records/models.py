@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from apps.locations.models import Location
 
@@ -229,7 +229,8 @@ class LegalHold(models.Model):
 class CopyPolicy(models.Model):
     """Where copies go, how often, in which form. `location`, of the kind "copies", is the step in every request.
 
-    One worker at a time carries it out: lease and token as for imports.
+    One worker at a time carries it out: lease and token as for imports. A rule for readable copies runs only while two
+    people want it: proposed (by one) → active (approved by another) → stopped, and so on from the beginning.
     """
 
     class Form(models.TextChoices):
@@ -252,13 +253,25 @@ class CopyPolicy(models.Model):
     is_active = models.BooleanField(default=True)
     next_copy_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True)
+    proposed_by = models.UUIDField(null=True)  # readable copies: the sign-in of who wants them,
+    approved_by = models.UUIDField(null=True)  # and of who agreed
+    place_mac = models.BinaryField(max_length=32, null=True)  # of the settings of the place to which they agreed
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         verbose_name_plural = "copy policies"
-        constraints = [models.UniqueConstraint(fields=["destination", "target"], name="records_copy_target_once")]
+        permissions = [("approve_copypolicy", "Can agree to readable copies as the second person")]
+        constraints = [
+            models.UniqueConstraint(fields=["destination", "target"], name="records_copy_target_once"),
+            models.CheckConstraint(
+                name="records_readable_copies_take_two",
+                condition=Q(form="sealed")
+                | Q(is_active=False)
+                | (Q(proposed_by__isnull=False, approved_by__isnull=False) & ~Q(proposed_by=F("approved_by"))),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"copy policy {self.pk}"
@@ -266,6 +279,11 @@ class CopyPolicy(models.Model):
     @property
     def is_readable(self) -> bool:
         return self.form != self.Form.SEALED
+
+    @property
+    def is_proposed(self) -> bool:
+        """Say whether it waits for the second person."""
+        return self.is_readable and self.proposed_by is not None and self.approved_by is None
 
 
 class Copy(models.Model):
@@ -327,6 +345,7 @@ class CopyRun(models.Model):
     cursor = models.UUIDField(null=True)  # the last conversation or copy that is done
     started_at = models.DateTimeField(auto_now_add=True, db_index=True)
     finished_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)  # of a restore: it has a worker of its own
 
     def __str__(self) -> str:
         return f"copy run {self.pk}"

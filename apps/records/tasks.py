@@ -73,7 +73,7 @@ def poke_copies(policy_id: UUID) -> None:
         log.warning("no message could be sent: the schedule finds the copies")
 
 
-@shared_task(name="apps.records.tasks.run_copies")
+@shared_task(name="apps.records.tasks.run_copies", time_limit=SWEEP_SECONDS)  # one large copy may take long
 def run_copies(policy_id: str) -> None:
     """Carry out a rule for copies; long work goes on in further tasks."""
     if run_policy(UUID(policy_id)):

@@ -81,7 +81,7 @@ INVENTORY = {
     "records.Rewrite": Table("records", "records", sealed="sealed", opaque="id subject_id old new intent", plain="old_bytes created_at"),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
     "records.CopyPolicy": Table(
-        "site", "site", opaque="id location_id destination_id token",
+        "site", "site", blind="place_mac", opaque="id location_id destination_id proposed_by approved_by token",
         plain="target form every check_days is_active next_copy_at next_check_at lease_until created_at",
     ),
     "records.Copy": Table(
@@ -89,7 +89,8 @@ INVENTORY = {
         plain="revision size stored created_at checked_at doomed_at",
     ),
     "records.CopyRun": Table(
-        "site", "site", opaque="id policy_id cursor", plain="kind state reason counts started_at finished_at",
+        "site", "site", opaque="id policy_id cursor",
+        plain="kind state reason counts started_at finished_at lease_until",
     ),
     "records.Source": Table(
         "site", "site", opaque="id location_id token", plain="name mapping every adds_people is_active cursor next_run_at lease_until created_at",

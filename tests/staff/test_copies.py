@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
@@ -18,7 +21,7 @@ from apps.records.models import Conversation, Copy, CopyPolicy
 from apps.requests.models import Step
 from tests.records.conftest import by, conversation
 from tests.requests.conftest import approved, run, step_at, wake
-from tests.staff.conftest import text_of
+from tests.staff.conftest import Desk, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 PAGE = "/admin/records/copypolicy/"
@@ -83,6 +86,81 @@ def test_readable_copies_need_to_be_understood(at_roots, folder):
     assert at_roots.post(f"{PAGE}{policy.pk}/restore/", {"person": ""}).status_code == 400
 
 
+def readable(desk: Desk, folder: Location, path: Path) -> CopyPolicy:
+    """Have somebody propose readable copies, and a worker come by."""
+    desk.post(f"{PAGE}add/", values(folder, form="txt", understood="on"))
+    policy = CopyPolicy.objects.get()
+    running.run_policy(policy.pk)
+    assert files_in(path) == 0
+    return policy
+
+
+def files_in(path: Path) -> int:
+    return sum(1 for one in (path / "copies").rglob("*") if one.is_file())
+
+
+def worked(policy: CopyPolicy) -> CopyPolicy:
+    running.run_policy(policy.pk)
+    policy.refresh_from_db()
+    return policy
+
+
+def test_readable_copies_take_two_people(at_roots, at_dans, folder, ada, tmp_path):
+    give(ada, "c1")
+    policy = readable(at_roots, folder, tmp_path)
+    page = f"{PAGE}{policy.pk}/"
+    assert "before another person has agreed" in at_roots.read(page)
+    at_roots.post(f"{page}approve/")
+    at_roots.post(f"{page}copy/")
+    assert not worked(policy).is_active
+    assert files_in(tmp_path) == 0
+    assert "Agree: write readable copies there" in at_dans.read(page)
+    at_dans.post(f"{page}approve/")
+    assert worked(policy).is_active
+    assert files_in(tmp_path) == 1
+    assert Entry.objects.filter(event="copy_policy.approved", role="officer").count() == 1
+    at_roots.post(f"{page}stop/")
+    at_roots.post(f"{page}start/")  # alone nobody lets them go on
+    assert not worked(policy).is_active
+    assert "You proposed this" in at_roots.read(page)
+    at_roots.post(f"{page}stop/")  # takes it back
+    at_dans.post(f"{page}approve/")
+    assert not worked(policy).is_active
+
+
+def test_a_proposal_of_somebody_who_has_left_counts_for_nothing(at_roots, at_dans, root, folder, tmp_path):
+    policy = readable(at_roots, folder, tmp_path)
+    root.groups.clear()
+    at_dans.post(f"{PAGE}{policy.pk}/approve/")
+    assert not worked(policy).is_active
+    assert policy.proposed_by is None
+
+
+def test_readable_copies_stop_when_their_place_becomes_another(at_roots, at_dans, folder, ada, tmp_path):
+    policy = readable(at_roots, folder, tmp_path)
+    at_dans.post(f"{PAGE}{policy.pk}/approve/")
+    (tmp_path / "elsewhere").mkdir()
+    same = {"root": str(tmp_path / "copies"), "templates": ["people/{subject_id}/"]}
+    save_location(folder, config=same, actor=Actor.system())
+    assert worked(policy).is_active
+    save_location(folder, config=same | {"root": str(tmp_path / "elsewhere")}, actor=Actor.system())
+    give(ada, "c1")
+    CopyPolicy.objects.update(next_copy_at=timezone.now(), lease_until=None)
+    assert not worked(policy).is_active
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_database_knows_no_readable_copies_of_one_person(folder):
+    policy = add_policy(name="C", country="", destination=folder, target="c", form="csv", actor=Actor.system())
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CopyPolicy.objects.update(is_active=True)
+    one = uuid4()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CopyPolicy.objects.update(is_active=True, proposed_by=one, approved_by=one)
+    CopyPolicy.objects.update(is_active=True, proposed_by=one, approved_by=uuid4())
+    assert CopyPolicy.objects.get(pk=policy.pk).is_active
+
+
 def test_what_could_not_work_is_not_saved(at_roots, folder, tmp_path):
     for wrong in ({"target": "../x"}, {"target": "A B"}, {"name": "Disk"}, {"destination": "nothing"}):
         assert at_roots.post(f"{PAGE}add/", values(folder, **wrong)).status_code == 400, wrong
@@ -111,9 +189,10 @@ def test_one_person_is_restored_from_the_page(at_roots, folder, ada, ben, monkey
 def test_officers_have_no_part_in_it(who, request, folder):
     policy = add_policy(name="C", country="", destination=folder, target="c", actor=Actor.system())
     desk = request.getfixturevalue(who)
-    for path in (PAGE, f"{PAGE}add/", f"{PAGE}{policy.pk}/"):
-        assert desk.get(path).status_code == 403
-    for act in ("end", "restore", "copy"):
+    looks = 200 if who == "at_dans" else 403  # approvers agree to readable ones, so they see the rules
+    for path, status in ((PAGE, looks), (f"{PAGE}add/", 403), (f"{PAGE}{policy.pk}/", looks)):
+        assert desk.get(path).status_code == status
+    for act in ("end", "restore", "copy", "start", "stop", "times"):
         assert desk.post(f"{PAGE}{policy.pk}/{act}/").status_code == 403
     policy.refresh_from_db()
     assert policy.is_active

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,38 +17,94 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.locations.models import Location
-from apps.locations.services import save_location
+from apps.locations.services import config_of, save_location
 from apps.records.copies.removing import doom_all
+from apps.records.copies.writing import new_mac
+from apps.records.errors import NotProposed, SecondPersonWanted
 from apps.records.models import Copy, CopyPolicy
 
 KIND = "copies"
+CHANGED = (
+    "every",
+    "check_days",
+    "is_active",
+    "next_copy_at",
+    "next_check_at",
+    "proposed_by",
+    "approved_by",
+    "place_mac",
+)
 
 
 def add_policy(
-    *, name: str, country: str, destination: Location, target: str, actor: Actor, **settings: Any
+    *,
+    name: str,
+    country: str,
+    destination: Location,
+    target: str,
+    actor: Actor,
+    officer: UUID | None = None,
+    **settings: Any,
 ) -> CopyPolicy:
-    """Add a rule and the place that stands for its copies in every request; the first copies are due at once."""
+    """Add a rule and the place that stands for its copies in every request; the first copies are due at once.
+
+    One for readable copies is only proposed by this: it stands still until another person than `officer` agrees.
+    """
     policy_id = uuid4()
     location = Location(kind=KIND, name=name, country=country)
     with transaction.atomic():
         save_location(location, config={"policy": str(policy_id)}, actor=actor)
         policy = CopyPolicy(id=policy_id, location=location, destination=destination, target=target, **settings)
+        if policy.is_readable:
+            policy.is_active, policy.proposed_by = False, officer
         _set_times(policy)
         policy.save(force_insert=True)
         _append_entry(Event.COPY_POLICY_ADDED, policy, actor)
     return policy
 
 
-def change_policy(policy: CopyPolicy, *, actor: Actor, **settings: Any) -> None:
-    """Change how often copies are written and read again, or stop and go on. Where and in which form stays as it is."""
-    with transaction.atomic():
-        for name in ("every", "check_days", "is_active"):
-            setattr(policy, name, settings.get(name, getattr(policy, name)))
-        if policy.is_active:  # an ended rule that goes on: its place takes part in every request again
-            Location.objects.filter(pk=policy.location_id, is_enabled=False).update(is_enabled=True, emptied_at=None)
+def approve_policy(policy: CopyPolicy, *, officer: UUID, actor: Actor) -> None:
+    """Agree to readable copies as the second person. Raises SecondPersonWanted for the first, NotProposed otherwise."""
+    with _locked(policy):
+        if not policy.is_proposed:
+            raise NotProposed
+        if policy.proposed_by == officer:
+            raise SecondPersonWanted
+        policy.approved_by, policy.place_mac = officer, mac_of_place(policy.destination)
+        _start(policy)
+        policy.save(update_fields=CHANGED)
+        _append_entry(Event.COPY_POLICY_APPROVED, policy, actor)
+
+
+def change_policy(
+    policy: CopyPolicy, *, actor: Actor, officer: UUID | None = None, is_active: bool | None = None, **times: Any
+) -> None:
+    """Change how often copies are written and read again, or stop and go on. Where and in which form stays as it is.
+
+    Readable ones go on only when two people want it anew: to start them is to propose it.
+    """
+    with _locked(policy):
+        for name, value in times.items():
+            setattr(policy, name, value)
+        if is_active is not None:
+            _stop(policy)
+        if is_active and policy.is_readable:
+            policy.proposed_by = officer
+        elif is_active:
+            _start(policy)
         _set_times(policy)
-        policy.save(update_fields=["every", "check_days", "is_active", "next_copy_at", "next_check_at"])
+        policy.save(update_fields=CHANGED)
         _append_entry(Event.COPY_POLICY_CHANGED, policy, actor)
+
+
+def stop_if_place_changed(policy: CopyPolicy) -> bool:
+    """Stop readable copies if their place is not set up as it was when two people agreed; say whether it was so."""
+    if not policy.is_readable or not policy.is_active:
+        return False
+    if hmac.compare_digest(mac_of_place(policy.destination), bytes(policy.place_mac or b"")):
+        return False
+    change_policy(policy, actor=Actor.system(), is_active=False)
+    return True
 
 
 def end_policy(policy: CopyPolicy, *, actor: Actor) -> int:
@@ -52,6 +112,32 @@ def end_policy(policy: CopyPolicy, *, actor: Actor) -> int:
     with transaction.atomic():
         change_policy(policy, actor=actor, is_active=False)
         return doom_all(policy)
+
+
+@contextmanager
+def _locked(policy: CopyPolicy) -> Iterator[None]:
+    """Lock the row and read it again: what others have changed meanwhile stays."""
+    with transaction.atomic():
+        CopyPolicy.objects.select_for_update().get(pk=policy.pk)
+        policy.refresh_from_db(fields=CHANGED)
+        yield
+
+
+def _start(policy: CopyPolicy) -> None:
+    policy.is_active = True
+    # an ended rule that goes on: its place takes part in every request again
+    Location.objects.filter(pk=policy.location_id, is_enabled=False).update(is_enabled=True, emptied_at=None)
+
+
+def _stop(policy: CopyPolicy) -> None:
+    policy.is_active, policy.proposed_by, policy.approved_by, policy.place_mac = False, None, None, None
+
+
+def mac_of_place(place: Location) -> bytes:
+    """Return what stands for the settings of a place: it changes when copies would go somewhere else."""
+    mac = new_mac()
+    mac.update(json.dumps([str(place.pk), place.kind, config_of(place)], sort_keys=True, default=str).encode())
+    return mac.digest()
 
 
 def copy_now(policy: CopyPolicy, *, check: bool = False) -> None:
@@ -82,4 +168,5 @@ def _append_entry(event: Event, policy: CopyPolicy, actor: Actor) -> None:
         location=policy.location_id,
         readable=policy.is_readable,
         active=policy.is_active,
+        proposed=policy.is_proposed,
     )

@@ -10,8 +10,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from apps.keys.errors import KeyStoreDamaged
-from apps.keys.selectors import key_state
+from apps.keys.selectors import destroyed_among
 from apps.locations.stores import Store
 from apps.records.copies.naming import of_person
 from apps.records.models import Conversation, Copy, CopyPolicy
@@ -33,14 +32,15 @@ def doom_erased(policy: CopyPolicy) -> int:
     """Doom the copies whose key was destroyed; return how many.
 
     A copy of a conversation that is not here any more while its key lives is kept: its row was lost, not erased, and the
-    copy is what it comes back from.
+    copy is what it comes back from. Neither key nor tombstone: nothing says that it was erased.
     """
     living = Conversation.objects.filter(pk=OuterRef("conversation_id"), key_id=OuterRef("key_id"), erasing_at=None)
     lost = Copy.objects.filter(policy=policy, doomed_at=None).exclude(Exists(living)).order_by("pk")
     count, last = 0, None
     while page := list((lost.filter(pk__gt=last) if last else lost).values_list("pk", "key_id")[:BATCH]):
         last = page[-1][0]
-        gone = [pk for pk, key_id in page if not _is_live(key_id)]
+        erased = destroyed_among({key_id for _pk, key_id in page})
+        gone = [pk for pk, key_id in page if key_id in erased]
         count += Copy.objects.filter(pk__in=gone).update(doomed_at=timezone.now())
     return count
 
@@ -68,10 +68,3 @@ def left_of_person(policy: CopyPolicy, store: Store, subject_id: UUID) -> int:
     """Count what is left of a person: in the place itself, old versions included, and in our rows."""
     there = sum(1 for _found in store.find(of_person(policy.pk, subject_id)))
     return max(there, Copy.objects.filter(policy=policy, subject_id=subject_id).count())
-
-
-def _is_live(key_id: UUID) -> bool:
-    try:
-        return key_state(key_id).is_live
-    except KeyStoreDamaged:  # neither key nor tombstone: nothing says that it was erased
-        return True

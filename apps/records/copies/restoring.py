@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from itertools import islice
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.audit import services as audit
@@ -25,12 +29,15 @@ from apps.records.copies.frames import read_conversation
 from apps.records.copies.naming import Name, of_person, parse_name
 from apps.records.copies.running import reason_of
 from apps.records.copies.writing import store_of_policy
-from apps.records.errors import DamagedCopy, RecordsError
+from apps.records.errors import DamagedCopy, LostClaim, RecordsError
 from apps.records.models import Conversation, Copy, CopyPolicy, CopyRun, Subject
 from apps.records.reports import ImportReport
 from apps.records.services.storing import store_conversations
 from apps.sealing.errors import DecryptionError
 from apps.sealing.streams import unseal_stream
+
+LEASE = timedelta(minutes=60)  # longer than a task may take, which may be one large conversation
+NAMES_A_QUERY = 400
 
 
 @dataclass
@@ -45,12 +52,21 @@ class Restored:
 
 
 def restore(
-    policy: CopyPolicy, *, actor: Actor, subject_id: UUID | None = None, conversation_id: UUID | None = None
+    policy: CopyPolicy,
+    *,
+    actor: Actor,
+    subject_id: UUID | None = None,
+    conversation_id: UUID | None = None,
+    still_ours: Callable[[], None] = lambda: None,
 ) -> Restored:
-    """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError."""
+    """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError.
+
+    `still_ours` is asked before each copy, and may raise LostClaim.
+    """
     store, result = store_of_policy(policy), Restored()
     beginning = of_person(policy.pk, subject_id) if subject_id else f"{policy.pk}/"
     for name in _there(policy, store, beginning):
+        still_ours()
         if conversation_id in (None, name.conversation_id):
             _restore_one(store, name, result, actor)
     with transaction.atomic():
@@ -68,12 +84,16 @@ def restore(
     return result
 
 
-def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None) -> CopyRun:
-    """Restore as a run that the page shows."""
+def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None) -> CopyRun | None:
+    """Restore as a run that the page shows; None if another worker restores from this rule now."""
     policy = CopyPolicy.objects.select_related("destination").get(pk=policy_id)
-    run = CopyRun.objects.create(policy=policy, kind=CopyRun.Kind.RESTORE)
+    run = _begin(policy)
+    if run is None:
+        return None
     try:
-        result = restore(policy, actor=actor, subject_id=subject_id)
+        result = restore(policy, actor=actor, subject_id=subject_id, still_ours=partial(_hold, run))
+    except LostClaim:
+        return None
     except LocationError as error:
         run.state, run.reason = CopyRun.State.FAILED, reason_of(error)
     else:
@@ -83,20 +103,43 @@ def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None
             "already_held": result.already_held,
             "failed": len(result.failed),
         }
-    run.finished_at = timezone.now()
+    run.finished_at, run.lease_until = timezone.now(), None
     run.save()
     return run
 
 
+def is_restoring(policy: CopyPolicy) -> bool:
+    return _running(policy).filter(lease_until__gt=timezone.now()).exists()
+
+
+def _running(policy: CopyPolicy) -> QuerySet[CopyRun]:
+    return CopyRun.objects.filter(policy=policy, kind=CopyRun.Kind.RESTORE, state=CopyRun.State.RUNNING)
+
+
+def _begin(policy: CopyPolicy) -> CopyRun | None:
+    """Begin a run unless one is under way; what a killed worker left open is closed as failed."""
+    with transaction.atomic():
+        CopyPolicy.objects.select_for_update().get(pk=policy.pk)
+        if is_restoring(policy):
+            return None
+        _running(policy).update(state=CopyRun.State.FAILED, finished_at=timezone.now(), lease_until=None)
+        return CopyRun.objects.create(policy=policy, kind=CopyRun.Kind.RESTORE, lease_until=timezone.now() + LEASE)
+
+
+def _hold(run: CopyRun) -> None:
+    mine = CopyRun.objects.filter(pk=run.pk, state=CopyRun.State.RUNNING)
+    if not mine.update(lease_until=timezone.now() + LEASE):
+        raise LostClaim
+
+
 def _there(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:
     """Yield the sealed copies that the place holds, those that are about to be deleted left out."""
-    for found in store.find(beginning):
-        name = parse_name(found.name)
-        if name is None or name.form != CopyPolicy.Form.SEALED or not found.is_current:
-            continue
-        row = Copy.objects.filter(pk=name.copy_id).first()
-        if row is None or row.doomed_at is None:
-            yield name
+    found = (parse_name(one.name) for one in store.find(beginning) if one.is_current)
+    sealed = (name for name in found if name is not None and name.form == CopyPolicy.Form.SEALED)
+    while batch := list(islice(sealed, NAMES_A_QUERY)):
+        doomed = Copy.objects.filter(pk__in=[name.copy_id for name in batch], doomed_at__isnull=False)
+        going = set(doomed.values_list("pk", flat=True))
+        yield from (name for name in batch if name.copy_id not in going)
 
 
 def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> None:

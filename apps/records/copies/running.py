@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from apps.audit import services as audit
@@ -21,10 +21,12 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys.errors import KeysError
 from apps.locations.errors import Blocked, LocationError, Refused, StorageFull
+from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.services import record_emptied, switch_location
 from apps.locations.stores import Store
 from apps.records.copies import checking
+from apps.records.copies.policies import stop_if_place_changed
 from apps.records.copies.removing import doom_erased, doom_unfinished, remove_doomed
 from apps.records.copies.writing import store_of_policy, uncopied, write_copy
 from apps.records.errors import LostClaim
@@ -47,7 +49,10 @@ def due_policies() -> list[UUID]:
     is_free = Q(lease_until=None) | Q(lease_until__lte=now)
     is_due = Q(is_active=True) & (Q(next_copy_at__lte=now) | Q(next_check_at__lte=now))
     doomed = Copy.objects.filter(doomed_at__isnull=False).values("policy_id").distinct()
-    return list(CopyPolicy.objects.filter(is_free).filter(is_due | Q(pk__in=doomed)).values_list("pk", flat=True))
+    is_empty = ~Exists(Copy.objects.filter(policy_id=OuterRef("pk")))
+    is_over = Q(is_active=False, proposed_by=None, location__emptied_at=None) & is_empty  # to be recorded as emptied
+    due = CopyPolicy.objects.filter(is_free).filter(is_due | Q(pk__in=doomed) | is_over)
+    return list(due.values_list("pk", flat=True))
 
 
 def run_policy(policy_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
@@ -58,7 +63,13 @@ def run_policy(policy_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
     run = _Run(policy, time.monotonic() + seconds)
     pause = timedelta(0)
     try:
-        return run.go()
+        if stop_if_place_changed(policy):
+            logger.warning("%s: its place is set up otherwise than two people agreed to; it stands still", policy)
+            run.close_if_stopped()
+        has_more = run.go()
+        if not has_more and run.is_left_over():
+            pause = AGAIN
+        return has_more
     except LostClaim:
         run.close_if_stopped()
         return False
@@ -118,6 +129,13 @@ class _Run:
             run.reason = Reason.DISABLED.value
             self._finish(run, CopyRun.State.FAILED)
 
+    def is_left_over(self) -> bool:
+        """Say whether an ended rule has no copies by our rows while its place still holds something: look again later."""
+        policy = self.policy
+        if policy.is_active or policy.is_proposed or Copy.objects.filter(policy=policy).exists():
+            return False
+        return not Location.objects.filter(pk=policy.location_id, emptied_at__isnull=False).exists()
+
     def _go_on(self) -> bool:
         return Copy.objects.filter(policy=self.policy, doomed_at__isnull=False).exists()
 
@@ -128,7 +146,8 @@ class _Run:
                 actor, place = Actor.system(), self.policy.location_id
                 audit.append(Event.COPIES_REMOVED, about="", actor=actor, location=place, removed=removed)
 
-        if not self.policy.is_active and not Copy.objects.filter(policy=self.policy).exists():
+        is_ended = not self.policy.is_active and not self.policy.is_proposed
+        if is_ended and not Copy.objects.filter(policy=self.policy).exists():
             self._record_emptied()
 
     def _record_emptied(self) -> None:
@@ -160,7 +179,7 @@ class _Run:
             for row in page:
                 self._count(run, row.pk, failed=1)  # until it is done: if it kills its worker, the others go on
                 try:
-                    copy = write_copy(self.policy, self.store, row)
+                    copy = write_copy(self.policy, self.store, row, still_ours=self._hold)
                     done = {"written": 1, "bytes": copy.size} if copy else {"skipped": 1}
                     self._count(run, row.pk, failed=-1, **done)
                 except (DecryptionError, KeysError) as error:  # this one is damaged here: the others are not
@@ -190,10 +209,14 @@ class _Run:
         for name, number in more.items():
             run.counts[name] = run.counts.get(name, 0) + number
         run.counts = {name: number for name, number in run.counts.items() if number}
+        self._hold()
+        run.save(update_fields=["cursor", "counts"])
+
+    def _hold(self) -> None:
+        """Keep the claim; also while one large copy is on its way, which may take longer than a lease."""
         mine = CopyPolicy.objects.filter(pk=self.policy.pk, token=self.policy.token, is_active=True)
         if not mine.update(lease_until=timezone.now() + LEASE):
             raise LostClaim
-        run.save(update_fields=["cursor", "counts"])
 
     def _failed(self, run: CopyRun, error: LocationError) -> None:
         run.reason = reason_of(error)
@@ -205,6 +228,7 @@ class _Run:
         with transaction.atomic():
             run.save()
             _append_entry(self.policy, run)
+            self.policy.refresh_from_db(fields=["every", "check_days"])  # somebody may have changed them meanwhile
             CopyPolicy.objects.filter(pk=self.policy.pk).update(**self._next(run))
         old = CopyRun.objects.filter(policy=self.policy).order_by("-started_at").values_list("pk", flat=True)
         CopyRun.objects.filter(pk__in=list(old[KEPT : KEPT + 100])).delete()

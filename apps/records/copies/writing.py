@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from uuid import uuid4
 
 from django.db import transaction
@@ -23,10 +24,12 @@ from apps.records import contexts, objects
 from apps.records.copies.frames import plain_copy
 from apps.records.copies.naming import Name
 from apps.records.copies.readable import readable_copy
-from apps.records.errors import SubjectFrozen
+from apps.records.errors import LostClaim, SubjectFrozen
 from apps.records.models import Conversation, Copy, CopyPolicy
 from apps.records.subjects import lock_for_writing
 from apps.sealing.streams import seal_stream
+
+ASK_SECONDS = 30.0  # while a copy is on its way: far below a lease
 
 
 def store_of_policy(policy: CopyPolicy) -> Store:
@@ -50,16 +53,21 @@ def uncopied(policy: CopyPolicy) -> QuerySet[Conversation]:
     return living.exclude(Exists(current)).order_by("pk")
 
 
-def write_copy(policy: CopyPolicy, store: Store, row: Conversation) -> Copy | None:
-    """Copy one conversation as it is now; None if it was erased or changed meanwhile. Raises LocationError."""
+def write_copy(
+    policy: CopyPolicy, store: Store, row: Conversation, *, still_ours: Callable[[], None] = lambda: None
+) -> Copy | None:
+    """Copy one conversation as it is now; None if it was erased or changed meanwhile. Raises LocationError.
+
+    `still_ours` is asked now and then while the bytes go out, and may raise LostClaim.
+    """
     try:
         copy = _write_down(policy, row)
         if copy is None:
             return None
         try:
-            written = _Counted(_chunks(policy, row, copy))
+            written = _Counted(_chunks(policy, row, copy), still_ours)
             store.put(copy.object_name, written)
-        except (LocationError, KeyDestroyed):
+        except (LocationError, KeyDestroyed, LostClaim):
             Copy.objects.filter(pk=copy.pk).update(doomed_at=timezone.now())
             raise
         copy.size, copy.mac = written.size, written.mac
@@ -126,8 +134,8 @@ def _as_it_was(row: Conversation) -> QuerySet[Conversation]:
 class _Counted:
     """Bytes on their way out: how many, and their HMAC."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
+    def __init__(self, chunks: Iterable[bytes], still_ours: Callable[[], None]) -> None:
+        self._chunks, self._still_ours = chunks, still_ours
         self._mac = new_mac()
         self.size = 0
 
@@ -136,7 +144,11 @@ class _Counted:
         return self._mac.digest()
 
     def __iter__(self) -> Iterator[bytes]:
+        asked = time.monotonic()
         for chunk in self._chunks:
+            if time.monotonic() - asked > ASK_SECONDS:
+                self._still_ours()
+                asked = time.monotonic()
             self._mac.update(chunk)
             self.size += len(chunk)
             yield chunk

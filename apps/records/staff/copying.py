@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.accounts.access import fresh_authentication_required
+from apps.accounts.access import fresh_authentication_required, holds_permission
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -25,7 +25,8 @@ from apps.locations.registry import connector_for
 from apps.locations.stores import store_for, try_out
 from apps.records import tasks
 from apps.records.copies import policies
-from apps.records.errors import SubjectNotFound
+from apps.records.copies.restoring import is_restoring
+from apps.records.errors import NotProposed, SecondPersonWanted, SubjectNotFound
 from apps.records.models import Copy, CopyPolicy, CopyRun
 from apps.records.staff.frame import permitted, show
 from apps.records.subjects import find_subject
@@ -139,12 +140,12 @@ def add_rule(request: HttpRequest) -> HttpResponse:
         if trial["is_well"] and "try" not in request.POST:
             given = {name: value for name, value in form.cleaned_data.items() if name != "understood"}
             try:
-                policy = policies.add_policy(**given, actor=request.actor)  # type: ignore[attr-defined]
+                policy = policies.add_policy(**given, officer=_user_id(request), actor=request.actor)  # type: ignore[attr-defined]
             except IntegrityError:
                 form.add_error("name", _("A place has this name already."))
             else:
                 tasks.poke_copies(policy.pk)
-                messages.success(request, _("Saved. The first copies are being written."))
+                messages.success(request, _("Proposed. Nothing is copied before another person has agreed.") if policy.is_readable else _("Saved. The first copies are being written."))  # fmt: skip
                 return redirect(PAGE, policy.pk)
     has_places = form.fields["destination"].queryset.exists()  # type: ignore[attr-defined]
     status = 400 if form.errors else 200
@@ -187,6 +188,8 @@ def _page(request: HttpRequest, policy: CopyPolicy, restore: RestoreForm, *, sta
         "restore": restore,
         "runs": [_run(run) for run in policy.runs.order_by("-started_at")[:RUNS_SHOWN]],
         "may_change": request.user.has_perm("records.change_copypolicy"),
+        "may_approve": request.user.has_perm("records.approve_copypolicy"),
+        "is_own": policy.proposed_by == _user_id(request),
     } | state_of(policy)
     return show(request, "copies_rule", policy.location.name, context, status=status)
 
@@ -200,9 +203,12 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
     if act in ("copy", "check"):
         policies.copy_now(policy, check=act == "check")
         messages.success(request, _("A worker begins within a minute."))
-    elif act in ("stop", "start"):
-        policies.change_policy(policy, actor=actor, is_active=act == "start")
-        messages.success(request, _("Nothing more is copied. What is there stays, and is erased with what it is of.") if act == "stop" else _("Copies are made again."))  # fmt: skip
+    elif act == "start":
+        policies.change_policy(policy, actor=actor, officer=_user_id(request), is_active=True)
+        messages.success(request, _("Proposed. Nothing is copied before another person has agreed.") if policy.is_readable else _("Copies are made again."))  # fmt: skip
+    elif act == "stop":
+        policies.change_policy(policy, actor=actor, is_active=False)
+        messages.success(request, _("Nothing more is copied. What is there stays, and is erased with what it is of."))
     elif act == "end":
         count = policies.end_policy(policy, actor=actor)
         words = ngettext("%(count)s copy is being deleted.", "%(count)s copies are being deleted.", count)
@@ -219,6 +225,31 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
 
 
 @require_POST
+@permitted("records.approve_copypolicy")
+@fresh_authentication_required
+def approve_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Take the second person's yes to readable copies; whoever proposed them must still be one who may."""
+    policy = _found(pk)
+    if policy.proposed_by and not holds_permission(policy.proposed_by, "records.change_copypolicy"):
+        policies.change_policy(policy, actor=request.actor, is_active=False)  # type: ignore[attr-defined]
+    try:
+        policies.approve_policy(policy, officer=_user_id(request), actor=request.actor)  # type: ignore[attr-defined]
+    except SecondPersonWanted:
+        messages.error(request, _("You proposed this. Somebody else has to agree."))
+    except NotProposed:
+        messages.error(request, _("This is not proposed any more, or by nobody who may. Look at the page again."))
+    else:
+        tasks.poke_copies(policy.pk)
+        messages.success(request, _("Agreed. The first readable copies are being written."))
+    return redirect(PAGE, pk)
+
+
+def _user_id(request: HttpRequest) -> UUID:
+    user: Any = request.user
+    return UUID(str(user.pk))
+
+
+@require_POST
 @permitted("records.change_copypolicy")
 @fresh_authentication_required
 def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -232,7 +263,9 @@ def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
             form.add_error("person", _("Nobody is known by this address or id."))
     if policy.is_readable or not form.is_valid():
         return _page(request, policy, form, status=400)
-    if tasks.poke_restore(policy.pk, subject_id=subject_id):
+    if is_restoring(policy):
+        messages.warning(request, _("A worker restores from this rule already. Wait until it has ended."))
+    elif tasks.poke_restore(policy.pk, subject_id=subject_id):
         messages.success(request, _("A worker restores now. Load this page again in a minute."))
     else:
         messages.warning(request, _("No worker could be told. Run “manage.py restore_copies” instead."))

@@ -15,7 +15,7 @@ from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.records import services
 from apps.records.copies import running
-from apps.records.copies.policies import add_policy
+from apps.records.copies.policies import add_policy, approve_policy
 from apps.records.models import Copy, CopyPolicy, CopyRun, Subject
 from tests.locations.stores.conftest import (  # noqa: F401
     KINDS,
@@ -46,7 +46,10 @@ def make_policy() -> MakePolicy:
         destination = Location(kind=place.kind, name=f"{name} go here {uuid4().hex[:6]}")
         save_location(destination, config=place.config, actor=Actor.system())
         values = {"name": name, "country": "Ireland", "target": "habeas_copies", "form": form} | settings
-        return add_policy(destination=destination, actor=Actor.system(), **values)
+        policy = add_policy(destination=destination, actor=Actor.system(), officer=uuid4(), **values)
+        if policy.is_readable:
+            approve_policy(policy, officer=uuid4(), actor=Actor.system())
+        return policy
 
     return make
 
