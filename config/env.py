@@ -91,6 +91,15 @@ def words(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def folders(name: str) -> list[Path]:
+    """Folders of this machine, each an absolute path; the root of the machine is none."""
+    paths = [Path(word) for word in words(name)]
+    for path in paths:
+        if not path.is_absolute() or ".." in path.parts or path == Path(path.anchor):
+            raise ImproperlyConfigured(f"{name}={str(path)!r}: an absolute path is wanted, as in /srv/exports")
+    return paths
+
+
 def choice(name: str, default: str, known: tuple[str, ...]) -> str:
     value = text(name, default)
     if value not in known:

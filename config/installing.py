@@ -30,6 +30,7 @@ def data_dir() -> Path:
 
 def write_environment(folder: Path, port: int) -> None:
     """Keep secrets in files of their own, readable by the owner alone, and the settings of a sample site beside them."""
+    (folder / "places").mkdir(parents=True, exist_ok=True)
     (folder / "secrets").mkdir(parents=True, exist_ok=True, mode=0o700)
     values = {
         "SITE_URL": f"http://127.0.0.1:{port}",
@@ -37,6 +38,7 @@ def write_environment(folder: Path, port: int) -> None:
         "AUDIT_ORIGIN": "127.0.0.1/audit/log",  # the log's name must not change with the port
         "SAMPLE_SITE": "on",
         "ANCHORS": (folder / "anchors").as_uri(),  # one, where two are wanted: /audit/ says so
+        "LOCATION_ROOTS": str(folder / "places"),
         "COMMAND_LINE_APPROVAL": "on",
         "ERASURE_COOLING_OFF_DAYS": "0",
     }

@@ -198,6 +198,7 @@ SOURCES = {  # kinds of place that conversations are brought in from
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 FRESH_SIGN_IN = "apps.accounts.access.fresh_authentication_required"  # above what only a recent sign-in may do
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
+LOCATION_ROOTS = env.folders("LOCATION_ROOTS")  # below these, and nowhere else on this machine, may a place be
 ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere
 LOCATION_POLICY = env.choice("LOCATION_POLICY", "refuse", ("refuse", "warn"))  # a place in which it stays longer
 

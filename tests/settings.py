@@ -19,6 +19,7 @@ os.environ.update(
         "ARCHIVE_SIGNING_KEY": base64.b64encode(b"A" * 32).decode(),
         "CELERY_BROKER_URL": "memory://",
         "COMMAND_LINE_APPROVAL": "on",
+        "LOCATION_ROOTS": str(Path(tempfile.gettempdir()).resolve()),  # where pytest makes its folders
         "STAFF_SECOND_STEP": "off",  # tests/accounts switches it on
         "SITE_URL": "http://testserver",
         "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",

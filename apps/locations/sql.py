@@ -104,8 +104,8 @@ def _sqlite(path: str) -> Engine:
     """Open a file that is there (SQLite would make an empty one), with its foreign keys kept."""
     if not Path(path).is_absolute():
         raise Refused("The path of the SQLite file is not absolute.")
-    if own_ground.is_own(path):
-        raise Refused(own_ground.REFUSAL)
+    if refusal := own_ground.refusal(path):
+        raise Refused(refusal)
     if not Path(path).is_file():
         raise Unavailable("The file is not there; is the disk mounted?")
     engine = create_engine(

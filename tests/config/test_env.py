@@ -159,3 +159,13 @@ def test_the_address_of_a_service_is_https_or_of_this_machine(value: str, monkey
     assert env.service_url("NAME", required=True) == value.rstrip("/")
     monkeypatch.delenv("NAME")
     assert env.service_url("NAME", required=False) == ""
+
+
+def test_folders_for_places_are_absolute_and_never_the_whole_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.folders("NAME") == []
+    monkeypatch.setenv("NAME", "/srv/exports, /mnt/crm/")
+    assert env.folders("NAME") == [Path("/srv/exports"), Path("/mnt/crm")]
+    for value in ("exports", "/", "/srv/../etc", "/srv,exports"):
+        monkeypatch.setenv("NAME", value)
+        with pytest.raises(ImproperlyConfigured, match="an absolute path is wanted"):
+            env.folders("NAME")

@@ -31,7 +31,10 @@ class TestSecrets:
             assert path.stat().st_mode & 0o777 == 0o600
         installing.write_environment(tmp_path, 8001)
         assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == before
-        assert "SITE_URL=http://127.0.0.1:8001" in (tmp_path / "environment").read_text()
+        written = (tmp_path / "environment").read_text()
+        assert "SITE_URL=http://127.0.0.1:8001" in written
+        assert f"LOCATION_ROOTS={tmp_path / 'places'}" in written
+        assert (tmp_path / "places").is_dir()
 
     def test_commands_by_hand_find_the_same_site(self, tmp_path: Path) -> None:
         installing.write_environment(tmp_path, 8123)

@@ -48,8 +48,8 @@ class ConfigForm(FindingForm):
         root = str(self.cleaned_data["root"])
         if not root.startswith("/") or ".." in root.split("/") or root.strip("/") == "":
             raise ValidationError(_("Write an absolute path, as in /srv/exports, and not the root of the machine."))
-        if own_ground.is_own(root):
-            raise ValidationError(own_ground.REFUSAL)
+        if refusal := own_ground.refusal(root):
+            raise ValidationError(refusal)
         return root
 
 
@@ -202,8 +202,8 @@ class FilesConnector:
 
     @contextmanager
     def _open_root(self) -> Iterator[int]:
-        if own_ground.is_own(self.root):
-            raise Refused(own_ground.REFUSAL)
+        if refusal := own_ground.refusal(self.root):
+            raise Refused(refusal)
         try:
             root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -102,8 +102,9 @@ class StorageConnector:
                 if not path.startswith(ALLOWED):
                     raise Refused("This back end is not allowed.")
                 opened = import_string(path)(**options)
-                if isinstance(opened, FileSystemStorage) and own_ground.is_own(str(opened.location)):
-                    raise Refused(own_ground.REFUSAL)
+                refusal = own_ground.refusal(str(opened.location)) if isinstance(opened, FileSystemStorage) else ""
+                if refusal:
+                    raise Refused(refusal)
                 self._opened = opened
         return self._opened
 

@@ -87,14 +87,16 @@ class FilesStore:
     def _path(self, name: str) -> Path:
         if not name or name.startswith("/") or ".." in name.split("/"):
             raise Refused("A name would lead out of the folder.")
-        if own_ground.is_own(str(self.root)):
-            raise Refused(own_ground.REFUSAL)
+        self._check_allowed()
         return self.root / name
+
+    def _check_allowed(self) -> None:
+        if refusal := own_ground.refusal(str(self.root)):
+            raise Refused(refusal)
 
     def _check_base(self) -> None:
         """An empty mount point looks like a folder in which everything was deleted: only the base itself can tell."""
-        if own_ground.is_own(str(self.root)):
-            raise Refused(own_ground.REFUSAL)
+        self._check_allowed()
         if not self.base.is_dir():
             raise Unavailable("The folder is not there; is the disk mounted?")
 

@@ -230,8 +230,8 @@ class ConfigForm(forms.Form):
         if data.get("dialect") == "sqlite":
             if data.get("database") and not data["database"].startswith("/"):
                 self.add_error("database", _("Write the absolute path of the file, as in /srv/shop/shop.sqlite3."))
-            elif own_ground.is_own(str(data.get("database") or "/")):
-                self.add_error("database", own_ground.REFUSAL)
+            elif refusal := own_ground.refusal(str(data.get("database") or "/")):
+                self.add_error("database", refusal)
         elif not data.get("host"):
             self.add_error("host", _("Write the host."))
         return data
