@@ -118,7 +118,7 @@ def test_readable_copies_take_two_people(at_roots, at_dans, folder, ada, tmp_pat
     at_dans.post(f"{page}approve/")
     assert worked(policy).is_active
     assert files_in(tmp_path) == 1
-    assert Entry.objects.filter(event="copy_policy.approved", role="officer").count() == 1
+    assert Entry.objects.filter(event="copy_policy.approved", role="approver").count() == 1
     at_roots.post(f"{page}stop/")
     at_roots.post(f"{page}start/")  # alone nobody lets them go on
     assert not worked(policy).is_active

@@ -532,10 +532,10 @@ def test_a_conversation_that_kills_its_worker_does_not_keep_the_others_from_bein
     poison = Conversation.objects.order_by("pk")[1].pk
     real = writing.write_copy
 
-    def killed(policy: CopyPolicy, store: Any, row: Conversation) -> Any:
+    def killed(policy: CopyPolicy, store: Any, row: Conversation, **options: Any) -> Any:
         if row.pk == poison:
             raise KeyboardInterrupt
-        return real(policy, store, row)
+        return real(policy, store, row, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "write_copy", killed)
