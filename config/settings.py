@@ -194,6 +194,7 @@ SOURCES = {  # kinds of place that conversations are brought in from
     "sql": "apps.records.sources.sql.SqlReader",
     "mongodb": "apps.records.sources.mongo.MongoReader",
     "openai": "apps.records.sources.openai.OpenAIReader",
+    "lanying": "apps.records.sources.lanying.LanyingReader",
 }
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 FRESH_SIGN_IN = "apps.accounts.access.fresh_authentication_required"  # above what only a recent sign-in may do

@@ -18,7 +18,7 @@ CALLS = {
     ("DELETE", "/message/conversation"): {"conversation_id"},
     ("POST", "/message/recall"): set(),
 }
-ALL_REQUIRED = {("GET", "/message/conversation"), ("DELETE", "/message/conversation")}
+ALL_REQUIRED = {("GET", "/user/list"), ("GET", "/message/conversation"), ("DELETE", "/message/conversation")}
 
 
 class LanyingStandIn(StandIn):
@@ -30,6 +30,7 @@ class LanyingStandIn(StandIn):
         self.history: dict[tuple[int, int], list[dict[str, Any]]] = {}
         self.stuck: set[int] = set()  # messages that cannot be recalled
         self.forgotten: set[tuple[int, int]] = set()  # conversations that are not recent any more
+        self.asked: list[Asked] = []
         self._number = 0
 
     def add_message(self, sender: int, receiver: int, content: str, ext: str = "") -> int:
@@ -47,6 +48,7 @@ class LanyingStandIn(StandIn):
         self.users[uid] = {"user_id": uid, "username": f"u{uid}", "nick_name": nick_name, "mobile": "", "email": ""}
 
     def serve(self, asked: Asked) -> Answer:
+        self.asked.append(asked)
         allowed = CALLS.get((asked.method, asked.path))
         names = set(asked.query)
         if allowed is None or not names <= allowed or ((asked.method, asked.path) in ALL_REQUIRED and names != allowed):
@@ -61,7 +63,9 @@ class LanyingStandIn(StandIn):
 
     def _serve(self, asked: Asked, uid: int) -> Answer:
         if asked.path == "/user/list":
-            return _said(200, [{"user_id": one, "username": f"u{one}", "status": 0} for one in self.users][:1])
+            number, size = int(asked.query["page_num"]), int(asked.query["page_size"])
+            page = list(self.users)[(number - 1) * size : number * size]
+            return _said(200, [{"user_id": one, "username": f"u{one}", "status": 0} for one in page])
         if asked.path == "/user/profile":
             return _said(200, self.users[uid]) if uid in self.users else _said(404, None, "no such user")
         if asked.path == "/user/delete":

@@ -110,9 +110,9 @@ class LanyingConnector:
             if self._call("GET", "/user/profile", uid) is not None:
                 yield Item(uid, "profile")
             for conversation in self._conversations(who, uid):
-                for page, _next in self._history(uid, conversation):
+                for page, _next in self.history(uid, conversation):
                     for message in page:
-                        yield Item(str(message["msg_id"]), "message", modified=_when(message))
+                        yield Item(str(message["msg_id"]), "message", modified=when(message))
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
         """Yield a line of index.jsonl for each profile and message. A cursor: lines, user, conversation, message."""
@@ -131,7 +131,7 @@ class LanyingConnector:
                 begin = start if is_resumed and conversation == after else 0
                 if begin == END:
                     continue
-                for page, following in self._history(uid, conversation, begin):
+                for page, following in self.history(uid, conversation, begin):
                     if not page:
                         continue
                     number += len(page)
@@ -156,7 +156,7 @@ class LanyingConnector:
                 if self._has_own(uid, conversation):
                     is_whole = False
                     continue
-                if any(page for page, _next in self._history(uid, conversation)):
+                if any(page for page, _next in self.history(uid, conversation)):
                     self._call("DELETE", "/message/conversation", uid, conversation_id=conversation)
                     yield Progress(1, "", {"conversations": 1})
             if is_whole and self._call("GET", "/user/profile", uid) is not None:
@@ -165,14 +165,14 @@ class LanyingConnector:
 
     def _recall(self, uid: str, conversation: str) -> Iterator[int]:
         """Recall each message that the person sent; yields 1 for each that went. Pages are read before they change."""
-        for page, _next in self._history(uid, conversation):
+        for page, _next in self.history(uid, conversation):
             for message in page:
                 if _is_from(message, uid):
                     which = {"conversation_id": int(conversation), "msg_id": message["msg_id"]}
                     yield 1 if self._call("POST", "/message/recall", uid, body=which) else 0
 
     def _has_own(self, uid: str, conversation: str) -> bool:
-        return any(_is_from(message, uid) for page, _next in self._history(uid, conversation) for message in page)
+        return any(_is_from(message, uid) for page, _next in self.history(uid, conversation) for message in page)
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         count = sum(1 for _item in self.find(who, scope))
@@ -196,7 +196,20 @@ class LanyingConnector:
         }
         return sorted(ids | {value for value in who.of_kind(CONVERSATION) if value.isdigit()})
 
-    def _history(self, uid: str, conversation: str, start: int = 0) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    def users(self) -> Iterator[int]:
+        """Yield the ids of the app's users; a page that brings nobody new is the last one."""
+        seen: set[int] = set()
+        number = 1
+        while True:
+            page = _dicts(self._call("GET", "/user/list", page_num=number, page_size=PAGE))
+            fresh = {int(one["user_id"]) for one in page if str(one.get("user_id")).isdecimal()} - seen
+            if not fresh:
+                return
+            yield from sorted(fresh)
+            seen |= fresh
+            number += 1
+
+    def history(self, uid: str, conversation: str, start: int = 0) -> Iterator[tuple[list[dict[str, Any]], int]]:
         """Yield (messages, where the next page begins or 0), newest first: pages go backward."""
         while True:
             asked = {"opposite_id": conversation, "msg_id_start": start, "limit": PAGE}
@@ -239,11 +252,15 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _is_from(message: dict[str, Any], uid: str) -> bool:
+def sender_of(message: dict[str, Any]) -> str:
     sender = message.get("from_xid")
-    return isinstance(sender, dict) and str(sender.get("uid")) == uid
+    return str(sender.get("uid")) if isinstance(sender, dict) else ""
 
 
-def _when(message: dict[str, Any]) -> datetime | None:
+def _is_from(message: dict[str, Any], uid: str) -> bool:
+    return sender_of(message) == uid
+
+
+def when(message: dict[str, Any]) -> datetime | None:
     stamp = message.get("timestamp")
     return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None

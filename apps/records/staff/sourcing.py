@@ -126,7 +126,26 @@ class MetadataForm(forms.Form):
     )  # fmt: skip
 
 
-MAPPINGS: dict[str, type[forms.Form]] = {"files": FolderForm, "s3": FolderForm, "openai": MetadataForm}
+class AssistantsForm(forms.Form):
+    """The users of a messenger, and the assistants that they talk to."""
+
+    assistants = forms.RegexField(
+        r"^ *[0-9]{1,20}( *, *[0-9]{1,20})* *$", label=gettext_lazy("Ids of the assistants"), max_length=500,
+        help_text=gettext_lazy("Numbers, with commas between. Only what people and these have written to each other comes in. The id of a group works as well."),
+        error_messages={"invalid": gettext_lazy("Write numbers, with commas between.")},
+    )  # fmt: skip
+    person_kind = forms.RegexField(
+        r"^[a-z_]{1,24}$", label=gettext_lazy("What the user id is here"), initial="lanying_user",
+        help_text=gettext_lazy("The kind of identity under which people's Lanying ids are known, as in lanying_user or user_id"),
+    )  # fmt: skip
+
+
+MAPPINGS: dict[str, type[forms.Form]] = {
+    "files": FolderForm,
+    "s3": FolderForm,
+    "openai": MetadataForm,
+    "lanying": AssistantsForm,
+}
 
 
 class ChangeForm(forms.Form):
