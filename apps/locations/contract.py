@@ -90,12 +90,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What a place keeps of a person because its settings say so: rows as they are, or without some of their columns."""
+
+    what: str  # the table or collection
+    count: int
+    why: str = ""  # in the operator's words: for the receipt, never for the log
+    without: tuple[str, ...] = ()  # what was overwritten or removed; (): all of it stays
+
+
+@dataclass(frozen=True)
 class Progress:
     """A batch of an erasure that is done. A repeat after a crash erases 0, so `remaining` is the proof."""
 
     erased: int
     cursor: str
     counts: dict[str, int] = field(default_factory=dict)  # by kind, e.g. {"objects": 10, "versions": 14}
+    kept: tuple[Kept, ...] = ()  # of this batch: what was overwritten may not be found again as the person's
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ class Remaining:
     count: int
     reason: str = ""  # of apps.locations.reasons; "" when nothing stays
     until: date | None = None
+    kept: tuple[Kept, ...] = ()  # what stays by the place's settings, counted or not
 
 
 class Connector(Protocol):

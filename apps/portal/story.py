@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from apps.audit.events import Event
-from apps.locations.labels import label
+from apps.locations.labels import OWN_LABELS, label
 from apps.locations.reasons import Reason
 from apps.requests import selectors
 from apps.requests.clocks import DayType, Period
-from apps.requests.counting import count_words
+from apps.requests.counting import done_words
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, Regime, regime_of
 from apps.requests.selectors import Happening, PlaceProgress
@@ -54,7 +54,6 @@ CITES = (
     gettext_noop("11 CCR § 7021(a)"),
     gettext_noop("11 CCR § 7021(b)"),
 )  # of regimes.py, to be translated
-UNITS = {"records": "items", "archives": "archives", "account": "records", "files": "files", "s3": "objects"}
 RULES = {
     "standing_policy": gettext_lazy("by the standing rule for people who are signed in"),
     "person": gettext_lazy("by the privacy team"),
@@ -221,7 +220,7 @@ def _place(request: PrivacyRequest, one: PlaceProgress) -> Place:
 
 
 def _own_first(one: PlaceProgress) -> tuple[int, str]:
-    kinds = list(UNITS)
+    kinds = list(OWN_LABELS)
     return (kinds.index(one.kind) if one.kind in kinds else len(kinds), one.place)
 
 
@@ -240,7 +239,7 @@ def _words(one: PlaceProgress) -> str:
 
 def _note(one: PlaceProgress) -> str:
     """Say what was done in a place, what stands in the way, and when we try again."""
-    parts = [count_words(one.counts) or count_words({UNITS.get(one.kind, "items"): one.done})]
+    parts = [done_words(one.counts, one.kind, one.done)]
     if one.state == Step.State.DONE and not parts[0]:
         parts = [_("Nothing was held here")]
     if one.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and one.reason_text:

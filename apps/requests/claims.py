@@ -7,7 +7,7 @@ for ever, and start anew with each committed cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,10 +22,12 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
+from apps.locations.contract import Kept
 from apps.locations.reasons import Reason
+from apps.requests import keeping
 from apps.requests.errors import LostClaim
 from apps.requests.models import PrivacyRequest, Status, Step
-from apps.requests.schedule import ACTIVE, CLOSING, is_due, next_due
+from apps.requests.schedule import ACTIVE, CLOSING, has_news, is_due, next_due
 from apps.requests.vault import Vault, cursor_of, details_of, open_vault, seal_cursor
 from apps.requests.workers import me
 
@@ -149,14 +151,20 @@ class _Change:
 
 
 @contextmanager
-def progress(claim: Claim, cursor: str, *, done: int = 0, counts: Mapping[str, int] | None = None) -> Iterator[None]:
+def progress(
+    claim: Claim, cursor: str, *, done: int = 0, counts: Mapping[str, int] | None = None, kept: Sequence[Kept] = ()
+) -> Iterator[None]:
     """Commit a batch: the cursor, the counts, and whatever the block writes. A stale token raises LostClaim."""
     merged = _added(claim.step.counts, counts or {})
+    if kept:
+        known = keeping.kept_of(claim.step, claim.vault)
+        claim.step.sealed_kept = keeping.seal_kept(claim.step, keeping.added(known, kept), claim.vault)
     with transaction.atomic():
         _Change(claim)(
             sealed_cursor=seal_cursor(claim.step, cursor, claim.vault),
             done_count=F("done_count") + done,
             counts=merged,
+            sealed_kept=claim.step.sealed_kept,
             attempts=0,
             blocked_since=None,
             reason="",
@@ -217,6 +225,16 @@ def block(claim: Claim, reason: str, *, until: date | None = None, next_try_at: 
         if is_news:
             claim.step.refresh_from_db()
             _record(claim.request, claim.step)
+            _wake_closing(claim)
+
+
+def _wake_closing(claim: Claim) -> None:
+    """Let a closing step look again where what a place says now is news: a person has found that something must stay."""
+    steps = list(claim.request.steps.exclude(pk=claim.step.pk))
+    for closing in (step for step in steps if step.phase in CLOSING and step.state == Step.State.BLOCKED):
+        others = [claim.step, *(step for step in steps if step.pk != closing.pk)]
+        if has_news(closing, others):
+            _unchanged(closing).update(state=Step.State.PENDING, next_try_at=None)
 
 
 def pause_after(blocked_for: timedelta) -> timedelta:

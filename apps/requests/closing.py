@@ -18,7 +18,7 @@ from apps.requests import claims
 from apps.requests.claims import Claim
 from apps.requests.clocks import add_months
 from apps.requests.models import PrivacyRequest, Status, Step
-from apps.requests.schedule import count_done, step_for
+from apps.requests.schedule import count_dated, count_done, step_for
 
 
 def other_steps(claim: Claim) -> list[Step]:
@@ -50,7 +50,7 @@ def publishing(claim: Claim, others: Sequence[Step]) -> Iterator[bool]:
         if is_final:
             claims.conclude(claim)
         else:
-            claims.rest(claim, counts={"done_when_published": number_done})
+            claims.rest(claim, counts={"done_when_published": number_done, "dated_when_published": count_dated(others)})
         yield is_final
         _end(claim.request, others, is_final)
 

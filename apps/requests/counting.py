@@ -24,6 +24,14 @@ WORDS = {
     "uploads": ngettext_lazy("%(shown)s unfinished upload", "%(shown)s unfinished uploads", "number"),
     "records": ngettext_lazy("%(shown)s record", "%(shown)s records", "number"),
     "rows": ngettext_lazy("%(shown)s row", "%(shown)s rows", "number"),
+    "rows overwritten": ngettext_lazy(
+        "%(shown)s row overwritten in part", "%(shown)s rows overwritten in part", "number"
+    ),
+    "documents": ngettext_lazy("%(shown)s document", "%(shown)s documents", "number"),
+    "documents overwritten": ngettext_lazy(
+        "%(shown)s document emptied in part", "%(shown)s documents emptied in part", "number"
+    ),
+    "users": ngettext_lazy("%(shown)s user", "%(shown)s users", "number"),
     "accounts": ngettext_lazy("%(shown)s account", "%(shown)s accounts", "number"),
     "sessions": ngettext_lazy("%(shown)s session", "%(shown)s sessions", "number"),
     "sign-ins": ngettext_lazy("%(shown)s sign-in", "%(shown)s sign-ins", "number"),
@@ -35,6 +43,10 @@ WORDS = {
     "requests": ngettext_lazy("%(shown)s request", "%(shown)s requests", "number"),
     "requests minimised": ngettext_lazy("%(shown)s request minimised", "%(shown)s requests minimised", "number"),
 }
+UNITS = {  # what a kind of place counts where only a number is known; "items" for every other one
+    "archives": "archives", "account": "records", "files": "files", "sftp": "files", "storage": "files",
+    "s3": "objects", "gcs": "objects", "azure": "objects", "sql": "rows", "mongodb": "documents",
+}  # fmt: skip
 ITEMS = ngettext_lazy("%(shown)s item", "%(shown)s items", "number")
 SINGULARS = {"identity": "identities", "directory": "directories", "copy": "copies", "person": "people"}
 MARKS_OF_THE_ENGINE = "found again "  # counts that the second look keeps for itself
@@ -47,6 +59,11 @@ def count_words(counts: Mapping[str, int]) -> str:
     }
     order = [*(kind for kind in WORDS if kind in known), *(kind for kind in known if kind not in WORDS)]
     return _(", ").join(_words(kind, known[kind]) for kind in order)
+
+
+def done_words(counts: Mapping[str, int], place_kind: str, done: int) -> str:
+    """Say what was done in a place: by kind, or, where only a number is known, in what such a place counts."""
+    return count_words(counts) or count_words({UNITS.get(place_kind, "items"): done})
 
 
 def _plural(kind: str) -> str:

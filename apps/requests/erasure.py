@@ -201,7 +201,7 @@ def purge(claim: Claim) -> None:
     _sign_intent_to_purge(claim)
     who = identity_of(claim.request, claim.details)
     for progress in by_hand.connector_of(claim, location).erase(who, EVERYTHING, claim.cursor):
-        with claims.progress(claim, progress.cursor, done=progress.erased, counts=progress.counts):
+        with claims.progress(claim, progress.cursor, done=progress.erased, counts=progress.counts, kept=progress.kept):
             pass
         if STOPPING.is_set():
             with transaction.atomic():

@@ -126,7 +126,7 @@ INVENTORY = {
     "requests.Clock": Table("account", UNTIL_END, opaque="id request_id", plain="regime duty due_on extended_on met_at"),
     "requests.Approval": Table("account", UNTIL_END, opaque="id request_id officer_id", plain="rule given_at"),
     "requests.Step": Table(
-        "account", UNTIL_END, sealed="sealed_cursor", opaque="id request_id location_id token intent_entry",
+        "account", UNTIL_END, sealed="sealed_cursor sealed_kept", opaque="id request_id location_id token intent_entry",
         plain="phase order state attempts lease_until worker found done_count counts remaining reason until next_try_at "
         "blocked_since started_at ended_at",
     ),

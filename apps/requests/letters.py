@@ -13,11 +13,12 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from apps.archives.models import Archive
-from apps.locations.contract import Assignment
+from apps.locations.contract import Assignment, Kept
 from apps.locations.labels import label as place_label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.mail import services as mail
+from apps.requests import keeping
 from apps.requests.labels import kind_label
 from apps.requests.models import Intake, Kind, PrivacyRequest, Receipt, Status, Step, Task
 from apps.requests.moments import reason_words
@@ -157,7 +158,9 @@ def _archive_ready(request: PrivacyRequest, archive: Archive, missing: int) -> t
     return subject % {"reference": request.reference}, lines, doubt % {"contact": settings.PRIVACY_CONTACT}
 
 
-def _receipt_ready(request: PrivacyRequest, receipt: Receipt, is_final: bool) -> tuple[str, list[str], str]:
+def _receipt_ready(
+    request: PrivacyRequest, receipt: Receipt, is_final: bool, kept: list[tuple[Location, Kept]]
+) -> tuple[str, list[str], str]:
     lines = [_("Your data is erased. The receipt says what was erased where, and can be checked without us.")]
     if not is_final:
         lines = [
@@ -165,6 +168,10 @@ def _receipt_ready(request: PrivacyRequest, receipt: Receipt, is_final: bool) ->
             *_what_stays(request),
             _("The receipt says which, why and until when. When it goes, you get a final receipt by itself."),
         ]
+    if kept:
+        lines.append(_("By its rules a place keeps:"))
+        said = [{"place": place_label(place), "what": keeping.words(one)} for place, one in kept]
+        lines += [_("%(place)s, %(what)s") % values for values in said]
     lines += _two_moments(request, receipt)
     lines.append(
         _("Open it with the reference %(reference)s and the code that you were shown when you asked.")
@@ -254,7 +261,9 @@ def archive_ready(request: PrivacyRequest, vault: Vault, archive: Archive, *, mi
 
 
 def receipt_ready(request: PrivacyRequest, vault: Vault, receipt: Receipt, *, is_final: bool) -> None:
-    _send(request, vault, _receipt_ready, receipt=receipt, is_final=is_final)
+    steps = request.steps.filter(sealed_kept__isnull=False).select_related("location").order_by("order", "pk")
+    kept = [(step.location, one) for step in steps if step.location for one in keeping.kept_of(step, vault)]
+    _send(request, vault, _receipt_ready, receipt=receipt, is_final=is_final, kept=kept)
 
 
 def receipt_renewed(request: PrivacyRequest, vault: Vault, receipt: Receipt) -> None:

@@ -167,6 +167,7 @@ class Step(models.Model):
     done_count = models.PositiveIntegerField(default=0)
     counts = models.JSONField(default=dict)  # what was done, by kind: {"conversations": 213, "messages": 9251}
     remaining = models.PositiveIntegerField(null=True)  # the second look
+    sealed_kept = models.BinaryField(null=True)  # what stays by the place's settings, and why: under the request key
     reason = models.CharField(max_length=48, blank=True)  # closed list: reasons.py
     until = models.DateField(null=True)  # until when the place may not let go
     next_try_at = models.DateTimeField(null=True)

@@ -19,10 +19,11 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
+from apps.locations.contract import Kept
 from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
 from apps.records import suppression
-from apps.requests import claims, closing, letters
+from apps.requests import claims, closing, keeping, letters
 from apps.requests.claims import Claim
 from apps.requests.models import PrivacyRequest, Receipt, Step, Task
 from apps.requests.moments import irrecoverable, reason_words, waits_as_json
@@ -76,7 +77,7 @@ def write_receipt(
 ) -> Receipt:
     """Write a receipt and its entry in the caller's transaction, under a number that no other one has."""
     listed = suppression.listed_until(identity_of(request, details_of(request, vault)).values)
-    body = audit.canonical_json(receipt_body(request, steps, number, horizon, listed))
+    body = audit.canonical_json(receipt_body(request, vault, steps, number, horizon, listed))
     digest = hashlib.sha256(body).digest()
     places = [step for step in steps if step.location_id is not None]
     entry = audit.append(
@@ -102,7 +103,12 @@ def write_receipt(
 
 
 def receipt_body(
-    request: PrivacyRequest, steps: Sequence[Step], number: int, horizon: Horizon, listed_until: date | None = None
+    request: PrivacyRequest,
+    vault: Vault,
+    steps: Sequence[Step],
+    number: int,
+    horizon: Horizon,
+    listed_until: date | None = None,
 ) -> dict[str, Any]:
     """Return what the receipt says: in English, times in UTC, and without anything that names the person."""
     regime = regime_of(request.regime)
@@ -132,7 +138,7 @@ def receipt_body(
             "irrecoverable_code": horizon.reason or None,
             "irrecoverable_reason": reason_words(horizon.reason) or None,
             "irrecoverable_parts": waits_as_json(horizon.waits),
-            "places": [place_result(step) for step in places],
+            "places": [place_result(step, vault) for step in places],
             "stays": _stays(request, places, listed_until),
             "told": {
                 "law": str(regime.notify_cite),
@@ -141,7 +147,7 @@ def receipt_body(
         }
 
 
-def place_result(step: Step) -> dict[str, Any]:
+def place_result(step: Step, vault: Vault) -> dict[str, Any]:
     """Return what became of one place."""
     location = step.location
     assert location is not None  # noqa: S101  # only steps of places come here
@@ -157,10 +163,15 @@ def place_result(step: Step) -> dict[str, Any]:
         "reason": step.reason or None,
         "reason_text": str(Reason(step.reason).label) if step.reason else None,
         "until": step.until.isoformat() if step.until else None,
+        "kept": [_kept(one) for one in keeping.kept_of(step, vault)],
         "looked_again_at": utc(step.ended_at) if step.remaining is not None and confirmed is None else None,
         "confirmed_by_person_at": utc(confirmed),
         "horizon_days": location.horizon_days,
     }
+
+
+def _kept(one: Kept) -> dict[str, Any]:
+    return {"what": one.what, "count": one.count, "without": list(one.without), "why": one.why}
 
 
 def _confirmed_at(step: Step) -> datetime | None:

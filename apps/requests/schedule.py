@@ -63,7 +63,7 @@ def is_due(step: Step, steps: Sequence[Step], request: PrivacyRequest, now: date
     if any(other.order > step.order and _holds_others_up(other, now) for other in others):
         return False  # what closes a request does so alone
     if step.phase in CLOSING:
-        return all(is_settled(other, now) for other in others) and _has_news(step, others)
+        return all(is_settled(other, now) for other in others) and has_news(step, others)
     return all(_is_out_of_the_way(other, step, now) for other in others if other.order < step.order)
 
 
@@ -105,14 +105,22 @@ def is_settled(step: Step, now: datetime) -> bool:
     return step.reason not in TRANSIENT or since <= now - COUNTS_AS_BLOCKED_AFTER
 
 
-def _has_news(step: Step, others: Sequence[Step]) -> bool:
-    """Say whether more is done than at the last archive or receipt."""
+def has_news(step: Step, others: Sequence[Step]) -> bool:
+    """Say whether more is done than at the last archive or receipt; for a receipt, also whether more places name a day."""
     last = step.counts.get("done_when_published")
-    return step.sealed_cursor is not None or last is None or last < count_done(others)
+    if step.sealed_cursor is not None or last is None or last < count_done(others):
+        return True
+    dated = count_dated(others)
+    return step.phase == Step.Phase.VERIFY and step.counts.get("dated_when_published", dated) < dated
 
 
 def count_done(steps: Sequence[Step]) -> int:
     return sum(step.state == Step.State.DONE for step in steps)
+
+
+def count_dated(steps: Sequence[Step]) -> int:
+    """Count the places that keep something until a day that they name."""
+    return sum(step.state == Step.State.BLOCKED and step.until is not None for step in steps)
 
 
 def due_requests(now: datetime) -> QuerySet[Step, UUID]:

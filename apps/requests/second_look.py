@@ -15,7 +15,7 @@ from apps.keys.services import truncate_journal
 from apps.locations.contract import Identity, Remaining
 from apps.locations.errors import Blocked, NoIdentity, Refused, Unavailable
 from apps.locations.reasons import Reason
-from apps.requests import by_hand, claims, closing, receipts
+from apps.requests import by_hand, claims, closing, keeping, receipts
 from apps.requests.claims import Claim
 from apps.requests.erasure import EVERYTHING, note_late_destruction
 from apps.requests.models import Step
@@ -64,7 +64,11 @@ def _look_at(claim: Claim, step: Step, who: Identity) -> bool:
 
 
 def _judge(claim: Claim, step: Step, left: Remaining) -> bool:
-    Step.objects.filter(pk=step.pk, state=Step.State.DONE).update(remaining=left.count, ended_at=timezone.now())
+    kept = keeping.seen(keeping.kept_of(step, claim.vault), left.kept)
+    step.sealed_kept = keeping.seal_kept(step, kept, claim.vault)
+    Step.objects.filter(pk=step.pk, state=Step.State.DONE).update(
+        remaining=left.count, sealed_kept=step.sealed_kept, ended_at=timezone.now()
+    )
     if left.count == 0:
         return True
     reason = left.reason or Reason.STILL_THERE

@@ -11,7 +11,7 @@ import pytest
 from bson import Binary, ObjectId, json_util
 
 from apps.locations.connectors.mongodb import exporting
-from apps.locations.contract import Change, Identity, Scope
+from apps.locations.contract import Change, Identity, Kept, Scope
 from apps.locations.errors import Refused
 from apps.locations.reasons import Reason
 from tests.contracts.documents import NOTES, MongoPlace
@@ -127,9 +127,10 @@ def test_ids_of_mixed_types_are_each_read_once(
 
 def test_fields_are_removed_and_the_rest_stays(mongodb: MongoPlace, ada: Identity) -> None:
     mongodb.put("notes", {"_id": 1, "user_id": "4", "text": "hers", "at": {"street": "x", "zone": 1}})
-    connector = mongodb.with_rules(NOTES | {"action": "unset", "fields": ["text", "at.street"]})
+    connector = mongodb.with_rules(NOTES | {"action": "unset", "fields": ["text", "at.street"], "why": "Statistics"})
     assert erase(connector, ada) == 1
-    assert connector.remaining(ada, SCOPE).count == 0
+    left = connector.remaining(ada, SCOPE)
+    assert (left.count, left.kept) == (0, (Kept("notes", 1, "Statistics", ("text", "at.street")),))
     assert documents(mongodb) == [("notes/1", {"_id": 1, "user_id": "4", "at": {"zone": 1}})]
     assert erase(connector, ada) == 0
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from apps.locations.connectors.sql import erasing, exporting
-from apps.locations.contract import Identity, Scope
+from apps.locations.contract import Identity, Kept, Scope
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.reasons import Reason
 from tests.contracts.databases import SHOP_RULES, SqlPlace, sql_place
@@ -247,7 +247,8 @@ def test_columns_are_overwritten_and_the_rest_of_the_row_stays(shop: SqlPlace, a
     )
     assert connector.check().problems == ()
     erase(connector, ada)
-    assert connector.remaining(ada, SCOPE).count == 0
+    left = connector.remaining(ada, SCOPE)
+    assert (left.count, left.kept) == (0, (Kept("notes", 3, "Statistics", ("body", "photo")),))
     assert shop.run("SELECT body, photo FROM notes WHERE user_id = 4") == [("removed", None)] * 3
     assert {name: digest for name, digest in shop.everything().items() if name in others} == others
     assert erase(connector, ada) == 0
@@ -260,7 +261,7 @@ def test_rows_that_the_law_keeps_are_said_to_stay(shop: SqlPlace, ada: Identity)
     assert connector.preflight(ada, SCOPE)[0].reason == Reason.LEGAL_HOLD
     assert erase(connector, ada) == 0
     left = connector.remaining(ada, SCOPE)
-    assert (left.count, left.reason) == (3, Reason.LEGAL_HOLD)
+    assert (left.count, left.reason, left.kept) == (3, Reason.LEGAL_HOLD, (Kept("notes", 3, "Tax law"),))
     assert len(lines(exported(connector, ada)["01-notes.jsonl"])) == 3
 
 

@@ -90,6 +90,11 @@ def test_what_has_to_stay_is_blocked_until_its_day_and_then_asked_for_again(ada,
     confirm(request, cleo, stays_until=until, note="The tax office wants it.")
     step = step_at(request, "Filing room")
     assert (step.state, step.reason, step.until) == ("blocked", "retention_policy", until)
+    first, second = body(request, 1), body(request, 2)
+    assert [one["is_final"] for one in (first, second)] == [False, False]
+    places = [{row["place"]: row for row in one["places"]}["Filing room"] for one in (first, second)]
+    assert [row["until"] for row in places] == [None, until.isoformat()], "a day is news: it gets a receipt"
+    assert (run(request).status, request.receipts.count()) == (Status.PARTLY_COMPLETED, 2)
     Task.objects.filter(request=request).update(stays_until=today())  # the day has come
     wake(request)
     run(request)

@@ -15,14 +15,16 @@ from django.views.decorators.http import require_GET
 
 from apps.audit import selectors as audit
 from apps.audit.models import Entry
+from apps.locations.contract import Kept
 from apps.locations.labels import OWN_LABELS
 from apps.locations.reasons import Reason
 from apps.portal.access import opened_by_code
 from apps.portal.story import law_words
 from apps.records.subjects import subject_for
 from apps.requests import selectors
-from apps.requests.counting import count_words
+from apps.requests.counting import done_words
 from apps.requests.errors import RecordErased
+from apps.requests.keeping import words as kept_words
 from apps.requests.models import PrivacyRequest, Receipt
 from apps.requests.moments import reason_words
 from apps.requests.regimes import regime_of
@@ -127,17 +129,22 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": _(own) if own else row["place"],
         "country": row["country"],
-        "erased": count_words(row["counts"]) or count_words({"items": row["erased"]}),
+        "erased": done_words(row["counts"], row["kind"], row["erased"]),
         "remaining": row["remaining"],
         "badge": BADGES[row["outcome"]],
         "words": words[row["outcome"]],
         "until": until,
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
+        "kept": [_kept(one) for one in row.get("kept", [])],  # as are these
         "horizon_days": row["horizon_days"],
         "confirmed_at": _moment(
             row.get("confirmed_by_person_at")
         ),  # absent from receipts before there were such places
     }
+
+
+def _kept(row: dict[str, Any]) -> str:
+    return kept_words(Kept(row["what"], row["count"], row["why"], tuple(row["without"])))
 
 
 def _wait(row: dict[str, Any]) -> dict[str, Any]:

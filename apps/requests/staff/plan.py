@@ -14,7 +14,7 @@ from apps.locations.contract import Obstacle
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
-from apps.requests.counting import count_words
+from apps.requests.counting import count_words, done_words
 from apps.requests.labels import PHASES
 from apps.requests.models import Kind, PrivacyRequest, Step, Task
 from apps.requests.selectors import PlanRow, plan_preview
@@ -134,9 +134,7 @@ def _step_line(step: Step, may_retry: bool) -> StepLine:
 def _done(step: Step) -> str:
     if step.location is None:
         return ""
-    counted = count_words(step.counts)
-    if not counted and step.done_count:
-        counted = count_words({"items": step.done_count})
+    counted = done_words(step.counts, step.location.kind, step.done_count)
     return counted or (_("Nothing was held here") if step.state == Step.State.DONE else "")
 
 

@@ -18,7 +18,7 @@ from apps.locations.connectors.mongodb.exporting import At, Exporter
 from apps.locations.connectors.mongodb.forms import ConfigForm
 from apps.locations.connectors.mongodb.matching import Filter, Finder, check_identity, shared, still_personal
 from apps.locations.connectors.mongodb.rules import DELETE, KEEP, UNSET, Rule, rules_of
-from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Kept, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Refused
 from apps.locations.reasons import Reason
 
@@ -59,8 +59,9 @@ class MongoConnector:
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         with self._open(who) as (database, finder):
             common, kept = self._of_several(database, finder), self._kept(database, finder)
+        whole = sum(one.count for one in kept if not one.without)
         obstacles = [Obstacle(Reason.SHARED, count=common)] if common else []
-        return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=kept)] if kept else [])]
+        return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=whole)] if whole else [])]
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         with self._open(who) as (database, finder):
@@ -89,11 +90,12 @@ class MongoConnector:
                 for filter_, _end in finder.filters(rule)
             )
             common, kept = self._of_several(database, finder), self._kept(database, finder)
+        whole = sum(one.count for one in kept if not one.without)
         if left:
-            return Remaining(left + common + kept, Reason.CANNOT_DELETE)
+            return Remaining(left + common + whole, Reason.CANNOT_DELETE, kept=kept)
         if common:
-            return Remaining(common + kept, Reason.SHARED)
-        return Remaining(kept, Reason.LEGAL_HOLD if kept else "")
+            return Remaining(common + whole, Reason.SHARED, kept=kept)
+        return Remaining(whole, Reason.LEGAL_HOLD if whole else "", kept=kept)
 
     def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
         """Write each change into every collection whose documents have the field; `field` may name the collection."""
@@ -135,9 +137,17 @@ class MongoConnector:
             for filter_, _end in finder.filters(rule)
         )
 
-    def _kept(self, database: Database[Any], finder: Finder) -> int:
-        kept = [rule for rule in self.rules if rule.action == KEEP]
-        return sum(_count(database, rule, filter_) for rule in kept for filter_, _end in finder.filters(rule))
+    def _kept(self, database: Database[Any], finder: Finder) -> tuple[Kept, ...]:
+        """Return what stays by the rules; documents that lost the field by which they were known are not found any more."""
+        counted = [
+            Kept(
+                rule.name, sum(_count(database, rule, filter_) for filter_, _end in finder.filters(rule)), rule.why,
+                rule.fields if rule.action == UNSET else (),
+            )
+            for rule in self.rules
+            if rule.action != DELETE
+        ]  # fmt: skip
+        return tuple(kept for kept in counted if kept.count)
 
 
 def _nobody() -> Identity:

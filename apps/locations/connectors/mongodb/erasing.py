@@ -13,7 +13,7 @@ from pymongo.database import Database
 from apps.locations import mongo
 from apps.locations.connectors.mongodb.matching import Filter, Finder, still_personal
 from apps.locations.connectors.mongodb.rules import DELETE, KEEP, UNSET, Rule, children_of
-from apps.locations.contract import Progress
+from apps.locations.contract import Kept, Progress
 
 BATCH = 1000  # documents in one command
 
@@ -52,7 +52,10 @@ class Eraser:
                 break
             yield from self._hanging_on(rule, ids)
             erased = self._erase(rule, ids, todo)
-            if erased:
+            if erased and rule.action == UNSET:
+                kept = Kept(rule.name, erased, rule.why, rule.fields)
+                yield Progress(erased, "", {"documents overwritten": erased}, (kept,))
+            elif erased:
                 yield Progress(erased, "", {"documents": erased})
             if not erased:
                 break  # what the server keeps is found again at the second look

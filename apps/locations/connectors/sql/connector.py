@@ -19,7 +19,7 @@ from apps.locations.connectors.sql.matching import among_rows, check_identity, r
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, TableRule, kinds_of, rules_of
 from apps.locations.connectors.sql.saying import sentences
 from apps.locations.connectors.sql.schema import ForeignKey, Schema
-from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Kept, Obstacle, Progress, Remaining, Scope
 from apps.locations.reasons import Reason
 
 FOUND_PAGE = 5000
@@ -61,13 +61,21 @@ class SqlConnector:
         with self._open() as (connection, schema):
             check_identity(schema, who)
             forbidden = sum(_count(connection, schema, *hold) for hold in _holds(schema, who))
-            kept = self._kept(connection, schema, who)
+            whole = sum(kept.count for kept in self._kept(connection, schema, who) if not kept.without)
         obstacles = [Obstacle(Reason.FOREIGN_KEY, count=forbidden)] if forbidden else []
-        return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=kept)] if kept else [])]
+        return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=whole)] if whole else [])]
 
-    def _kept(self, connection: Connection, schema: Schema, who: Identity) -> int:
-        kept = [rule.name for rule in self.rules if rule.action == KEEP]
-        return sum(_count(connection, schema, name, rows_of(schema, name, who)) for name in kept)
+    def _kept(self, connection: Connection, schema: Schema, who: Identity) -> tuple[Kept, ...]:
+        """Return what stays by the rules; rows that lost the column by which they were known are not found any more."""
+        staying = [rule for rule in self.rules if rule.action != DELETE]
+        counted = [
+            Kept(
+                rule.name, _count(connection, schema, rule.name, rows_of(schema, rule.name, who)), rule.why,
+                rule.columns if rule.action == ANONYMISE else (),
+            )
+            for rule in staying
+        ]  # fmt: skip
+        return tuple(kept for kept in counted if kept.count)
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         with self._open() as (connection, schema):
@@ -120,11 +128,12 @@ class SqlConnector:
                 if rule.action != KEEP:
                     left += _count(connection, schema, rule.name, still_personal(schema, rule, who))
             kept = self._kept(connection, schema, who)
+            whole = sum(one.count for one in kept if not one.without)
             if left and any(_count(connection, schema, *hold) for hold in _holds(schema, who)):
-                return Remaining(left + kept, Reason.FOREIGN_KEY)
+                return Remaining(left + whole, Reason.FOREIGN_KEY, kept=kept)
         if left:
-            return Remaining(left + kept, Reason.CANNOT_DELETE)
-        return Remaining(kept, Reason.LEGAL_HOLD if kept else "")
+            return Remaining(left + whole, Reason.CANNOT_DELETE, kept=kept)
+        return Remaining(whole, Reason.LEGAL_HOLD if whole else "", kept=kept)
 
 
 def _count(connection: Connection, schema: Schema, name: str, condition: ColumnElement[bool]) -> int:

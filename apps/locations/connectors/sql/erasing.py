@@ -20,7 +20,7 @@ from apps.locations.connectors.sql import paging
 from apps.locations.connectors.sql.matching import rows_of
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, Link, TableRule
 from apps.locations.connectors.sql.schema import Schema
-from apps.locations.contract import Identity, Progress
+from apps.locations.contract import Identity, Kept, Progress
 from apps.locations.errors import Unavailable
 
 BATCH = 1000  # rows in one DELETE
@@ -82,7 +82,12 @@ class Eraser:
             if not keys:
                 return
             key = keys[-1]
-            yield Progress(erased, json.dumps([rule.name, paging.written(key)]), {"rows": erased})
+            written = json.dumps([rule.name, paging.written(key)])
+            if rule.action == ANONYMISE:
+                kept = (Kept(rule.name, erased, rule.why, rule.columns),) if erased else ()
+                yield Progress(erased, written, {"rows overwritten": erased}, kept)
+            else:
+                yield Progress(erased, written, {"rows": erased})
             if len(keys) < BATCH:
                 return
 

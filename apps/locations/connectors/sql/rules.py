@@ -39,6 +39,11 @@ class TableRule:
     mark: str = ""  # the column that says: restricted, leave it alone
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are overwritten."""
+        return tuple(column for column, _value in self.values)
+
+    @property
     def parents(self) -> set[str]:
         return {link.parent for link in self.links if link.parent}
 
