@@ -185,12 +185,18 @@ CONNECTORS = {
 STORES = {  # kinds of place that copies are written to and watched files are read from
     "files": "apps.locations.stores.files.FilesStore",
     "s3": "apps.locations.stores.s3.S3Store",
+    "gcs": "apps.locations.stores.gcs.GcsStore",
+    "azure": "apps.locations.stores.azure.AzureStore",
+    "sftp": "apps.locations.stores.sftp.SftpStore",
     "sql": "apps.locations.stores.sql.SqlStore",
     "mongodb": "apps.locations.stores.mongo.MongoStore",
 }
 SOURCES = {  # kinds of place that conversations are brought in from
     "files": "apps.records.sources.files.FilesReader",
     "s3": "apps.records.sources.files.FilesReader",
+    "gcs": "apps.records.sources.files.FilesReader",
+    "azure": "apps.records.sources.files.FilesReader",
+    "sftp": "apps.records.sources.files.FilesReader",
     "sql": "apps.records.sources.sql.SqlReader",
     "mongodb": "apps.records.sources.mongo.MongoReader",
     "openai": "apps.records.sources.openai.OpenAIReader",

@@ -6,6 +6,7 @@ making is a violation and an error. As the documentation of the JSON API says it
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import google_crc32c
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -42,8 +44,10 @@ class Kept:
         resource: dict[str, Any] = {
             "name": self.name, "generation": str(self.generation), "size": str(len(self.data)), "bucket": "bucket",
             "updated": "2026-05-01T12:00:00Z", "contentType": "text/plain", "metadata": self.metadata,
-            "temporaryHold": self.hold,
+            "temporaryHold": self.hold, "crc32c": base64.b64encode(google_crc32c.Checksum(self.data).digest()).decode(),
         }  # fmt: skip
+        if not self.is_live:
+            resource["timeDeleted"] = "2026-05-02T12:00:00Z"
         if self.retained_until:
             resource["retentionExpirationTime"] = _written(self.retained_until)
         if self.gone_at:
@@ -69,6 +73,7 @@ class GcsStandIn(StandIn):
         self.soft_delete_days = 0
         self.has_versions = True
         self.needs_token = True
+        self.uploads: dict[str, tuple[str, bytes]] = {}  # those that have begun: name, and what came so far
         self._next = 1
 
     # what tests use
@@ -100,6 +105,8 @@ class GcsStandIn(StandIn):
             return Answer(200, {"access_token": "token", "expires_in": 3600, "token_type": "Bearer"})
         if self.needs_token and asked.headers.get("Authorization") != "Bearer token":
             return self._error(401)
+        if asked.path == "/upload/storage/v1/b/bucket/o":
+            return self._upload(asked)
         if asked.path == "/batch/storage/v1":
             return self._batch(asked)
         return self._call(asked.method, asked.target, dict(asked.headers))
@@ -175,6 +182,30 @@ class GcsStandIn(StandIn):
         start, _dash, stop = wanted.removeprefix("bytes=").partition("-")
         part = found.data[int(start) : int(stop) + 1]
         return Answer(206, part, {"content-range": f"bytes {start}-{int(start) + len(part) - 1}/{len(found.data)}"})
+
+    def _upload(self, asked: Asked) -> Answer:
+        """Take an object whole with its description, or in pieces of which nothing is seen before the last one."""
+        kind = asked.query.get("uploadType")
+        if kind == "multipart":
+            head = f"Content-Type: {asked.headers['Content-Type']}\r\n\r\n".encode()
+            parts: Any = BytesParser().parsebytes(head + asked.body).get_payload()
+            kept = self.put(json.loads(parts[0].get_payload())["name"], parts[1].get_payload(decode=True))
+            return Answer(200, kept.resource())
+        if kind != "resumable":
+            self.violations.append(f"an upload of type {kind}")
+            return self._error(400)
+        if asked.method == "POST":
+            number = str(len(self.uploads))
+            self.uploads[number] = json.loads(asked.body)["name"], b""
+            where = f"{self.address}{asked.path}?uploadType=resumable&upload_id={number}"
+            return Answer(200, {}, {"location": where})
+        name, before = self.uploads[asked.query["upload_id"]]
+        _unit, _space, said = asked.headers["Content-Range"].partition(" ")
+        data, total = before + asked.body, said.partition("/")[2]
+        self.uploads[asked.query["upload_id"]] = name, data
+        if total == "*":
+            return Answer(308, b"", {"range": f"bytes=0-{len(data) - 1}"})
+        return Answer(200, self.put(name, data).resource())
 
     def _batch(self, asked: Asked) -> Answer:
         head = f"Content-Type: {asked.headers['Content-Type']}\r\n\r\n".encode()

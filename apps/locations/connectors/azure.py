@@ -146,14 +146,14 @@ class AzureConnector:
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """One pass over the listing: it tells holds and policies of each blob."""
-        held: dict[str, list[date | None]] = {}
+        found: dict[str, list[date | None]] = {}
         for blob in self._all(who):
-            reason, until = _held(blob)
+            reason, until = held(blob)
             if reason:
-                held.setdefault(reason, []).append(until)
+                found.setdefault(reason, []).append(until)
         return [
             Obstacle(reason, count=len(days), until=max(filter(None, days), default=None))
-            for reason, days in held.items()
+            for reason, days in found.items()
         ]
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
@@ -167,7 +167,7 @@ class AzureConnector:
         for _pass in range(PASSES):
             erased, is_more = 0, False
             for batch in objects.in_batches(self._all(who), DELETE_LIMIT):
-                gone = self._delete(batch)
+                gone = self.delete(batch)
                 is_more = is_more or gone < len(batch) or any(blob.version_id for blob in batch)
                 erased += gone
                 if gone:
@@ -175,7 +175,7 @@ class AzureConnector:
             if not erased or not is_more:
                 return
 
-    def _delete(self, blobs: list[Any]) -> int:
+    def delete(self, blobs: list[Any]) -> int:
         """Return how many went. What stays is seen, with its reason, at the next pass or the second look."""
         with foreign_errors():
             codes = [
@@ -186,15 +186,15 @@ class AzureConnector:
             raise Unavailable("The container did not answer for every blob.")
         for position, blob in enumerate(blobs):
             if codes[position] == 404 and not blob.snapshot and not blob.version_id:
-                codes[position] = self._delete_uncommitted(blob.name)
+                codes[position] = self.delete_uncommitted(blob.name)
         gone = sum(code < 300 for code in codes)
         if not gone and any(code >= 500 or code == 429 for code in codes):
             raise Unavailable("The container could not delete some blobs just now.")
-        if 403 in codes and not any(_held(blob)[0] for blob in blobs):
+        if 403 in codes and not any(held(blob)[0] for blob in blobs):
             raise Refused("The container refuses to delete: a permission is missing.")
         return gone
 
-    def _delete_uncommitted(self, name: str) -> int:
+    def delete_uncommitted(self, name: str) -> int:
         """Blocks of an upload that never ended are listed and cannot be deleted: an empty blob takes their place first."""
         from azure.core.exceptions import HttpResponseError
 
@@ -215,14 +215,14 @@ class AzureConnector:
         """Look for blobs, snapshots and versions, then for what soft delete still has."""
         count, reasons, until = 0, set(), None
         for blob in self._all(who):
-            reason, day = _held(blob)
+            reason, day = held(blob)
             count += 1
             reasons.add(reason)
             until = max(filter(None, [until, day]), default=None)
         if count:
             reason = next((one for one in (Reason.LEGAL_HOLD, Reason.OBJECT_LOCK) if one in reasons), "")
             return Remaining(count, reason or Reason.CANNOT_DELETE, until)
-        soft = [blob for blob in self._listed(who, ["deleted", "snapshots", *LABELS]) if blob.deleted]
+        soft = [blob for blob in self._of(who, ["deleted", "snapshots", *LABELS]) if blob.deleted]
         days = [int(blob.remaining_retention_days) for blob in soft if blob.remaining_retention_days is not None]
         if soft:
             end = datetime.now(UTC).date() + timedelta(days=max(days) + 1) if days else None
@@ -234,7 +234,7 @@ class AzureConnector:
     def current(self, who: Identity, after: str) -> Iterator[Stored]:
         for search in self._searches(who):
             for blob in self._matching(search, LABELS):
-                if blob.name > after and not _is_folder(blob):
+                if blob.name > after and not is_folder(blob):
                     yield _stored(blob)
 
     def look(self, key: str) -> Stored | None:
@@ -273,23 +273,32 @@ class AzureConnector:
             raise Refused("The inventory file is not there: nobody can say what is whose.")
         yield from opened.chunks
 
+    def below(self, path: str) -> Iterator[Any]:
+        """Yield every blob, snapshot, version and unfinished upload whose name begins so."""
+        return self._listed(path, EVERYTHING)
+
     def _all(self, who: Identity) -> Iterator[Any]:
         """Yield blobs, snapshots and versions; folders last, for they go when they are empty."""
         folders = []
-        for blob in self._listed(who, EVERYTHING):
-            if _is_folder(blob):
+        for blob in self._of(who, EVERYTHING):
+            if is_folder(blob):
                 folders.append(blob)
             else:
                 yield blob
         yield from reversed(folders)
 
-    def _listed(self, who: Identity, include: list[str]) -> Iterator[Any]:
+    def _of(self, who: Identity, include: list[str]) -> Iterator[Any]:
         for search in self._searches(who):
             yield from self._matching(search, include)
 
     def _matching(self, search: Search, include: list[str]) -> Iterator[Any]:
+        for blob in self._listed(search.path, include):
+            if search.takes(blob.name, lambda: (blob.metadata or {}) | (blob.tags or {})):  # noqa: B023 called at once
+                yield blob
+
+    def _listed(self, prefix: str, include: list[str]) -> Iterator[Any]:
         wanted = FEWER if include is EVERYTHING and not self._knows_versions else include
-        blobs = iter(self.container.list_blobs(name_starts_with=search.path or None, include=wanted))
+        blobs = iter(self.container.list_blobs(name_starts_with=prefix or None, include=wanted))
         first = True
         while True:
             try:
@@ -297,13 +306,12 @@ class AzureConnector:
                     blob = next(blobs, None)
             except UnknownParameter:
                 self._knows_versions = False
-                yield from self._matching(search, include)
+                yield from self._listed(prefix, include)
                 return
             if blob is None:
                 return
             first = False
-            if search.takes(blob.name, lambda: (blob.metadata or {}) | (blob.tags or {})):  # noqa: B023 called at once
-                yield blob
+            yield blob
 
 
 class UnknownParameter(Exception):
@@ -315,7 +323,7 @@ def _stored(blob: Any) -> Stored:
     return Stored(blob.name, blob.size or 0, blob.last_modified, str(blob.etag), labels)
 
 
-def _is_folder(blob: Any) -> bool:
+def is_folder(blob: Any) -> bool:
     return (blob.metadata or {}).get(NO_TYPE_YET) == "true"
 
 
@@ -327,7 +335,7 @@ def _id_of(blob: Any) -> dict[str, Any]:
     return {"name": blob.name, "delete_snapshots": "include"}
 
 
-def _held(blob: Any) -> tuple[str, date | None]:
+def held(blob: Any) -> tuple[str, date | None]:
     """Say what holds a blob back, and until when: a hold has no end of its own."""
     if blob.has_legal_hold:
         return Reason.LEGAL_HOLD, None

@@ -35,7 +35,7 @@ DAY = 24 * 3600
 PERMISSIONS = ["storage.objects.list", "storage.objects.get", "storage.objects.delete", "storage.buckets.get"]
 FIELDS = (
     "items(name,size,updated,generation,metadata,contentType,temporaryHold,eventBasedHold,retentionExpirationTime,"
-    "retention,hardDeleteTime),nextPageToken"
+    "timeDeleted,retention,hardDeleteTime),nextPageToken"
 )
 
 
@@ -148,14 +148,14 @@ class GcsConnector:
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """One pass over the listing: it tells holds and retention of each generation."""
-        held: dict[str, list[date | None]] = {}
+        found: dict[str, list[date | None]] = {}
         for blob in self._generations(who):
-            reason, until = _held(blob)
+            reason, until = held(blob)
             if reason:
-                held.setdefault(reason, []).append(until)
+                found.setdefault(reason, []).append(until)
         return [
             Obstacle(reason, count=len(days), until=max(filter(None, days), default=None))
-            for reason, days in held.items()
+            for reason, days in found.items()
         ]
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
@@ -167,21 +167,29 @@ class GcsConnector:
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
         """Delete every generation by its number. A repeat finds what is left."""
         for batch in objects.in_batches(self._generations(who), DELETE_LIMIT):
-            erased = self._delete(batch)
+            erased = self.delete(batch)
             if erased:
                 yield Progress(erased, "", {"versions": erased})
 
-    def _delete(self, blobs: list[Any]) -> int:
+    def delete(self, blobs: list[Any]) -> int:
         """Return how many went. What stays is seen, with its reason, at the second look."""
+        from google.cloud.storage import Batch
+
+        codes: list[int] = []
+
+        class Heard(Batch):
+            def finish(self, raise_exception: bool = False) -> Any:
+                answers = super().finish(raise_exception=False)
+                codes.extend(answer.status_code for answer in answers)
+                return answers
+
         bucket = self.client.bucket(self.bucket)
-        batch = self.client.batch(raise_exception=False)
-        with foreign_errors(), batch:
+        with foreign_errors(), Heard(self.client):
             for blob in blobs:
                 bucket.delete_blob(blob.name, generation=blob.generation, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
-        codes = [answer.status_code for answer in batch._responses]
         if any(code >= 500 or code in (408, 429) for code in codes) and not any(code < 300 for code in codes):
             raise Unavailable("The bucket could not delete some objects just now.")
-        if any(code in (401, 403) for code in codes) and not any(_held(blob)[0] for blob in blobs):
+        if any(code in (401, 403) for code in codes) and not any(held(blob)[0] for blob in blobs):
             raise Refused(
                 "The bucket refuses to delete: the permission storage.objects.delete is missing, or a hold came."
             )
@@ -191,7 +199,7 @@ class GcsConnector:
         """Look for generations, then for what soft delete still has."""
         count, reasons, until = 0, set(), None
         for blob in self._generations(who):
-            reason, day = _held(blob)
+            reason, day = held(blob)
             count += 1
             reasons.add(reason)
             until = max(filter(None, [until, day]), default=None)
@@ -264,6 +272,10 @@ class GcsConnector:
             raise Refused("The inventory file is not there: nobody can say what is whose.")
         yield from opened.chunks
 
+    def below(self, path: str) -> Iterator[Any]:
+        """Yield every generation whose name begins so."""
+        return self._listed(path, versions=True)
+
     def _generations(self, who: Identity) -> Iterator[Any]:
         return self._blobs(who, versions=True)
 
@@ -272,23 +284,25 @@ class GcsConnector:
             yield from self._matching(search, **which)
 
     def _matching(self, search: Search, **which: Any) -> Iterator[Any]:
-        blobs = iter(
-            self.client.list_blobs(self.bucket, prefix=search.path or None, fields=FIELDS, **which, **self._how)
-        )
+        for blob in self._listed(search.path, **which):
+            if search.takes(blob.name, lambda: blob.metadata or {}):  # noqa: B023 called at once
+                yield blob
+
+    def _listed(self, prefix: str, **which: Any) -> Iterator[Any]:
+        blobs = iter(self.client.list_blobs(self.bucket, prefix=prefix or None, fields=FIELDS, **which, **self._how))
         while True:
             with foreign_errors():
                 blob = next(blobs, None)
             if blob is None:
                 return
-            if search.takes(blob.name, lambda: blob.metadata or {}):  # noqa: B023 called at once
-                yield blob
+            yield blob
 
 
 def _stored(blob: Any) -> Stored:
     return Stored(blob.name, blob.size or 0, blob.updated, str(blob.generation), dict(blob.metadata or {}))
 
 
-def _held(blob: Any) -> tuple[str, date | None]:
+def held(blob: Any) -> tuple[str, date | None]:
     """Say what holds a generation back, and until when: a hold has no end of its own."""
     if blob.temporary_hold or blob.event_based_hold:
         return Reason.LEGAL_HOLD, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,7 @@ from apps.locations.connectors.s3 import S3Connector, foreign_errors
 from apps.locations.errors import Blocked, Refused
 from apps.locations.reasons import Reason
 from apps.locations.stores import Found, Missing
+from apps.locations.stores.parts import Reader
 
 READ_SIZE = 256 * 1024
 DELETE_LIMIT = 1_000
@@ -28,7 +28,7 @@ class S3Store:
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
         with foreign_errors():
-            self.client.upload_fileobj(_Reader(chunks), self.bucket, self.prefix + name)
+            self.client.upload_fileobj(Reader(chunks), self.bucket, self.prefix + name)
 
     def get(self, name: str) -> Iterator[bytes]:
         from botocore.exceptions import ClientError
@@ -96,27 +96,3 @@ class S3Store:
         if head.get("ObjectLockLegalHoldStatus") == "ON":
             raise Blocked(Reason.LEGAL_HOLD.value)
         raise Refused(f"The bucket does not delete what it was asked to ({failed.get('Code')}).")
-
-
-class _Reader(io.RawIOBase):
-    """A stream for boto3's uploader, which reads it once, in parts."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        parts, have = [self._rest], len(self._rest)
-        while size is None or size < 0 or have < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-            have += len(chunk)
-        data = b"".join(parts)
-        end = len(data) if size is None or size < 0 else size
-        self._rest = data[end:]
-        return data[:end]

@@ -58,7 +58,7 @@ class RuleForm(forms.Form):
     country = forms.CharField(label=gettext_lazy("Country"), max_length=80, required=False)
     destination = forms.ModelChoiceField(
         Location.objects.none(), label=gettext_lazy("Where to"), empty_label=None,
-        help_text=gettext_lazy("A place of files, a bucket, a SQL database or MongoDB. Add it under Places first."),
+        help_text=gettext_lazy("A place of files, a bucket, an SFTP server, a SQL database or MongoDB. Add it under Places first."),
     )  # fmt: skip
     target = forms.CharField(
         label=gettext_lazy("Folder, table or collection"), max_length=63, initial="habeas_copies",

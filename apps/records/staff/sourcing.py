@@ -143,6 +143,9 @@ class AssistantsForm(forms.Form):
 MAPPINGS: dict[str, type[forms.Form]] = {
     "files": FolderForm,
     "s3": FolderForm,
+    "gcs": FolderForm,
+    "azure": FolderForm,
+    "sftp": FolderForm,
     "openai": MetadataForm,
     "lanying": AssistantsForm,
 }

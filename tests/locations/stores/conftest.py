@@ -14,8 +14,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from apps.locations.stores import Store, store_of
+from tests.azurite import Azurite, azurite  # noqa: F401
+from tests.contracts.kinds_clouds import Azure, GcsEmulator, Sftp, gcs_emulator, patient_no_longer  # noqa: F401
 from tests.mongodb import MongoDB, Running
 from tests.services import MariaDB, Postgres, mariadb, postgres  # noqa: F401
+from tests.sftp import Sftp as SftpServer
+from tests.sftp import sftp  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,31 @@ def mongo_place() -> Iterator[Place]:
         yield Place("mongodb", config)
 
 
+@pytest.fixture
+def gcs_place(gcs_emulator: int, monkeypatch: pytest.MonkeyPatch) -> Place:  # noqa: F811
+    """An emulator that keeps one generation of each object (generations: test_stores.py, on the strict stand-in)."""
+    patient_no_longer(monkeypatch)
+    return Place("gcs", GcsEmulator(gcs_emulator).config)
+
+
+@pytest.fixture
+def azure_place(azurite: Azurite) -> Place:  # noqa: F811
+    return Place("azure", Azure(azurite).config)
+
+
+@pytest.fixture
+def sftp_place(sftp: SftpServer) -> Place:  # noqa: F811
+    folder = sftp.root / uuid4().hex
+    folder.mkdir()
+    return Place("sftp", Sftp(sftp, folder).config)
+
+
 KINDS = (
     "files_place",
     "s3_place",
+    "gcs_place",
+    pytest.param("azure_place", marks=pytest.mark.services),
+    pytest.param("sftp_place", marks=pytest.mark.services),
     "mongo_place",
     "sqlite_place",
     pytest.param("postgres_place", marks=pytest.mark.services),

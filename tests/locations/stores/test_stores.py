@@ -1,4 +1,4 @@
-"""What every store must do, on a disk, in a bucket with versions, in three databases."""
+"""What every store must do, on a disk and over SFTP, in buckets of three kinds, in three databases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 import boto3
 import pytest
 
-from apps.locations.errors import Refused, Unavailable
+from apps.locations.connectors.azure import AzureConnector
+from apps.locations.errors import Blocked, Refused, Unavailable
+from apps.locations.reasons import Reason
 from apps.locations.stores import Missing, parts, try_out
+from apps.locations.stores.gcs import UPLOAD_SIZE
+from tests.contracts.gcs_standin import GcsStandIn
+from tests.contracts.kinds_clouds import Gcs, patient_no_longer
 from tests.locations.stores.conftest import Place
 
 NAMES = [f"{owner}/{number:02}.sealed" for owner in ("ada", "ben") for number in range(3)]
@@ -135,3 +140,54 @@ def test_a_delete_marker_alone_does_not_look_like_gone(s3_place: Place, moto: st
     assert (found.name, found.is_current) == ("ada/1", False)
     s3_place.store().delete(["ada/1"])
     assert list(s3_place.store().find()) == []
+
+
+def test_every_generation_of_a_name_goes_and_what_a_hold_keeps_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient_no_longer(monkeypatch)
+    server = GcsStandIn()
+    try:
+        place = Place("gcs", Gcs(server).config)
+        large = os.urandom(UPLOAD_SIZE + 17)
+        for content in ([b"first"], [large[:100], large[100:]]):
+            place.store().put("ada/1", content)
+        place.store().put("ben/1", [b"x"])
+        assert read(place, "ada/1") == large
+        assert [(found.name, found.is_current) for found in place.store().find("ada/")] == [("ada/1", True)]
+        assert len(server.kept) == 3
+        server.kept[0].hold = True
+        with pytest.raises(Blocked) as error:
+            place.store().delete(["ada/1"])
+        assert error.value.reason == Reason.LEGAL_HOLD
+        assert [(found.name, found.is_current) for found in place.store().find("ada/")] == [("ada/1", False)]
+        server.kept[0].hold = False
+        place.store().delete(["ada/1"])
+        assert names(place) == ["ben/1"]
+        assert server.violations == []
+    finally:
+        server.stop()
+
+
+@pytest.mark.services
+def test_a_snapshot_of_a_copy_goes_with_it(azure_place: Place) -> None:
+    azure_place.store().put("ada/1", [b"x"])
+    blob = AzureConnector(azure_place.config).container.get_blob_client("habeas_copies/ada/1")
+    blob.create_snapshot()
+    assert names(azure_place) == ["ada/1"]
+    azure_place.store().delete(["ada/1"])
+    assert names(azure_place) == []
+    assert not blob.exists()
+
+
+@pytest.mark.services
+def test_a_link_on_the_way_of_a_copy_is_not_followed(sftp_place: Place, tmp_path: Path) -> None:
+    sftp_place.store().put("ada/1", [b"x"])
+    root = Path(sftp_place.config["root"])
+    (root / "habeas_copies" / "ben").symlink_to(tmp_path)
+    for act in (lambda store: store.put("ben/1", [b"x"]), lambda store: store.delete(["ben/1"])):
+        with pytest.raises(Refused):
+            act(sftp_place.store())
+    assert (names(sftp_place), list(tmp_path.iterdir())) == (["ada/1"], [])
+    assert (root / "habeas_copies" / "ada" / "1").stat().st_mode & 0o077 == 0
+    root.rename(root.with_name(f"{root.name}-away"))
+    with pytest.raises(Unavailable):
+        list(sftp_place.store().find())

@@ -21,12 +21,18 @@ from tests.locations.stores.conftest import (  # noqa: F401
     KINDS,
     Place,
     any_place,
+    azure_place,
+    azurite,
     files_place,
+    gcs_emulator,
+    gcs_place,
     mariadb_place,
     mongo_place,
     moto,
     postgres_place,
     s3_place,
+    sftp,
+    sftp_place,
     sqlite_place,
 )
 from tests.records.conftest import ada, attachment, ben, by, conversation, storage  # noqa: F401
