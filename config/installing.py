@@ -32,6 +32,7 @@ def write_environment(folder: Path, port: int) -> None:
     """Keep secrets in files of their own, readable by the owner alone, and the settings of a sample site beside them."""
     (folder / "places").mkdir(parents=True, exist_ok=True)
     (folder / "secrets").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "anchors").mkdir(exist_ok=True)  # an anchor makes no folder: a missing one is a share that is away
     values = {
         "SITE_URL": f"http://127.0.0.1:{port}",
         "ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",

@@ -71,7 +71,7 @@ class Checkpoint(NamedTuple):
 
 
 Keys = list[Key]  # none: nothing can be judged
-Older = dict[int, list[Checkpoint]]  # by size, what somebody kept: the log must continue each of them
+Kept = list[Checkpoint]  # what somebody kept of this log or of an earlier one: the log must continue each of them
 
 
 # Keys, signatures, notes
@@ -247,37 +247,30 @@ def check_proof(entry: bytes, index: int, proof: list[str], checkpoint: Checkpoi
 
 def check_log(path: Path, keys: Keys, options: argparse.Namespace) -> str:
     """Rebuild the log from its raw entries; with --checkpoint also from older checkpoints that somebody kept."""
-    older = by_size([open_checkpoint(as_text(read_file(Path(name))), keys) for name in options.checkpoint])
+    kept = [open_checkpoint(as_text(read_file(Path(name))), keys) for name in options.checkpoint]
     if path.is_dir():
         anchored = {str(found.relative_to(path)): found.read_bytes() for found in path.glob(ANCHORED)}
-        older = by_size(read_anchored(anchored, keys), older)
-        return check_tiles(lambda name: read_file(path / name) if (path / name).is_file() else None, keys, older)
+        kept += read_anchored(anchored, keys)
+        return check_tiles(lambda name: read_file(path / name) if (path / name).is_file() else None, keys, kept)
     if zipfile.is_zipfile(path):
-        return check_zip(path, keys, older)
-    return check_export(path, keys, older)
+        return check_zip(path, keys, kept)
+    return check_export(path, keys, kept)
 
 
-def check_zip(path: Path, keys: Keys, older: Older) -> str:
+def check_zip(path: Path, keys: Keys, kept: Kept) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             if len(names) != len(archive.namelist()):
                 raise Bad("a name stands in the ZIP twice")
             anchored = {name: archive.read(name) for name in names if Path(name).match(ANCHORED)}
-            older = by_size(read_anchored(anchored, keys), older)
-            return check_tiles(lambda name: archive.read(name) if name in names else None, keys, older)
+            kept = kept + read_anchored(anchored, keys)
+            return check_tiles(lambda name: archive.read(name) if name in names else None, keys, kept)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, struct.error):
         raise Bad("the ZIP file is damaged") from None
 
 
-def by_size(found: list[Checkpoint], more: Older | None = None) -> Older:
-    older = {size: list(checkpoints) for size, checkpoints in (more or {}).items()}
-    for one in found:
-        older.setdefault(one.size, []).append(one)
-    return older
-
-
-def read_anchored(notes: dict[str, bytes], keys: Keys) -> list[Checkpoint]:
+def read_anchored(notes: dict[str, bytes], keys: Keys) -> Kept:
     """Read the checkpoints in the bundle that were left at anchors."""
     found = []
     for name, note in sorted(notes.items()):
@@ -288,55 +281,112 @@ def read_anchored(notes: dict[str, bytes], keys: Keys) -> list[Checkpoint]:
     return found
 
 
-def check_tiles(read: Callable[[str], bytes | None], keys: Keys, older: Older) -> str:
+def check_tiles(read: Callable[[str], bytes | None], keys: Keys, kept: Kept) -> str:
     note = read("checkpoint")
     if note is None:
         raise Bad("there is no file named checkpoint")
     checkpoint = open_checkpoint(as_text(note), keys)
-    roots, levels, begins = Roots(), [bytearray()], b""
-    kept, older = older, {size: same for size, all in older.items() if (same := of_log(checkpoint.origin, all))}
-    check_growth(roots, older)
+    log, levels = Log(checkpoint, kept), [bytearray()]
     for number in range(-(-checkpoint.size // WIDTH)):
         width = min(WIDTH, checkpoint.size - number * WIDTH)
         for entry in entries_of(read_tile(read, "entries", number, width), width):
-            roots.add(hash_leaf(entry))
-            levels[0] += hash_leaf(entry)
-            check_growth(roots, older)
-            begins = begins or entry
+            levels[0] += log.add(entry)
         close_tiles(read, levels, number)
     compare_unfinished(read, levels, checkpoint.size)
-    others = [one for all in kept.values() for one in all if one.origin != checkpoint.origin]
-    return verdict(roots, checkpoint, older) + earlier_log(begins, others)
+    return log.verdict()
 
 
-def of_log(origin: str, found: list[Checkpoint]) -> list[Checkpoint]:
-    return [one for one in found if one.origin == origin]
+class Part:
+    """A log, or what is left of it in a later one: its roots as it grows, and the checkpoints that it must continue."""
+
+    def __init__(self, origin: str, most: int, known: Kept) -> None:
+        self.origin, self.roots, self.most = origin, Roots(), most
+        self.known = [one for one in known if one.origin == origin]
+        self._sizes = {one.size for one in self.known}
+        self._compare()
+
+    def add(self, hashed: bytes) -> None:
+        if self.roots.size < self.most:
+            self.roots.add(hashed)
+            self._compare()
+
+    def _compare(self) -> None:
+        size = self.roots.size
+        if size in self._sizes and any(self.roots.root() != one.root for one in self.known if one.size == size):
+            raise Bad(
+                f"the first {size} entries of {self.origin} are not those of the older checkpoint: it was rewritten"
+            )
 
 
-def earlier_log(begins: bytes, kept: list[Checkpoint]) -> str:
-    """Say which log this one continues after a gap, if its first entry names one, and compare what was kept of that one."""
-    details = said_of_earlier(begins)
-    if details is None:
-        if kept:
-            raise Bad(f"a kept checkpoint is of another log, {kept[0].origin}, which this one does not name")
-        return ""
-    size, root = details["size"], details["root"]
-    for one in kept:
-        if one.size > size or (one.size == size and one.root.hex() != root):
-            raise Bad(f"of the earlier log {one.origin} you keep {one.size} entries, this one names {size} as its last")
-    return f"; it continues an earlier log after a gap, of which it names {size} entries"
+class Log:
+    """Raw entries in their order, compared with the checkpoint, and with what was signed or kept of this log and earlier ones."""
+
+    def __init__(self, checkpoint: Checkpoint, kept: Kept) -> None:
+        self._checkpoint, self._kept = checkpoint, kept
+        self._parts = [Part(checkpoint.origin, checkpoint.size, kept)]  # this log, then those before it
+        self._named: dict[str, int] = {}  # each earlier log, and the size of its last checkpoint
+        self.size = 0
+
+    def add(self, entry: bytes) -> bytes:
+        """Add the next entry; return its hash."""
+        hashed = hash_leaf(entry)
+        for part in self._parts:
+            part.add(hashed)
+        if self.size == len(self._named) and (said := said_of_earlier(entry)):
+            self._begin_part(*said)
+        self.size += 1
+        return hashed
+
+    def _begin_part(self, number: int, last: Checkpoint, left: int) -> None:
+        """Await what is left of an earlier log: it follows the entry that names it."""
+        origin = self._parts[-1].origin
+        base = origin.removesuffix(f"/{number}")
+        if base == origin:
+            raise Bad(f"{origin} is not the name of log {number}, as its first entry says")
+        last = last._replace(origin=base if number == 2 else f"{base}/{number - 1}")
+        for one in self._kept:
+            if one.origin == last.origin and (one.size > last.size or (one.size == last.size and one != last)):
+                raise Bad(f"of the earlier log {one.origin} you keep {one.size} entries, this one names {last.size}")
+        most = max(
+            0, min(left, self._parts[-1].most - 1) if self._named else left
+        )  # an older one is a part of what is left of a newer one
+        self._named[last.origin] = last.size
+        self._parts.append(Part(last.origin, most, [last, *self._kept] if last.size else self._kept))
+
+    def verdict(self) -> str:
+        checkpoint, (own, *earlier) = self._checkpoint, self._parts
+        if self.size != checkpoint.size or own.roots.root() != checkpoint.root:
+            raise Bad("the entries do not give the root that the checkpoint signs")
+        for one in self._kept:
+            if one.origin not in {own.origin, *self._named}:
+                raise Bad(f"a kept checkpoint is of another log, {one.origin}, which this one does not name")
+            if one.origin == own.origin and one.size > checkpoint.size:
+                raise Bad(
+                    f"the older checkpoint has {one.size} entries, this log {self.size}: it was cut or rolled back"
+                )
+        more = f", and continue {len(own.known)} older checkpoints" if own.known else ""
+        for part in earlier:
+            if part.roots.size != part.most:
+                raise Bad(f"of the entries left of {part.origin}, some are missing")
+            size = self._named[part.origin]
+            more += f"; it continues {part.origin} after a gap, names {size} entries of it and holds {part.roots.size}"
+        return f"{checkpoint.size} entries of the log {checkpoint.origin} give the signed root{more}"
 
 
-def said_of_earlier(begins: bytes) -> dict[str, Any] | None:
-    """Return size and root of the earlier log's last known checkpoint, from the first entry of a log that continues it."""
-    try:
-        first = as_object(begins, {"event", "details"}, None)
-        if first["event"] != "log.continued":
-            return None
-        details = as_object(json.dumps(first["details"]).encode(), {"size", "root"}, None)
-    except Bad:
+def said_of_earlier(entry: bytes) -> tuple[int, Checkpoint, int] | None:
+    """Return what an entry `log.continued` says: the number of its log, the last checkpoint of the one before, how much is left."""
+    record = as_object(entry, {"event", "details"}, None)
+    if record["event"] != "log.continued":
         return None
-    return details if type(details["size"]) is int and isinstance(details["root"], str) else None
+    details = as_object(json.dumps(record["details"]).encode(), {"number", "size", "root", "kept"}, None)
+    numbers = number, size, left = details["number"], details["size"], details["kept"]
+    if not all(type(one) is int and one >= 0 for one in numbers) or number < 2:
+        raise Bad("it is not what a log writes")
+    try:
+        root = bytes.fromhex(details["root"])
+    except (TypeError, ValueError):
+        raise Bad("it is not what a log writes") from None
+    return number, Checkpoint("", size, root), left
 
 
 def read_tile(read: Callable[[str], bytes | None], level: int | str, number: int, width: int) -> bytes:
@@ -392,9 +442,9 @@ def compare(read: Callable[[str], bytes | None], level: int, number: int, hashes
         raise Bad(f"tile {number} of level {level} does not fit the entries")
 
 
-def check_export(path: Path, keys: Keys, older: Older) -> str:
+def check_export(path: Path, keys: Keys, kept: Kept) -> str:
     """Check an export: all entries in their order, or a selection with a proof for each."""
-    roots, count = Roots(), 0
+    count = 0
     try:
         file = path.open("rb")
     except OSError as error:
@@ -404,19 +454,18 @@ def check_export(path: Path, keys: Keys, older: Older) -> str:
         if header["format"] != EXPORT_FORMAT or type(header["whole"]) is not bool:
             raise Bad("it is neither a folder of tiles nor an export of the log")
         checkpoint = open_checkpoint(as_bytes(header["checkpoint"]).decode(), keys)
-        check_growth(roots, older)
+        log = Log(checkpoint, kept)
         while line := file.readline(LONGEST_LINE):
             record = as_object(line, {"index", "entry"}, {"proof"})
             count += 1
             if not header["whole"]:
                 check_proof(as_bytes(record["entry"]), *place_of(record), checkpoint)
-            elif record["index"] != roots.size:
-                raise Bad(f"entry {roots.size} is missing or out of its order")
+            elif record["index"] != log.size:
+                raise Bad(f"entry {log.size} is missing or out of its order")
             else:
-                roots.add(hash_leaf(as_bytes(record["entry"])))
-                check_growth(roots, older)
+                log.add(as_bytes(record["entry"]))
     if header["whole"]:
-        return verdict(roots, checkpoint, older)
+        return log.verdict()
     return f"{count} entries, each proven to stand in the log {checkpoint.origin}, signed at {checkpoint.size} entries"
 
 
@@ -425,24 +474,6 @@ def place_of(record: dict[str, Any]) -> tuple[int, list[str]]:
     if type(index) is not int or not isinstance(proof, list) or not all(isinstance(one, str) for one in proof):
         raise Bad("an entry has no proof")
     return index, proof
-
-
-def check_growth(roots: Roots, older: Older) -> None:
-    if any(roots.root() != one.root for one in older.get(roots.size, ())):
-        raise Bad(f"the first {roots.size} entries are not those of the older checkpoint: the log was rewritten")
-
-
-def verdict(roots: Roots, checkpoint: Checkpoint, older: Older) -> str:
-    if roots.size != checkpoint.size or roots.root() != checkpoint.root:
-        raise Bad("the entries do not give the root that the checkpoint signs")
-    kept = [one for found in older.values() for one in found]
-    for one in kept:
-        if one.size > checkpoint.size or one.origin != checkpoint.origin:
-            raise Bad(
-                f"the older checkpoint has {one.size} entries, this log {checkpoint.size}: it was cut or rolled back"
-            )
-    more = f", and continue {len(kept)} older checkpoints" if kept else ""
-    return f"{checkpoint.size} entries of the log {checkpoint.origin} give the signed root{more}"
 
 
 # Archives

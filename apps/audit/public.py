@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from django.views.decorators.http import require_safe
 
 from apps.audit import merkle, selectors, tiles
@@ -13,7 +17,8 @@ from apps.audit.access import auditors_only
 from apps.audit.continuing import earlier_log
 
 OCTETS = "application/octet-stream"
-FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # a tile never changes
+# A tile never changes, but a new log in the place of this one (continuing.py) has others at the same addresses.
+ASK_AGAIN = {"Cache-Control": "public, no-cache"}
 MOST_LEVELS = 63
 
 
@@ -40,10 +45,12 @@ def checkpoint(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def hash_tile(request: HttpRequest, level: int, name: str) -> HttpResponse:
+def hash_tile(request: HttpRequest, level: int, name: str) -> HttpResponseBase:
     index, width = _place(level, name, level)
     data = b"".join(tiles.read_hashes(level, index, width))
-    return HttpResponse(data, content_type=OCTETS, headers=FOR_EVER)
+    etag = quote_etag(sha256(data).hexdigest())
+    response = HttpResponse(data, content_type=OCTETS, headers=ASK_AGAIN | {"ETag": etag})
+    return get_conditional_response(request, etag=etag, response=response) or response
 
 
 @require_safe

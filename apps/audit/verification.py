@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
 from apps.audit import merkle, notes, publishing, selectors, tiles
-from apps.audit.continuing import earlier_log
-from apps.audit.details import moment_text
+from apps.audit.details import LARGEST, moment_text
 from apps.audit.errors import BadNote, LogDamaged
+from apps.audit.events import Event
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending
 
 
@@ -42,13 +43,18 @@ def verify_everything(kept_checkpoint: str | None = None) -> Report:
     Raises LogDamaged at the first thing that is wrong.
     """
     checkpoint = _signed_checkpoint()
-    if kept_checkpoint is not None:
-        _check_kept(kept_checkpoint, checkpoint)
-    published = _published_size(checkpoint)
     log, roots = _Log(checkpoint.size), _Roots()
+    earlier = _earlier_logs(log)
+    if kept_checkpoint is not None:
+        _check_kept(kept_checkpoint, checkpoint, earlier)
+    published = _published_size(checkpoint, earlier)
     for number in range(log.tile_count):
         for hashed in log.check_tile(number):
+            for one in earlier[: roots.size]:  # each begins after the entry that names it
+                one.add(hashed)
             roots.add(hashed)
+    for one in earlier:
+        one.refuse_if_missing()
     _check_nothing_hidden()
     _check_files(published)
     return Report(checkpoint, 0, Pending.objects.count())
@@ -109,11 +115,60 @@ class _Roots:
         self._signed = {size: bytes(root) for size, root in Checkpoint.objects.values_list("size", "root").iterator()}
         self._tree = merkle.GrowingTree()
 
+    @property
+    def size(self) -> int:
+        return self._tree.size
+
     def add(self, hashed: bytes) -> None:
         self._tree.add(hashed)
         size = self._tree.size
         if size in self._signed and self._tree.root() != self._signed[size]:
             raise LogDamaged(f"the first {size} entries do not give the root that was signed then")
+
+
+class _Earlier:
+    """A log before this one as an entry `log.continued` names it, and the roots of what is left of it: that follows."""
+
+    def __init__(self, details: dict[str, Any], left: int) -> None:
+        self.origin = selectors.origin(details["number"] - 1)
+        self.size = details["size"]
+        self._left = left
+        self._tree = merkle.GrowingTree()
+        self._signed = [(self.size, bytes.fromhex(details["root"]))]
+
+    def compare_with(self, kept: notes.CheckpointText) -> None:
+        """Take a checkpoint that somebody kept of it."""
+        if kept.size > self.size or (kept.size == self.size and (kept.size, kept.root) not in self._signed):
+            raise LogDamaged(
+                f"the checkpoint given has {kept.size} entries, this log names {self.size} of the earlier one"
+            )
+        self._signed.append((kept.size, kept.root))
+
+    def refuse_if_missing(self) -> None:
+        if self._tree.size < self._left:
+            raise LogDamaged(f"of the entries left of {self.origin}, some are missing")
+
+    def add(self, hashed: bytes) -> None:
+        if self._tree.size >= self._left:
+            return
+        self._tree.add(hashed)
+        if any(size == self._tree.size and root != self._tree.root() for size, root in self._signed):
+            raise LogDamaged(
+                f"the first {self._tree.size} entries left of {self.origin} are not those that were signed"
+            )
+
+
+def _earlier_logs(log: _Log) -> list[_Earlier]:
+    """Return the logs that this one names at its beginning, the newest first."""
+    found: list[_Earlier] = []
+    left, checked = LARGEST, len(log.check_tile(0)) if log.tile_count else 0
+    for leaf in Leaf.objects.filter(index__lt=checked).select_related("entry").order_by("index"):
+        if leaf.entry.event != Event.LOG_CONTINUED:
+            break
+        details = selectors.details_of(leaf.entry)
+        left = min(details["kept"], left - 1)  # what is left of an older one is a part of what is left of a newer one
+        found.append(_Earlier(details, left))
+    return found
 
 
 def _check_leaf(leaf: Leaf) -> bytes:
@@ -148,24 +203,22 @@ def _open(note: str, what: str) -> notes.CheckpointText:
         raise LogDamaged(f"{what}: {error}") from None
 
 
-def _check_kept(note: str, checkpoint: Checkpoint) -> None:
+def _check_kept(note: str, checkpoint: Checkpoint, earlier: list[_Earlier]) -> None:
     kept = _open(note, "the checkpoint given")
     if kept.origin != selectors.origin():
-        _check_earlier(kept)
+        _check_earlier(kept, earlier)
     elif kept.size > checkpoint.size:
         raise LogDamaged(f"the checkpoint given has {kept.size} entries, the log {checkpoint.size}: it was rolled back")
     elif tiles.tree_of(kept.size).root() != kept.root:
         raise LogDamaged(f"the first {kept.size} entries are not those of the checkpoint given: the log was rewritten")
 
 
-def _check_earlier(kept: notes.CheckpointText) -> None:
-    """Compare a checkpoint of the log before this one with what the first entry says of it."""
-    earlier = earlier_log() or {}
-    said = earlier.get("size"), earlier.get("root")
-    if kept.origin != earlier.get("origin"):
+def _check_earlier(kept: notes.CheckpointText, earlier: list[_Earlier]) -> None:
+    """Compare a checkpoint of a log before this one with what this one says of that, and later with what is left of it."""
+    named = next((one for one in earlier if one.origin == kept.origin), None)
+    if named is None:
         raise LogDamaged(f"the checkpoint given is of {kept.origin}, which this log does not name")
-    if kept.size > earlier["size"] or (kept.size == said[0] and kept.root.hex() != said[1]):
-        raise LogDamaged(f"the checkpoint given has {kept.size} entries, this log names {said[0]} of the earlier one")
+    named.compare_with(kept)
 
 
 def _check_nothing_hidden() -> None:
@@ -174,13 +227,13 @@ def _check_nothing_hidden() -> None:
         raise LogDamaged("an entry is neither in the log nor waiting for its place")
 
 
-def _published_size(checkpoint: Checkpoint) -> int:
+def _published_size(checkpoint: Checkpoint, earlier: list[_Earlier]) -> int:
     """Return the size of the published log, once its checkpoint fits the database's."""
     try:
         note = (Path(settings.TILES_DIR) / publishing.CHECKPOINT).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise LogDamaged("the published checkpoint cannot be read") from None
-    _check_kept(note, checkpoint)
+    _check_kept(note, checkpoint, earlier)
     return notes.read_checkpoint(note).size
 
 

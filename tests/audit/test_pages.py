@@ -364,7 +364,9 @@ class TestPublicLog:
         for name in ("0/000", "0/001", "0/002.p/89", "1/000.p/2"):
             response = client.get(f"/audit/log/tile/{name}")
             assert response.content == (tiles_dir / "tile" / name).read_bytes()
-            assert "immutable" in response["Cache-Control"]
+            assert response["Cache-Control"] == "public, no-cache"
+            again = client.get(f"/audit/log/tile/{name}", headers={"If-None-Match": response["ETag"]})
+            assert (again.status_code, again.content) == (304, b"")
         assert client.get("/audit/log/tile/0/001.p/7").content == (tiles_dir / "tile/0/001").read_bytes()[: 7 * 32]
 
     def test_eve_gets_entry_tiles_as_they_are_published(self, eve, write, tiles_dir):

@@ -6,9 +6,11 @@ import base64
 import shutil
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 from pymerkle import InmemoryTree
 
 from apps.audit import merkle, notes, publishing, selectors, sequencer, services, tasks, tiles
@@ -385,6 +387,20 @@ def test_the_schedule_signs_and_raises_the_alarm_when_it_comes_late(write, caplo
     monkeypatch.setattr(selectors, "UNSIGNED_ALARM", -selectors.UNSIGNED_ALARM)
     tasks.sequence_entries()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_what_was_written_before_a_process_came_raises_no_alarm_at_its_start(write, caplog, monkeypatch, request):
+    now = timezone.now()
+    (entry,) = write()
+    tasks._looking_since.cache_clear()
+    request.addfinalizer(tasks._looking_since.cache_clear)
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=1))  # it was switched off meanwhile
+    tasks.sequence_entries()
+    assert selectors.is_signed(entry) and caplog.records == []
+    (entry,) = write()
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=1, seconds=11))
+    tasks.sequence_entries()
+    assert selectors.is_signed(entry) and [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 def test_the_database_syncs_what_is_signed():

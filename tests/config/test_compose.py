@@ -152,6 +152,7 @@ def deployment(
         "EMAIL_URL": f"smtp://127.0.0.1:{mailbox[1]}?tls=0",
         "ANCHORS": (tmp_path / "anchors").as_uri(),
     }
+    (tmp_path / "anchors").mkdir()
     suffix = secrets.token_hex(4)
     postgres.create(f"records_{suffix}", f"keys_{suffix}")
     environment = compose(**values)["services"]["web"]["environment"]

@@ -27,6 +27,7 @@ class TestSecrets:
         before = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
         assert set(before) == {"SECRET_KEY", "LOG_SIGNING_KEY", "ARCHIVE_SIGNING_KEY"}
         assert len(set(before.values())) == 3
+        assert (tmp_path / "anchors").is_dir()  # its anchor makes no folder
         for path in [*(tmp_path / "secrets").iterdir(), tmp_path / "environment"]:
             assert path.stat().st_mode & 0o777 == 0o600
         installing.write_environment(tmp_path, 8001)

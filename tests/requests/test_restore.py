@@ -234,7 +234,7 @@ def test_a_log_that_cannot_be_completed_is_continued_as_a_new_one_that_names_it(
         [*verifier, "log", settings.TILES_DIR, "--key", selectors.public_key_text()], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "continues an earlier log" in done.stdout
+    assert f"continues {settings.AUDIT_ORIGIN} after a gap" in done.stdout
     assert subprocess.run([*verifier, "receipt", receipt, "--key", old_key], capture_output=True).returncode == 0
     call_command("verify_receipt", str(receipt))
     assert "The log before this one" in client.get("/audit/log/").content.decode()

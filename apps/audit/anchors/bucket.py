@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import boto3
@@ -63,9 +64,9 @@ class BucketAnchor:
     def kept(self) -> Iterator[str]:
         with self._client() as client:
             bucket, key = self._place["Bucket"], self._place["Key"]
-            found = client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=1000)
-            versions = [version for version in found.get("Versions", []) if version["Key"] == key]
-            for version in versions[:VERSIONS_READ]:
+            pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
+            found = (version for page in pages for version in page.get("Versions", []) if version["Key"] == key)
+            for version in islice(found, VERSIONS_READ):
                 body = client.get_object(**self._place, VersionId=version["VersionId"])["Body"]
                 yield body.read(LARGEST).decode("utf-8", "replace")
 

@@ -1,4 +1,8 @@
-"""A folder: a mounted share of somebody else's machine, or a disk that is carried away. A file is never overwritten."""
+"""A folder: a mounted share of somebody else's machine, or a disk that is carried away. A file is never overwritten.
+
+The folder itself is never made: one that is missing is a share that is not mounted, and what is written in its place would
+lie on this machine and count as anchored. So the folder named should lie inside the share, not be the point it is mounted on.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +26,17 @@ class FolderAnchor:
         self._folder = Path(path)
 
     def publish(self, note: str) -> bytes:
-        """Write a file of its own, named by size and hash, so that the names sort by size; synced before it counts."""
+        """Write a file of its own, named by size and hash, so that the names sort by size; it and the folder are synced."""
         size = notes.read_checkpoint(note).size
         target = self._folder / f"checkpoint-{size:019d}-{sha256(note.encode()).hexdigest()[:16]}"
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8") as file:
                 file.write(note)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)
+            self._sync()
         except OSError as error:
             raise AnchorUnreachable(f"the folder cannot be written: {error.strerror}") from None
         return b""
@@ -43,7 +47,13 @@ class FolderAnchor:
             for name in names:
                 with (self._folder / name).open("rb") as file:
                     yield file.read(LARGEST).decode("utf-8", "replace")
-        except FileNotFoundError:
-            return
         except OSError as error:
             raise AnchorUnreachable(f"the folder cannot be read: {error.strerror}") from None
+
+    def _sync(self) -> None:
+        """Let the new name survive a power cut too."""
+        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

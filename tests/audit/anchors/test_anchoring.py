@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing_without_co
 @pytest.fixture
 def folders(tmp_path, name_anchors):
     """Two folders as anchors."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
     return name_anchors(f"file://{tmp_path}/one", f"file://{tmp_path}/two")
 
 
@@ -134,7 +136,7 @@ class TestReading:
 
     def test_one_that_is_away_is_passed_over_and_named(self, folders, tmp_path, caplog):
         folders[0].open().publish(signed(3))
-        (tmp_path / "two").write_text("a file where the folder was")
+        (tmp_path / "two").rmdir()
         found = anchoring.newest_anchor()
         assert found is not None and found.size == 3
         assert [reading.problem for reading in anchoring.read_anchors()] == ["", "unreachable"]

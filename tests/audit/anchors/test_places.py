@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import smtplib
 import subprocess
@@ -30,6 +31,7 @@ def kept_sizes(anchor: Any) -> list[int]:
 class TestFolder:
     def test_checkpoints_lie_side_by_side_and_the_largest_comes_first(self, tmp_path, name_anchors):
         (placed,) = name_anchors(f"file://{tmp_path}/for%20auditors")
+        (tmp_path / "for auditors").mkdir()
         anchor = placed.open()
         assert kept_sizes(anchor) == []
         for size in (9, 100, 10, 100):
@@ -50,6 +52,30 @@ class TestFolder:
             placed.open().publish(signed(1))
         with pytest.raises(AnchorUnreachable):
             list(placed.open().kept())
+
+    def test_a_share_that_is_not_mounted_is_unreachable_and_nothing_is_left_in_its_place(self, tmp_path, name_anchors):
+        (placed,) = name_anchors(f"file://{tmp_path}/share/habeas")
+        with pytest.raises(AnchorUnreachable, match="No such file"):
+            placed.open().publish(signed(1))
+        with pytest.raises(AnchorUnreachable, match="No such file"):
+            list(placed.open().kept())
+        assert list(tmp_path.iterdir()) == []
+        (tmp_path / "share" / "habeas").mkdir(parents=True)  # as mounting does
+        placed.open().publish(signed(1))
+        assert kept_sizes(placed.open()) == [1]
+
+    def test_a_checkpoint_counts_once_its_file_and_then_its_name_are_synced(self, tmp_path, name_anchors, monkeypatch):
+        (placed,) = name_anchors(f"file://{tmp_path}")
+        seen: list[tuple[bool, list[str]]] = []
+        real = os.fsync
+
+        def fsync(handle: int) -> None:
+            real(handle)
+            seen.append((Path(f"/proc/self/fd/{handle}").is_dir(), [path.name[:1] for path in tmp_path.iterdir()]))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        placed.open().publish(signed(1))
+        assert seen == [(False, ["."]), (True, ["c"])]  # the part; the folder, when the checkpoint has its name
 
 
 class TestBucket:
@@ -88,6 +114,34 @@ class TestBucket:
         client.delete_object(Bucket=locked, Key="habeas/checkpoint")
         assert kept_sizes(anchor) == [5, 7]
 
+    def test_more_than_a_page_of_marks_on_top_hides_nothing(
+        self, client, locked, name_anchors, s3_address, monkeypatch
+    ):
+        anchor = self.place(name_anchors, s3_address, locked)
+        anchor.publish(signed(7))
+        for _ in range(5):
+            client.delete_object(Bucket=locked, Key="habeas/checkpoint")
+        pages: list[None] = []
+
+        def two_a_page(params: dict[str, Any], **_: Any) -> None:
+            params["MaxKeys"] = 2  # instead of 1,000
+            pages.append(None)
+
+        self.each_client(monkeypatch, "before-parameter-build.s3.ListObjectVersions", two_a_page)
+        assert kept_sizes(anchor) == [7]
+        assert len(pages) == 3
+
+    def each_client(self, monkeypatch, event, handler) -> None:
+        """Let a handler see a kind of question of every client."""
+        real = bucket_module.boto3.client
+
+        def client(*args, **options):
+            made = real(*args, **options)
+            made.meta.events.register(event, handler)
+            return made
+
+        monkeypatch.setattr(bucket_module.boto3, "client", client)
+
     def test_a_bucket_without_lock_is_refused(self, client, name_anchors, s3_address):
         client.create_bucket(Bucket="anchor-open")
         with pytest.raises(AnchorRefused, match="InvalidRequest"):
@@ -95,17 +149,12 @@ class TestBucket:
 
     def test_a_store_that_ignores_the_lock_is_refused(self, locked, name_anchors, s3_address, monkeypatch):
         anchor = self.place(name_anchors, s3_address, locked)
-        real = bucket_module.boto3.client
 
-        def forgetful(*args, **options):
-            client = real(*args, **options)
-            client.meta.events.register(
-                "before-parameter-build.s3.PutObject",
-                lambda params, **_: [params.pop(name) for name in list(params) if name.startswith("ObjectLock")],
-            )
-            return client
+        def forget_the_lock(params: dict[str, Any], **_: Any) -> None:
+            for name in [name for name in params if name.startswith("ObjectLock")]:
+                del params[name]
 
-        monkeypatch.setattr(bucket_module.boto3, "client", forgetful)
+        self.each_client(monkeypatch, "before-parameter-build.s3.PutObject", forget_the_lock)
         with pytest.raises(AnchorRefused, match="did not lock"):
             anchor.publish(signed(1))
 
