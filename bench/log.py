@@ -140,7 +140,7 @@ def fill(start: int, stop: int) -> None:
                 with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                     for value in values:
                         copy.write_row(value)
-        tiles.complete_tiles(stop)
+        tiles.complete_tiles(start, stop)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE audit_entry, audit_leaf, audit_tile")
 

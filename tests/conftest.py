@@ -7,28 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test import TransactionTestCase
 from django.utils import translation
 
-from apps.audit import quarantine, triggers
+from apps.audit import quarantine
 from tests.databases import _databases_copied, django_db_keepdb, django_db_setup  # noqa: F401
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _flush_past_the_triggers() -> Iterator[None]:
-    """Let a test with real transactions empty the tables afterwards: the log's triggers refuse that, rightly."""
-    case: Any = TransactionTestCase
-    teardown = case._fixture_teardown
-
-    def without_triggers(self: Any) -> None:
-        triggers.remove(connection)
-        teardown(self)
-        triggers.install(connection)
-
-    case._fixture_teardown = without_triggers
-    yield
-    case._fixture_teardown = teardown
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

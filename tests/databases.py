@@ -1,7 +1,11 @@
-"""Test databases on SQLite, migrated once for each state of the migrations and copied from then on.
+"""The test databases: as they are after the migrations, at first and again after each test with real transactions.
 
-Migrating takes seconds, and every process of every run of the tests needs its databases. What they are made from is
-hashed: another migration, trigger or pinned package makes another template.
+SQLite: migrated once for each state of the migrations, and copied from then on. Migrating takes seconds, and every process
+of every run of the tests needs its databases. What they are made from is hashed: another migration, trigger or pinned
+package makes another template.
+
+Django would empty every table after a test with real transactions and then make content types, permissions, roles and
+own places anew, which takes longer than most tests.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 
 ALIASES = ("default", "keys")  # from one process, both or none: they name one installation
 SOURCES = (
@@ -76,7 +82,51 @@ def _databases_copied(django_db_modify_db_settings: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(_databases_copied: None, django_db_setup: Any) -> Iterator[None]:
+def django_db_setup(_databases_copied: None, django_db_setup: Any, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        as_migrated = {alias: _Kept(alias) for alias in ALIASES}
     if are_files():
         keep_template()
-    yield
+
+    def restore(case: Any) -> None:
+        for alias in case._databases_names(include_mirrors=False):
+            as_migrated[alias].restore()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", restore)
+        yield
+
+
+class _Kept:
+    """What a database holds right after the migrations."""
+
+    def __init__(self, alias: str) -> None:
+        self.connection: Any = connections[alias]
+        if self.connection.vendor == "sqlite":
+            self.connection.ensure_connection()
+            self.copy = sqlite3.connect(":memory:", check_same_thread=False)
+            self.connection.connection.backup(self.copy)
+            return
+        self.tables = self.connection.introspection.django_table_names(only_existing=True, include_views=False)
+        with self.connection.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA IF NOT EXISTS as_migrated")
+            self.filled = self._filled(cursor)
+            for table in self.filled:
+                cursor.execute(f'CREATE TABLE as_migrated."{table}" AS TABLE public."{table}"')
+
+    def restore(self) -> None:
+        self.connection.ensure_connection()
+        if self.connection.vendor == "sqlite":
+            self.copy.backup(self.connection.connection)
+            return
+        with transaction.atomic(self.connection.alias), self.connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # no triggers, no order of foreign keys
+            for table in self._filled(cursor):
+                cursor.execute(f'DELETE FROM "{table}"')
+            for table in self.filled:
+                cursor.execute(f'INSERT INTO "{table}" OVERRIDING SYSTEM VALUE TABLE as_migrated."{table}"')
+
+    def _filled(self, cursor: Any) -> list[str]:
+        asked = " UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM \"{table}\")" for table in self.tables)
+        cursor.execute(asked)
+        return [table for (table,) in cursor.fetchall()]

@@ -55,10 +55,13 @@ def index_of(entry: Entry) -> int | None:
     return Leaf.objects.filter(entry_id=entry.pk, leaf_hash=hashed).values_list("index", flat=True).first()
 
 
-def is_signed(entry: Entry) -> bool:
-    """Say whether the entry is in a signed checkpoint, and so also outside the database."""
-    index, newest = index_of(entry), latest_checkpoint()
-    return index is not None and newest is not None and index < newest.size
+def is_signed(entry: Entry, newest: Checkpoint | None = None) -> bool:
+    """Say whether the entry is in a signed checkpoint (`newest`, if it is at hand), and so also outside the database."""
+    index = index_of(entry)
+    if index is None:
+        return False
+    newest = newest or latest_checkpoint()
+    return newest is not None and index < newest.size
 
 
 def latest_checkpoint() -> Checkpoint | None:

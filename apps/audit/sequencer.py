@@ -34,13 +34,19 @@ def run(limit: int) -> Checkpoint:
     """Sequence about `limit` entries at most, then sign and publish. The first run begins the log."""
     quarantine.refuse()
     try:
-        _refuse_if_behind(*_signed_so_far())
-        _note_signing_keys()
+        before, newest, size = _signed_so_far()
+        _refuse_if_behind(before, newest, size)
+        _note_signing_keys(size)
         last = Pending.objects.order_by("-entry_id").values_list("entry_id", flat=True).first()
-        done, taken = 0, BATCH
-        while last is not None and taken and done < limit:
-            taken = _sequence_batch(min(BATCH, limit - done), last)
+        if last is None and newest and before and before.size == newest.size == size:
+            return newest
+        done = 0
+        while last is not None and done < limit:
+            wanted = min(BATCH, limit - done)
+            taken = _sequence_batch(wanted, last)
             done += taken
+            if taken < wanted:
+                break
         return _sign()
     except OperationalError as error:
         raise NotSigned("the database did not let the sequencer in") from error
@@ -93,7 +99,7 @@ def _place(entries: list[Entry]) -> int:
         for offset, entry in enumerate(entries)
     )
     Pending.objects.filter(entry_id__in=[entry.pk for entry in entries]).delete()
-    tiles.complete_tiles(start + len(entries))
+    tiles.complete_tiles(start, start + len(entries))
     return len(entries)
 
 
@@ -103,13 +109,12 @@ def _signed_so_far() -> tuple[notes.CheckpointText | None, Checkpoint | None, in
 
 
 def _sign() -> Checkpoint:
-    before, newest, size = _signed_so_far()
-    if before and newest and before.size == newest.size == size:
-        return newest
     with publishing.publisher():
         before, newest, size = _signed_so_far()
         _refuse_if_behind(before, newest, size)
         _refuse_if_different(before, newest)
+        if before and newest and before.size == newest.size == size:  # another one was quicker
+            return newest
         return _publish(before.size if before else 0, tiles.tree_of(size))
 
 
@@ -135,10 +140,10 @@ def _refuse_if_different(before: notes.CheckpointText | None, newest: Checkpoint
             raise LogDiverged(f"the first {size} entries are not those that were signed")
 
 
-def _note_signing_keys() -> None:
+def _note_signing_keys(size: int) -> None:
     """Begin the log, or record that a signing key is another one than before: a change is an entry (DESIGN §2)."""
     keys = signing_key().public, SigningKey.from_seed(settings.ARCHIVE_SIGNING_KEY).public
-    if keys in _keys_in_log and Leaf.objects.exists():
+    if keys in _keys_in_log and size:
         return
     with exclusive():
         details = {"log_key": keys[0], "archive_key": keys[1]}

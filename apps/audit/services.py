@@ -36,8 +36,8 @@ def wait_until_signed(entry: Entry, timeout: float = SIGNING_TIMEOUT) -> None:
     _refuse_inside_transaction()
     deadline = time.monotonic() + timeout
     while not selectors.is_signed(entry):
-        sequence()
-        if selectors.is_signed(entry):
+        newest = sequence()
+        if selectors.is_signed(entry, newest):
             return
         if time.monotonic() >= deadline:
             raise NotSigned(f"entry {entry.pk} was not signed within {timeout:g} s")

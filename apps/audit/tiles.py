@@ -63,8 +63,10 @@ def entry_bundle(index: int, width: int) -> bytes:
     return b"".join(len(data).to_bytes(2) + bytes(data) for data in leaves.values_list("entry__data", flat=True))
 
 
-def complete_tiles(size: int) -> None:
-    """Add every tile that is full now that the log has `size` leaves; inside the sequencer's transaction."""
+def complete_tiles(before: int, size: int) -> None:
+    """Add every tile that is full now that the log has `size` leaves, not `before`; inside the sequencer's transaction."""
+    if before >> merkle.TILE_HEIGHT == size >> merkle.TILE_HEIGHT:
+        return
     level = 0
     while count := size >> (merkle.TILE_HEIGHT * (level + 1)):  # full tiles of this level
         newest = Tile.objects.filter(level=level).order_by("-index").values_list("index", flat=True).first()

@@ -10,6 +10,7 @@ retention policies refuse a deletion with 403. Listings carry metadata, so label
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -33,6 +34,8 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30
 TRIED_FOR = 20  # seconds in which a call is tried again
 DAY = 24 * 3600
 PERMISSIONS = ["storage.objects.list", "storage.objects.get", "storage.objects.delete", "storage.buckets.get"]
+# The client would ask for the bucket's facts in a thread of its own, for traces that nobody collects.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 FIELDS = (
     "items(name,size,updated,generation,metadata,contentType,temporaryHold,eventBasedHold,retentionExpirationTime,"
     "timeDeleted,retention,hardDeleteTime),nextPageToken"
