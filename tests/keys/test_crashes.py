@@ -49,7 +49,7 @@ def test_no_crash_leaves_content_whose_key_is_lost(end, settings, tmp_path):
         Key.objects.all().delete()
         Epoch.objects.all().delete()
         settings.MASTER_KEY_DIR = tmp_path / str(at)  # so that each child makes its first master key
-    assert crashes >= 10
+    assert crashes >= 8
     assert subjects().count() == 1  # of the child that reached its end
 
 
