@@ -1,4 +1,4 @@
-# make run [PORT=8000] · make test · make check · make bench · make lock · make messages
+# make run [PORT=8000] · make test · make test-all · make check · make bench · make lock · make messages
 # What each needs is installed into .venv first: pinned, hashed wheels only, no compiler.
 PYTHON ?= python3
 PORT ?= 8000
@@ -9,7 +9,7 @@ LOCK = .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-un
 MANAGE = DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test check bench lock messages
+.PHONY: run test test-all check bench lock messages
 .DEFAULT_GOAL := run
 
 run: .venv/installed
@@ -17,6 +17,9 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@.venv/bin/python -m tests.run
+
+test-all: .venv/installed-dev
+	@.venv/bin/python -m tests.run --all
 
 check: .venv/installed-dev
 	.venv/bin/ruff check $(PY)

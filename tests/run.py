@@ -1,6 +1,7 @@
-"""`make test`: every test that this machine can run, on SQLite; then what talks to databases again, on PostgreSQL.
+"""`make test`: what a change is tried with, in minutes: on SQLite, without servers.
 
-At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure.
+`make test-all`: every test that this machine can run, with its real servers; then what talks to databases again, on
+PostgreSQL. At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ def say(text: str) -> None:
 
 
 def main() -> int:
+    if "--all" not in sys.argv:
+        failed = run_tests("-m", "not thorough and not services and not browser")
+        say("make test-all tries what was left out here: real servers, a browser, every crash, PostgreSQL")
+        return failed
     say("SQLite")
     failed = run_tests()
     if postgres_programs() is None:

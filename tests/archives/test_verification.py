@@ -50,6 +50,7 @@ def test_every_file_of_the_cases_is_named() -> None:
     assert sorted(case["file"] for case in CASES["cases"]) == sorted(path.name for path in VECTORS.glob("*.zip"))
 
 
+@pytest.mark.thorough
 def test_noise_and_mutilated_archives_are_bad_and_never_a_crash(tmp_path: Path) -> None:
     good, rng = (VECTORS / "good.zip").read_bytes(), random.Random(3)
     for _ in range(400):
@@ -105,6 +106,7 @@ def test_a_good_archive_is_good_in_the_command_and_in_the_standalone_program(
         call_command("verify_archive", str(path))
 
 
+@pytest.mark.thorough
 def test_every_flipped_bit_of_the_structure_and_a_sample_of_all_others_is_found(good: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     assert verdict(good, path) == ""

@@ -107,6 +107,7 @@ def files_of(folder: Path) -> list[Path]:
     return sorted(path for path in found if not path.parent.name.endswith(".p") or path.name == str(SIZE))
 
 
+@pytest.mark.thorough
 def test_any_byte_of_any_tile_entry_or_checkpoint_is_missed_by_nobody(verifiers: Verifiers, tiles_dir: Path) -> None:
     for path in files_of(tiles_dir):
         good = path.read_bytes()

@@ -54,6 +54,7 @@ def test_a_receipt_is_good(receipt, receipt_entry, handle, tmp_path):
     assert handle in result.out and "place 6" in result.out
 
 
+@pytest.mark.thorough
 def test_no_changed_byte_of_a_receipt_is_let_through(receipt, tmp_path):
     whole = receipt.encode()
     for at in range(len(whole)):

@@ -103,6 +103,7 @@ def test_erasure_takes_everything_of_ada_and_leaves_ben_the_same(place: Place, a
     assert erase(place, ada) == 0, "a repeat finds nothing"
 
 
+@pytest.mark.thorough
 def test_an_erasure_cut_off_in_the_middle_is_finished_by_a_repeat(place: Place, ada: Identity) -> None:
     for number in range(1100):
         place.put(f"users/4/{number}.txt", b"x")

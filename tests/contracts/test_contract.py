@@ -103,6 +103,7 @@ def test_names_of_every_kind_are_erased_and_bens_stay(kind: Kind, ada: Identity,
     assert kind.everything() == bens
 
 
+@pytest.mark.thorough
 def test_many_items_are_found_read_and_erased(
     kind: Kind, ada: Identity, bens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ METHODS: dict[str, Callable[[Any, Identity], Any]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 def test_a_connection_lost_at_any_call_is_said_to_be_lost(kind: Kind, ada: Identity, method: str) -> None:
     for name in kind.names[:3]:
@@ -213,6 +215,7 @@ def test_a_connection_lost_at_any_call_is_said_to_be_lost(kind: Kind, ada: Ident
     pytest.fail("it needs more calls than that")
 
 
+@pytest.mark.thorough
 def test_an_erasure_that_loses_the_connection_at_any_call_is_finished_by_a_repeat(
     kind: Kind, ada: Identity, bens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_governance_mode_is_bypassed_only_when_the_operator_says_so(locked_bucke
     assert bypassing.remaining(ada, SCOPE).count == 0
 
 
+@pytest.mark.thorough
 def test_many_objects_take_few_requests(bucket: S3Place, ada: Identity) -> None:
     for number in range(1100):
         bucket.put(f"users/4/{number}", b"x")

@@ -17,6 +17,7 @@ from bench.samples import write
 from tests.journeys.people import Person
 from tests.journeys.site import Site, free_port
 
+pytestmark = pytest.mark.thorough
 MESSAGES = 4_000
 
 

@@ -19,7 +19,7 @@ from tests.journeys.people import WORDS, Person, chatgpt_export
 from tests.journeys.site import ROOT, Site, running
 from tests.services import Postgres
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 VERIFIER = ROOT / "verify" / "habeas_verify.py"
 END_OF_RETENTION = """
 from datetime import date

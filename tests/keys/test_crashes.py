@@ -53,6 +53,7 @@ def test_no_crash_leaves_content_whose_key_is_lost(end, settings, tmp_path):
     assert subjects().count() == 1  # of the child that reached its end
 
 
+@pytest.mark.thorough
 @ways_to_end
 def test_no_crash_leaves_an_erasure_half_done_or_unsaid(end, ben):
     about = ""

@@ -314,6 +314,7 @@ def test_keys_restored_under_a_retired_epoch_are_rolled_on(ada, tmp_path):
     assert policy.IN_USE not in codes(epoch)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [die, fail])
 def test_no_crash_leaves_a_master_key_half_destroyed(end, ada, tmp_path):
     def ready() -> None:

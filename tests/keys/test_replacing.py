@@ -214,6 +214,7 @@ def test_the_sweep_leaves_both_alone_while_one_replaces_the_other(carla, monkeyp
     assert set(sweeping._ownerless_keys()[1]) == doomed | {carla.first, new}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [die, fail])
 def test_no_crash_loses_a_key_or_leaves_the_old_one(end, ben):
     people = [Person()]

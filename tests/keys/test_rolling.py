@@ -235,6 +235,7 @@ def test_the_command_says_what_it_did(ada, capsys):
     assert "an unfinished roll was finished" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("end", [die, fail])
 def test_no_crash_of_a_roll_loses_a_key(end, ben):
     people = [Person()]
@@ -254,6 +255,7 @@ def test_no_crash_of_a_roll_loses_a_key(end, ben):
     assert crashes >= 30
 
 
+@pytest.mark.thorough
 def test_rolls_in_a_loop_beside_everything_else():
     """Threads make, open and destroy keys, and write for people, while the master key rolls again and again."""
     people = [Person() for _ in range(2)]

@@ -13,6 +13,7 @@ from tests.journeys.site import Site
 from tests.proof.scenes import CANARY, OTHER
 from tests.services import Postgres, postgres_programs
 
+pytestmark = pytest.mark.thorough
 READ_BOTH = [CANARY, OTHER]
 
 

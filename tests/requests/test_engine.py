@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys
 SWEEP = Path(__file__).parent / "kill_sweep.py"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["access", "erasure"])
 def test_killed_at_any_effect_the_work_ends_once_and_whole_after_a_restart(kind):
     stride = os.environ.get("KILL_SWEEP_STRIDE", "11")  # 1: every single effect, some minutes

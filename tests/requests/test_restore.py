@@ -47,7 +47,9 @@ from tests.records.conftest import attachment, conversation
 from tests.requests.conftest import approved, as_person, run, staff
 from tests.restoring import Backup
 
-pytestmark = [pytest.mark.starts, pytest.mark.django_db(transaction=True, databases=["default", "keys"])]
+pytestmark = [
+    pytest.mark.thorough, pytest.mark.starts, pytest.mark.django_db(transaction=True, databases=["default", "keys"]),
+]  # fmt: skip
 
 GONE = ["canary-first-11", "canary-second-22", "canary-title-33", "canary-file-44"]
 AGES = ("empty", "full", "shorter", "erased")

@@ -161,6 +161,7 @@ print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 10
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("format", "nodes"), [("chatgpt", 15_750), ("chatgpt-zip", 15_750), ("csv", 15_000)])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str, nodes: int) -> None:
     """23 MB as JSON; what is parsed of it at one time are some hundred KB."""
