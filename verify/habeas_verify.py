@@ -225,11 +225,13 @@ def check_body(entry: dict[str, Any], body: bytes) -> str:
     held = entry["details"].get("body_sha256") if isinstance(entry["details"], dict) else None
     if entry["event"] != "receipt.issued" or held != sha256(body).hexdigest():
         raise Bad("the receipt's text is not the one that the log holds")
-    return f"the receipt of {entry['at']} about {entry['about']}{two_moments(as_object(body, set(), None))}"
+    return f"the receipt of {entry['at']} about {entry['about']}{what_it_says(as_object(body, set(), None))}"
 
 
-def two_moments(body: dict[str, Any]) -> str:
-    """Say what the receipt says: unreadable since when, and irrecoverable by when or why there is no day."""
+def what_it_says(body: dict[str, Any]) -> str:
+    """Say what the receipt says: unreadable since when, and irrecoverable by when or why there is no day; or what was done."""
+    if isinstance(body.get("act"), str):
+        return f" ({body['act']} at {body.get('done_at')})"
     if not body.get("unreadable_at"):
         return ""
     by = body.get("irrecoverable_by") or f"no date ({body.get('irrecoverable_code') or 'see the receipt'})"

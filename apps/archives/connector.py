@@ -51,6 +51,10 @@ class ArchivesConnector:
         count = services.erase_archives(who.subject_id)
         yield Progress(erased=count, cursor=_DONE, counts={"archives": count} if count else {})
 
+    def restrict(self, who: Identity, on: bool) -> int:
+        """Nothing to mark: only the person opens their downloads."""
+        return 0
+
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         """Look again into the rows and into the storage itself."""
         rows = archives_of(who.subject_id).count()

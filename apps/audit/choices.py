@@ -33,9 +33,12 @@ GROUNDS = Choice(
         "freedom_of_expression",
         "not_applicable",
         "nothing_held",
+        "accurate",
     )
 )
-PHASES = Choice(("collect", "finish", "prepare", "destroy", "purge", "verify"))
+PHASES = Choice(
+    ("collect", "finish", "prepare", "destroy", "purge", "verify", "correct", "restrict", "lift", "receipt")
+)
 REASONS = Choice(  # those of apps/locations/reasons.py, which may not be imported here; a test compares the two
     (
         "unreachable",
@@ -56,6 +59,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "foreign_key",
         "shared",
         "by_hand",
+        "restricted",
     )
 )
 FORMATS = Choice(

@@ -89,6 +89,8 @@ class Event(models.TextChoices):
     CHOICES_CHANGED = "choices.changed", _("Choices changed")
     HOLD_PLACED = "hold.placed", _("Legal hold placed")
     HOLD_LIFTED = "hold.lifted", _("Legal hold lifted")
+    USE_RESTRICTED = "use.restricted", _("Use of the person's data restricted")
+    USE_RELEASED = "use.released", _("Use of the person's data allowed again")
     SOURCE_ADDED = "source.added", _("Source added")
     SOURCE_CHANGED = "source.changed", _("Source changed")
     SOURCE_PREVIEWED = "source.previewed", _("Rows of a source looked at")
@@ -127,6 +129,9 @@ class Event(models.TextChoices):
     REQUEST_RETENTION_ENDED = "request.retention_ended", _("Record of the request erased")
     COPY_ASKED = "request.copy_asked", _("Asked whether the erasure may go on without a copy")
     COPY_WAIVED = "request.copy_waived", _("The erasure does not wait for a copy any more")
+    CORRECTIONS_NOTED = "request.corrections_noted", _("Noted what is corrected where")
+    LIFT_ANNOUNCED = "request.lift_announced", _("Told when the restriction is lifted")
+    LIFT_BEGUN = "request.lift_begun", _("Lifting of the restriction begun")
     STEP_INTENDED = "step.intended", _("Erasing in a place intended")
     STEP_DONE = "step.done", _("Step done")
     STEP_BLOCKED = "step.blocked", _("Step blocked")
@@ -164,7 +169,15 @@ _COUNTS: dict[str, DetailType] = {"conversations": Whole(), "messages": Whole(),
 _STEP: dict[str, DetailType] = {"step": Id(), "phase": PHASES, "location": Id(), "attempts": Whole()}
 _COPY_POLICY: dict[str, DetailType] = {"location": Id(), "readable": Flag(), "active": Flag(), "proposed": Flag()}
 _SOURCE: dict[str, DetailType] = {"source": Id(), "location": Id(), "active": Flag(), "adds_people": Flag()}
-_RESULT: dict[str, DetailType] = {"found": Whole(), "exported": Whole(), "erased": Whole(), "remaining": Whole()}
+_RESULT: dict[str, DetailType] = {
+    "found": Whole(),
+    "exported": Whole(),
+    "erased": Whole(),
+    "remaining": Whole(),
+    "corrected": Whole(),
+    "restricted": Whole(),
+    "lifted": Whole(),
+}
 _PROPOSAL: dict[str, DetailType] = {"proposal": Id(), "epochs": ListOf(Id())}
 _LOCATION: dict[str, DetailType] = {"location": Id(), "enabled": Flag()}
 _ENDED: dict[str, DetailType] = {"steps": Whole(), "blocked": Whole(), "needs_person": Whole()}
@@ -270,6 +283,8 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.CHOICES_CHANGED: {"recording": Flag(), "opted_out_of_training": Flag(), "opted_out_of_sharing": Flag()},
     Event.HOLD_PLACED: {"conversations": Whole(), "until": Day()},
     Event.HOLD_LIFTED: {"conversations": Whole()},
+    Event.USE_RESTRICTED: {"conversations": Whole()},
+    Event.USE_RELEASED: {"conversations": Whole()},
     Event.SOURCE_ADDED: _SOURCE,
     Event.SOURCE_CHANGED: _SOURCE,
     Event.SOURCE_PREVIEWED: {"location": Id(), "rows": Whole()},
@@ -339,6 +354,9 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.REQUEST_RETENTION_ENDED: {},
     Event.COPY_ASKED: {"due": Day()},
     Event.COPY_WAIVED: {},
+    Event.CORRECTIONS_NOTED: {"locations": Whole(), "corrections": Whole()},
+    Event.LIFT_ANNOUNCED: {"on": Day()},
+    Event.LIFT_BEGUN: {"steps": Whole()},
     Event.STEP_INTENDED: _STEP,
     Event.STEP_DONE: _STEP | _RESULT,
     Event.STEP_BLOCKED: _STEP | _RESULT | {"reason": REASONS, "until": Day()},

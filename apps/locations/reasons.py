@@ -22,4 +22,8 @@ class Reason(models.TextChoices):
     TOO_MANY_ATTEMPTS = "too_many_attempts", _("It failed too often: a person has to look")
     STILL_THERE = "still_there", _("Something was found again at the second look")
     NOT_SIGNED = "not_signed", _("The log could not be signed in time")
+    RESTRICTED = (
+        "restricted",
+        _("Its use is restricted at your request: nothing is changed or erased until that is lifted"),
+    )
     WAITS_FOR_ARCHIVE = "waits_for_archive", _("Waits until you have your copy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import date
 from typing import Any
 from zoneinfo import available_timezones
@@ -13,8 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from apps.locations.contract import Scope
+from apps.requests.asking import WANTED, WHERE
+from apps.requests.models import Kind
+from apps.requests.regimes import REGIMES, regime_of
 
 LONGEST_NOTE = 5_000
+LONGEST_ASKED = 2_000
 LONGEST_MESSAGE = 200_000
 LONGEST_PASTE = 2_000_000  # characters; larger texts come as a file
 
@@ -67,7 +72,7 @@ class DateField(forms.DateField):
 
 class KindForm(Form):
     kind = forms.ChoiceField(
-        choices=[("access", ""), ("portability", ""), ("erasure", "")],
+        choices=[(kind, "") for kind in Kind.values],
         error_messages={
             "required": _("Choose what you would like to happen."),
             "invalid_choice": _("Choose what you would like to happen."),
@@ -111,6 +116,10 @@ class DetailsForm(Form):
 
     def scope(self, language: str) -> Scope:
         return Scope(language=language)
+
+    def asked(self) -> dict[str, str]:
+        """Return what is asked for beside the kind, in the person's own words."""
+        return {}
 
 
 class CopyDetailsForm(DetailsForm):
@@ -165,7 +174,73 @@ class ErasureDetailsForm(DetailsForm):
     field_order = ("residence", "waive", "note")
 
 
-DETAILS = {"access": CopyDetailsForm, "portability": CopyDetailsForm, "erasure": ErasureDetailsForm}
+class RectificationDetailsForm(DetailsForm):
+    """What is wrong, where, and what it should say."""
+
+    where = forms.ChoiceField(
+        label=_("Where is it?"), choices=list(WHERE.items()), widget=forms.RadioSelect,
+        error_messages={"required": _("Choose where it is."), "invalid_choice": _("Choose where it is.")},
+    )  # fmt: skip
+    which = forms.CharField(
+        label=_("Which conversation, which entry, which place?"), required=False, max_length=300,
+        help_text=_("A title, a day or an address is enough. If you do not know, we look."),
+    )  # fmt: skip
+    wrong = forms.CharField(
+        label=_("What is wrong?"), max_length=LONGEST_ASKED, widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("As it stands there now, as exactly as you can"), error_messages={"required": _("Write what is wrong.")},
+    )  # fmt: skip
+    right = forms.CharField(
+        label=_("What should it say?"), max_length=LONGEST_ASKED, widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("If it should just go, write that."), error_messages={"required": _("Write what it should say.")},
+    )  # fmt: skip
+    field_order = ("where", "which", "wrong", "right", "residence", "note")
+
+    def asked(self) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in ("where", "which", "wrong", "right")}
+
+
+class RestrictionDetailsForm(DetailsForm):
+    """On which ground, and what should rest."""
+
+    ground = forms.ChoiceField(
+        label=_("Why?"), widget=forms.RadioSelect,
+        choices=[(ground.code, ground.label) for regime in REGIMES.values() for ground in regime.asking_grounds],
+        error_messages={"required": _("Choose why."), "invalid_choice": _("Choose why.")},
+    )  # fmt: skip
+    what = forms.CharField(
+        label=_("What should be left alone?"), max_length=LONGEST_ASKED, widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("And what you want checked or need it for. A person in the privacy team reads this."),
+        error_messages={"required": _("Write what should be left alone.")},
+    )  # fmt: skip
+    field_order = ("ground", "what", "residence", "note")
+
+    def clean_residence(self) -> str:
+        residence: str = self.cleaned_data["residence"]
+        check_right(Kind.RESTRICTION, residence)
+        return residence
+
+    def asked(self) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in ("ground", "what")}
+
+
+def check_right(kind: str, residence: str) -> None:
+    """Refuse a kind that the law of a place does not know."""
+    regime = regime_of(regime_for(residence))
+    if kind not in regime.rights:
+        words = _(
+            "The law of that place (%(law)s) does not know this right. Write to us under “Something else” instead."
+        )
+        raise forms.ValidationError(words % {"law": regime.name})
+
+
+DETAILS: dict[str, type[DetailsForm]] = {
+    Kind.ACCESS: CopyDetailsForm,
+    Kind.PORTABILITY: CopyDetailsForm,
+    Kind.ERASURE: ErasureDetailsForm,
+    Kind.RECTIFICATION: RectificationDetailsForm,
+    Kind.RESTRICTION: RestrictionDetailsForm,
+}
+ASKED_FORMS: dict[str, type[DetailsForm]] = {kind: DETAILS[kind] for kind in WANTED}
 
 
 class EraseWordForm(Form):
@@ -193,6 +268,8 @@ class IntakeForm(Form):
             ("access", _("See everything and get a copy")),
             ("portability", _("Take my conversations to another service")),
             ("erasure", _("Have my data erased")),
+            ("rectification", _("Have something corrected")),
+            ("restriction", _("Have the use of my data restricted")),
         ),
         error_messages={"required": _("Choose what you would like to happen."), "invalid_choice": _("Choose what you would like to happen.")},
     )  # fmt: skip
@@ -218,9 +295,34 @@ class IntakeForm(Form):
     )  # fmt: skip
     note = DetailsForm.base_fields["note"]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for form in ASKED_FORMS.values():  # all of them stand on the page; which are wanted, the kind decides
+            for name in form.base_fields.keys() - self.fields.keys():
+                self.fields[name] = copy.deepcopy(form.base_fields[name])
+                self.fields[name].required = False
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        form = ASKED_FORMS.get(data.get("kind", ""))
+        for name, field in form.base_fields.items() if form else ():
+            if field.required and not data.get(name) and name not in self.errors:
+                self.add_error(name, field.error_messages["required"])
+        if form and data.get("residence"):
+            try:
+                check_right(data["kind"], data["residence"])
+            except forms.ValidationError as error:
+                self.add_error("residence", error)
+        return data
+
     @property
     def regime(self) -> str:
         return regime_for(self.cleaned_data["residence"])
+
+    def asked(self) -> dict[str, str]:
+        form = ASKED_FORMS.get(self.cleaned_data["kind"])
+        names = form.base_fields.keys() - DetailsForm.base_fields.keys() if form else ()
+        return {name: self.cleaned_data[name] for name in names}
 
     def data_points(self) -> dict[str, str]:
         """Return what the person said of themselves, for staff to compare (11 CCR 7062)."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, ngettext_lazy
 
 from apps.audit.events import Event
 from apps.locations.labels import OWN_LABELS, label
@@ -15,7 +16,7 @@ from apps.locations.reasons import Reason
 from apps.requests import selectors
 from apps.requests.clocks import DayType, Period
 from apps.requests.counting import done_words
-from apps.requests.models import Kind, PrivacyRequest, Status, Step
+from apps.requests.models import CHANGES, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, Regime, regime_of
 from apps.requests.selectors import Happening, PlaceProgress
 
@@ -34,6 +35,8 @@ TOLD = {
     Event.COMMAND_LINE_APPROVAL: gettext_lazy("Approved by the operator"),
     Event.REQUEST_COOLING_OFF: gettext_lazy("Time to change your mind"),
     Event.REQUEST_EXTENDED: gettext_lazy("We need longer"),
+    Event.LIFT_ANNOUNCED: gettext_lazy("We told you when the restriction is lifted"),
+    Event.LIFT_BEGUN: gettext_lazy("Lifting of the restriction began"),
     Event.COPY_WAIVED: gettext_lazy("The erasure does not wait for your copy"),
     Event.REQUEST_RUNNING: gettext_lazy("Work began"),
     Event.ARCHIVE_PUBLISHED: gettext_lazy("Your download was ready"),
@@ -54,6 +57,20 @@ CITES = (
     gettext_noop("11 CCR § 7021(a)"),
     gettext_noop("11 CCR § 7021(b)"),
 )  # of regimes.py, to be translated
+NO_COUNTS: dict[str, tuple[Any, Any]] = {  # what was changed in a place, and that nothing was
+    Step.Phase.CORRECT: (
+        ngettext_lazy("%(number)s correction", "%(number)s corrections", "number"),
+        gettext_lazy("Nothing had to be changed here"),
+    ),
+    Step.Phase.RESTRICT: (
+        ngettext_lazy("%(number)s item left alone", "%(number)s items left alone", "number"),
+        gettext_lazy("Nothing had to be marked here"),
+    ),
+    Step.Phase.LIFT: (
+        ngettext_lazy("%(number)s item in use again", "%(number)s items in use again", "number"),
+        gettext_lazy("Nothing was marked here"),
+    ),
+}
 RULES = {
     "standing_policy": gettext_lazy("by the standing rule for people who are signed in"),
     "person": gettext_lazy("by the privacy team"),
@@ -97,7 +114,9 @@ def points_of(request: PrivacyRequest, places: list[Place]) -> list[Point]:
 
 
 def places_of(request: PrivacyRequest) -> list[Place]:
-    return [_place(request, one) for one in sorted(selectors.progress(request), key=_own_first)]
+    shown = selectors.progress(request)
+    lifting = [one for one in shown if one.step.phase == Step.Phase.LIFT]  # then that is what a place is about
+    return [_place(request, one) for one in sorted(lifting or shown, key=_own_first)]
 
 
 def deadline_of(request: PrivacyRequest) -> Deadline:
@@ -137,6 +156,12 @@ def waits_for_archive(request: PrivacyRequest) -> bool:
     return request.kind == Kind.ERASURE and not request.is_destroyed and waiting.exists()
 
 
+def waits_for_lift(request: PrivacyRequest) -> bool:
+    """Say whether an erasure stands still until a restriction of the same person is lifted."""
+    waiting = request.steps.filter(phase=Step.Phase.PREPARE, state=Step.State.BLOCKED, reason=Reason.RESTRICTED)
+    return request.kind == Kind.ERASURE and waiting.exists()
+
+
 def was_overtaken(request: PrivacyRequest) -> bool:
     """Say whether it lapsed because an erasure came first: then it was known who asks."""
     return request.status == Status.LAPSED and request.identity_level != NONE
@@ -155,22 +180,24 @@ def _past(request: PrivacyRequest, one: Happening) -> Point | None:
     if one.event == Event.REQUEST_LAPSED and was_overtaken(request):
         return Point("past", _("Closed: an erasure came first"), one.at)
     note = str(RULES.get(one.details.get("rule", ""), ""))
+    if one.event == Event.LIFT_ANNOUNCED:
+        note = _("on %(day)s") % {"day": formats.date_format(date.fromisoformat(one.details["on"]))}
     if one.event == Event.REQUEST_EXTENDED:
         note = _("until %(day)s") % {"day": formats.date_format(request.due_on)}
     return Point("past", str(TOLD[Event(one.event)]), one.at, note)
 
 
 def _coming(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, datetime | None, str]]:
-    status, is_erasure = request.status, request.kind == Kind.ERASURE
+    status, to_come = request.status, _work_to_come(request.kind)
     count = len(places)
     if status in (Status.RECEIVED, Status.VERIFYING):
         first = [(_("We check that it is you"), None, _("A person compares what you gave with what we hold"))]
-        return [*first, (_("Decision"), None, ""), *_work_to_come(is_erasure)]
+        return [*first, (_("Decision"), None, ""), *to_come]
     if status == Status.IN_REVIEW:
         wanted = _("A second person looks at it") if request.approvals.exists() else _("The privacy team looks at it")
-        return [(wanted, None, ""), *_time_to_think(request), *_work_to_come(is_erasure)]
+        return [(wanted, None, ""), *_time_to_think(request), *to_come]
     if status == Status.COOLING_OFF:
-        return [*_time_to_think(request), *_work_to_come(is_erasure)]
+        return [*_time_to_think(request), *to_come]
     if status in (Status.APPROVED, Status.RUNNING):
         return _running(request, places)
     if status == Status.PARTLY_COMPLETED:
@@ -192,22 +219,30 @@ def _running(request: PrivacyRequest, places: list[Place]) -> list[tuple[str, da
         "done": sum(place.badge == "done" for place in places),
         "all": len(places),
     }
+    to_come = _work_to_come(request.kind)
+    if request.kind in CHANGES:
+        return [(to_come[0][0], None, done), *to_come[1:]]
     if request.kind != Kind.ERASURE:
         return [(_("We are collecting"), None, done), (_("Complete"), None, _("You get an e-mail"))]
     if waits_for_archive(request):
-        return [(_("Waits until you have your copy"), None, ""), *_work_to_come(True)]
+        return [(_("Waits until you have your copy"), None, ""), *to_come]
     if request.is_destroyed:
-        return [(_("The encrypted rest is removed, place by place"), None, done), *_work_to_come(True)[1:]]
-    return [(_("Keys are being destroyed"), None, ""), *_work_to_come(True)[1:]]
+        return [(_("The encrypted rest is removed, place by place"), None, done), *to_come[1:]]
+    return [(_("Keys are being destroyed"), None, ""), *to_come[1:]]
 
 
-def _work_to_come(is_erasure: bool) -> list[tuple[str, datetime | None, str]]:
-    if not is_erasure:
+def _work_to_come(kind: str) -> list[tuple[str, datetime | None, str]]:
+    receipt = (_("You get a receipt"), None, _("With a proof that you can check yourself"))
+    if kind == Kind.RECTIFICATION:
+        return [(_("It is corrected, place by place"), None, ""), receipt]
+    if kind == Kind.RESTRICTION:
+        return [(_("Every place is told to leave your data alone"), None, ""), receipt]
+    if kind != Kind.ERASURE:
         return [(_("We collect from every place"), None, ""), (_("You can download it"), None, _("You get an e-mail"))]
     return [
         (_("Keys destroyed: unreadable"), None, _("From that moment nobody can open your data")),
         (_("Erased in every place, and looked at again"), None, ""),
-        (_("You get a receipt"), None, _("With a proof that you can check yourself")),
+        receipt,
     ]
 
 
@@ -239,6 +274,8 @@ def _words(one: PlaceProgress) -> str:
 
 def _note(one: PlaceProgress) -> str:
     """Say what was done in a place, what stands in the way, and when we try again."""
+    if one.step.phase in NO_COUNTS:
+        return _change_note(one)
     parts = [done_words(one.counts, one.kind, one.done)]
     if one.state == Step.State.DONE and not parts[0]:
         parts = [_("Nothing was held here")]
@@ -251,6 +288,16 @@ def _note(one: PlaceProgress) -> str:
         )
     said = [part for part in parts if part]
     return said[0] if len(said) == 1 else "".join(part + _(". ") for part in said).strip()
+
+
+def _change_note(one: PlaceProgress) -> str:
+    """Say what was corrected or marked in a place, or what stands in the way."""
+    if one.state != Step.State.DONE:
+        return one.reason_text
+    words = NO_COUNTS[one.step.phase]
+    if not one.done:
+        return str(words[1])
+    return str(words[0] % {"number": one.done})
 
 
 def _when(moment: datetime) -> str:

@@ -5,23 +5,27 @@ No key of a person is destroyed here: the erasure's destroy step did that before
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import DatabaseError
 
+from apps.audit.actors import Actor
 from apps.keys.errors import JournalNotTruncated, KeyDestroyed
-from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
-from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.errors import Blocked, LocationError, Refused, Unavailable
 from apps.locations.reasons import Reason
 from apps.records import objects
+from apps.records.errors import Contention, ConversationsHeld, RecordsError, SubjectFrozen, SubjectRestricted
 from apps.records.export import Cursor, export_conversations
 from apps.records.models import Attachment, Conversation, Import, Subject
 from apps.records.selectors.lists import imports_of, theirs
 from apps.records.services.erasing import NotFrozen, erase_subject_rows, look_for_rest
 from apps.records.services.holds import held_conversations, held_until, standing_holds
+from apps.records.services.rectifying import rectify_subject
+from apps.records.services.restricting import release_subject, restrict_subject
 from apps.records.subjects import identities_of
 
 PAGE = 500
@@ -98,6 +102,26 @@ class RecordsConnector:
         if left.held:
             return Remaining(count=left.held, reason=Reason.LEGAL_HOLD.value, until=left.until)
         return Remaining(count=0)
+
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
+        """Correct words of the person's messages, and what they are known by; return how many messages and identities."""
+        try:
+            return rectify_subject(who.subject_id, changes, actor=Actor.system())
+        except ConversationsHeld as held:
+            raise Blocked(Reason.LEGAL_HOLD, held.until) from None
+        except SubjectRestricted:
+            raise Blocked(Reason.RESTRICTED) from None
+        except (Contention, SubjectFrozen):
+            raise Unavailable("something else is written for this person at this moment") from None
+        except (RecordsError, KeyDestroyed):
+            raise Refused("Nothing of this person can be corrected like that. A person has to look.") from None
+
+    def restrict(self, who: Identity, on: bool) -> int:
+        """Set or clear the mark that sources, copies, retention and erasures heed; return how many conversations it covers."""
+        try:
+            return (restrict_subject if on else release_subject)(who.subject_id, actor=Actor.system())
+        except SubjectFrozen:
+            raise Unavailable("an erasure of this person has begun") from None
 
 
 def _profile(subject: Subject) -> dict[str, Any]:

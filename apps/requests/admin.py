@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from apps.requests.models import PrivacyRequest
-from apps.requests.staff import by_hand, changing, deciding, knowing, lists, showing
+from apps.requests.staff import by_hand, changing, correcting, deciding, knowing, lists, showing
 from apps.requests.staff import master_keys as _master_keys  # noqa: F401  (registers its page)
 
 ONE = "<str:reference>/"
@@ -46,6 +46,8 @@ class PrivacyRequestAdmin(ModelAdmin):
             f"{ONE}identity/": (deciding.identity, "identity"),
             f"{ONE}approve/": (deciding.approve, "approve"),
             f"{ONE}refuse/": (deciding.refuse, "refuse"),
+            f"{ONE}corrections/": (correcting.corrections, "corrections"),
+            f"{ONE}lift-restriction/": (correcting.lift_restriction, "lift_restriction"),
             f"{ONE}message/": (changing.message, "message"),
             f"{ONE}known-by/": (knowing.known_by, "known_by"),
             f"{ONE}known-by/confirm/": (knowing.confirm_known_by, "confirm_known_by"),

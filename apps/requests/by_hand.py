@@ -1,17 +1,21 @@
-"""Places that only a person can reach: the step waits with a task, and goes on with what staff have confirmed.
+"""What only a person can do in a place: the step waits with a task, and goes on with what staff have confirmed.
 
-To the engine such a place is a connector like any other once its task is confirmed: `export` gives the files that were
-added, `erase` counts what the person says they removed, and the second look is that record.
+To the engine a place that only a person can reach is a connector like any other once its task is confirmed: `export` gives
+the files that were added, `erase` counts what the person says they removed, and the second look is that record. Where a
+place cannot correct or restrict by itself, amending.py asks for a person as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
+from django.conf import settings
 from django.db import transaction
+from django.utils import translation
+from django.utils.translation import gettext as _
 
 from apps.locations.contract import Assignment, Connector, DoneByHand, Entry, Identity, Progress, Remaining, Scope
 from apps.locations.errors import Blocked
@@ -19,7 +23,7 @@ from apps.locations.models import Location
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
-from apps.requests import letters
+from apps.requests import task_letters
 from apps.requests.claims import Claim
 from apps.requests.dates import today
 from apps.requests.errors import WaitsForPerson
@@ -29,6 +33,7 @@ from apps.requests.vault import seal_task
 
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 END = "end"
+DAYS_OF_TEAM = 14  # for what a place cannot do by itself: well inside the month that the law gives
 
 
 class Confirmed:
@@ -82,9 +87,29 @@ def connector_of(claim: Claim, location: Location) -> Any:
     return Confirmed(task)
 
 
+def confirmed_task(step: Step) -> Task | None:
+    """Return what a person has confirmed of this step, if somebody has."""
+    return Task.objects.filter(step=step, confirmed_at__isnull=False).first()
+
+
+def ask_person(claim: Claim, location: Location, reason: str = Reason.BY_HAND) -> NoReturn:
+    """Give a person the task of doing this step, once, and let the step wait: raises WaitsForPerson."""
+    _task(claim, assignment_of(location))
+    raise WaitsForPerson(reason)
+
+
+def assignment_of(location: Location) -> Assignment:
+    """Return who acts in a place where a person has to: whom it names, else the privacy team."""
+    connector = connector_for(location)
+    if isinstance(connector, DoneByHand):
+        return connector.assignment()
+    with translation.override(settings.LANGUAGE_CODE):
+        return Assignment(_("Privacy team"), settings.PRIVACY_CONTACT, DAYS_OF_TEAM, "")
+
+
 def second_look_of(step: Step, location: Location) -> Connector | Confirmed:
     """Return whom the second look asks: the place, or what a person has confirmed of it."""
-    task = Task.objects.filter(step=step, confirmed_at__isnull=False).first()
+    task = confirmed_task(step)
     return Confirmed(task) if task is not None else connector_for(location)
 
 
@@ -100,5 +125,5 @@ def _task(claim: Claim, assignment: Assignment) -> Task:
         task.due_on, task.confirmed_at, task.stays_until, task.reminded_at = due_on, None, None, None
         task.sealed = seal_task(task, {"person": assignment.person, "note": ""}, claim.vault)
         task.save()
-        letters.task_opened(task, assignment, place=claim.step.location)
+        task_letters.task_opened(task, assignment, place=claim.step.location)
     return task

@@ -304,6 +304,13 @@ def lock(request: PrivacyRequest) -> PrivacyRequest:
     return locked
 
 
+_RESULTS = {
+    Step.Phase.COLLECT: "exported",
+    Step.Phase.PURGE: "erased",
+    Step.Phase.CORRECT: "corrected",
+    Step.Phase.RESTRICT: "restricted",
+    Step.Phase.LIFT: "lifted",
+}
 _EVENTS = {
     Step.State.DONE: Event.STEP_DONE,
     Step.State.BLOCKED: Event.STEP_BLOCKED,
@@ -315,9 +322,8 @@ def _record(request: PrivacyRequest, step: Step) -> None:
     """Write what became of a step into the log."""
     values: dict[str, Any] = {"step": step.pk, "phase": step.phase, "location": step.location_id}
     if step.state == Step.State.DONE:
-        exported = step.phase == Step.Phase.COLLECT
         if step.location_id is not None:
-            values |= {"exported" if exported else "erased": step.done_count, "remaining": step.remaining}
+            values |= {_RESULTS[Step.Phase(step.phase)]: step.done_count, "remaining": step.remaining}
     else:
         values["reason"] = step.reason or None
     if step.state == Step.State.BLOCKED:

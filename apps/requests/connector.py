@@ -70,6 +70,10 @@ class AccountConnector:
         erased = sum(counts.values())
         yield Progress(erased=erased, cursor=DONE, counts={name: count for name, count in counts.items() if count})
 
+    def restrict(self, who: Identity, on: bool) -> int:
+        """Nothing to mark: it serves their sign-in and their requests, and nothing else (GDPR Article 18(2))."""
+        return 0
+
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         rows = remaining_account_rows(who.account_id) if who.account_id else 0
         count = rows + requests_of(who).count()
@@ -134,4 +138,9 @@ def _described(request: PrivacyRequest) -> dict[str, Any]:
         {"from": "you" if message.is_from_person else "us", "sent": message.sent_at, "text": text_of(message, vault)}
         for message in request.messages.order_by("sent_at")
     ]
-    return described | {"note": details.get("note", ""), "scope": details.get("scope"), "messages": messages}
+    return described | {
+        "note": details.get("note", ""),
+        "scope": details.get("scope"),
+        "asked": details.get("asked", {}),
+        "messages": messages,
+    }

@@ -1,8 +1,8 @@
-"""The operator's day."""
+"""The operator's day, and how receipts write a moment."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -12,3 +12,8 @@ from django.utils import timezone
 def today() -> date:
     """Return the day on which deadlines are judged: the operator's."""
     return timezone.now().astimezone(ZoneInfo(settings.TIME_ZONE)).date()
+
+
+def utc(moment: datetime | None) -> str | None:
+    """Return a moment as receipts write it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

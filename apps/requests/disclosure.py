@@ -18,6 +18,8 @@ RIGHTS = {
     Kind.ACCESS: gettext_lazy("To see everything and get a copy"),
     Kind.PORTABILITY: gettext_lazy("To take your conversations to another service"),
     Kind.ERASURE: gettext_lazy("To have your data erased"),
+    Kind.RECTIFICATION: gettext_lazy("To have what is wrong corrected"),
+    Kind.RESTRICTION: gettext_lazy("To have the use of your data restricted"),
 }
 
 
@@ -85,7 +87,7 @@ def _rights(request: PrivacyRequest) -> dict[str, Any]:
         for kind, text in RIGHTS.items()
         if kind in regime.rights
     ]
-    items.append(_("You may also ask us to correct something, to pause the use, or object to a use."))
+    items.append(_("You may also object to a use."))
     return {"heading": _("Your rights"), "items": items}
 
 

@@ -23,7 +23,7 @@ from apps.audit.errors import NotSigned
 from apps.keys.errors import JournalNotTruncated, MasterKeyUnreachable
 from apps.locations.errors import Blocked, NoIdentity, Refused, StorageFull, Unavailable
 from apps.locations.reasons import Reason
-from apps.requests import access, claims, erasure, second_look
+from apps.requests import access, amending, claims, erasure, second_look
 from apps.requests.claims import Claim, Guard, claim_next
 from apps.requests.errors import LostClaim, WaitsForPerson
 from apps.requests.heartbeat import Heartbeat
@@ -40,6 +40,10 @@ WORK: Mapping[str, Callable[[Claim], None]] = {
     Step.Phase.DESTROY: erasure.destroy,
     Step.Phase.PURGE: erasure.purge,
     Step.Phase.VERIFY: second_look.verify,
+    Step.Phase.CORRECT: amending.correct,
+    Step.Phase.RESTRICT: amending.restrict,
+    Step.Phase.LIFT: amending.lift,
+    Step.Phase.RECEIPT: amending.issue,
 }
 GUARDS: Mapping[str, Guard] = {
     Step.Phase.PREPARE: erasure.before_prepare,

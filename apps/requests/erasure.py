@@ -44,8 +44,8 @@ ENDED_WITHOUT_WORK = (Status.REFUSED, Status.WITHDRAWN, Status.LAPSED)
 
 
 def before_prepare(request: PrivacyRequest, step: Step) -> Obstacle | None:
-    """Hold > erasure; and the person's own copy comes first, unless they have waived it (DESIGN §5)."""
-    held = hold_on(request)
+    """Hold > restriction > erasure; and the person's own copy comes first, unless they have waived it (DESIGN §5)."""
+    held = hold_on(request) or restriction_on(request)
     if held is not None:
         return held
     if not request.waives_archive_first and open_copies(request):
@@ -55,7 +55,7 @@ def before_prepare(request: PrivacyRequest, step: Step) -> Obstacle | None:
 
 def before_destroy(request: PrivacyRequest, step: Step) -> Obstacle | None:
     """A hold is looked for in the transaction that claims the destruction; one that comes later comes too late."""
-    return None if step.intent_entry is not None else hold_on(request)
+    return None if step.intent_entry is not None else hold_on(request) or restriction_on(request)
 
 
 def hold_on(request: PrivacyRequest) -> Obstacle | None:
@@ -65,6 +65,14 @@ def hold_on(request: PrivacyRequest) -> Obstacle | None:
     holds = standing_holds(request.subject_id).filter(conversation__isnull=True)
     until = holds.order_by("-until").values_list("until", flat=True).first()
     return None if until is None else Obstacle(Reason.LEGAL_HOLD, until=until, pause=ASK_HOLD_AGAIN)
+
+
+def restriction_on(request: PrivacyRequest) -> Obstacle | None:
+    """Return the restriction that keeps the person's data as it is until it is lifted (GDPR Article 18(2))."""
+    if request.subject_id is None:
+        return None
+    restricted = Subject.objects.filter(pk=request.subject_id, restricted_at__isnull=False)
+    return Obstacle(Reason.RESTRICTED, pause=ASK_HOLD_AGAIN) if restricted.exists() else None
 
 
 def open_copies(request: PrivacyRequest) -> bool:

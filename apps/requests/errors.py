@@ -69,6 +69,18 @@ class EmptyText(RequestError):
     """A reason or a message that the person will read is wanted, and it is empty."""
 
 
+class CorrectionsWanted(RequestError):
+    """For some place nobody has said yet what is to be corrected there (services.note_corrections)."""
+
+
+class OtherRestriction(RequestError):
+    """Another restriction of this person stands: lifting one would lift both."""
+
+
+class TooSoon(RequestError):
+    """A restriction is lifted on a day after the one on which the person is told (GDPR Article 18(3))."""
+
+
 class TooLarge(RequestError):
     """The document is larger than we take."""
 

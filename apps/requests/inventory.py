@@ -121,7 +121,7 @@ INVENTORY = {
     "requests.PrivacyRequest": Table(
         "account", UNTIL_END, sealed="sealed", blind="email_index code_hash", opaque="id reference handle key_id subject_id assigned_to_id",
         plain="kind regime status identity_level language time_zone ground received_at due_on cooling_off_until waives_archive_first "
-        "asked_at alerted_at is_destroyed unreadable_at ended_at retain_until",
+        "asked_at alerted_at is_destroyed unreadable_at ended_at retain_until lift_on lifted_at",
     ),
     "requests.Clock": Table("account", UNTIL_END, opaque="id request_id", plain="regime duty due_on extended_on met_at"),
     "requests.Approval": Table("account", UNTIL_END, opaque="id request_id officer_id", plain="rule given_at"),

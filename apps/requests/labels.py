@@ -11,6 +11,8 @@ KINDS: dict[str, Promise] = {
     Kind.ACCESS: _("A copy of your data"),
     Kind.PORTABILITY: _("Your conversations for another service"),
     Kind.ERASURE: _("Erase your data"),
+    Kind.RECTIFICATION: _("Correct your data"),
+    Kind.RESTRICTION: _("Restrict the use of your data"),
 }
 STATUSES: dict[str, Promise] = {
     Status.RECEIVED: _("Received"),
@@ -39,6 +41,10 @@ PHASES: dict[str, Promise] = {
     Step.Phase.DESTROY: _("Destroy the keys"),
     Step.Phase.PURGE: _("Erase"),
     Step.Phase.VERIFY: _("Second look and receipt"),
+    Step.Phase.CORRECT: _("Correct"),
+    Step.Phase.RESTRICT: _("Restrict"),
+    Step.Phase.LIFT: _("Lift the restriction"),
+    Step.Phase.RECEIPT: _("Receipt"),
 }
 
 

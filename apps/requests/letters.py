@@ -13,14 +13,14 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from apps.archives.models import Archive
-from apps.locations.contract import Assignment, Kept
+from apps.locations.contract import Kept
 from apps.locations.labels import label as place_label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.mail import services as mail
 from apps.requests import keeping
 from apps.requests.labels import kind_label
-from apps.requests.models import Intake, Kind, PrivacyRequest, Receipt, Status, Step, Task
+from apps.requests.models import CHANGES, Intake, Kind, PrivacyRequest, Receipt, Status, Step
 from apps.requests.moments import reason_words
 from apps.requests.regimes import Ground, regime_of
 from apps.requests.vault import Vault, details_of
@@ -28,7 +28,7 @@ from apps.requests.vault import Vault, details_of
 TEMPLATE = "request_letter"
 
 
-def _day(moment: Any) -> str:
+def day_words(moment: Any) -> str:
     return date_format(timezone.localtime(moment) if isinstance(moment, datetime) else moment, "DATE_FORMAT")
 
 
@@ -37,7 +37,7 @@ def _time(moment: datetime) -> str:
     return f"{date_format(local, 'DATETIME_FORMAT')} ({local.tzname()})"
 
 
-def _page(name: str, *values: str) -> str:
+def page_url(name: str, *values: str) -> str:
     return f"{settings.SITE_URL}{reverse(name, args=values)}"
 
 
@@ -55,9 +55,9 @@ def _send(request: PrivacyRequest, vault: Vault, words: Any, **values: Any) -> N
 def _written(request: PrivacyRequest, words: Any, **values: Any) -> dict[str, Any]:
     with translation.override(request.language), timezone.override(ZoneInfo(request.time_zone)):
         subject, lines, doubt = words(request, **values)
-        page = _page("portal:request", request.reference)
+        page = page_url("portal:request", request.reference)
         if request.is_destroyed or request.subject_id is None:  # there is no account to sign in with
-            page = _page("portal:find")
+            page = page_url("portal:find")
         label = _("Open request %(reference)s") % {"reference": request.reference}
         return {"subject": subject, "lines": [str(line) for line in lines], "doubt": doubt, "label": label, "url": page}
 
@@ -69,7 +69,7 @@ def _complaint(request: PrivacyRequest) -> str:
 
 
 def _received(request: PrivacyRequest) -> tuple[str, list[str], str]:
-    values = {"reference": request.reference, "day": _day(request.received_at), "due": _day(request.due_on)}
+    values = {"reference": request.reference, "day": day_words(request.received_at), "due": day_words(request.due_on)}
     lines = [
         kind_label(request.kind),
         _("We received it on %(day)s. A full answer is due by %(due)s.") % values,
@@ -88,6 +88,8 @@ def _received(request: PrivacyRequest) -> tuple[str, list[str], str]:
 def _approved(request: PrivacyRequest) -> tuple[str, list[str], str]:
     values = {"reference": request.reference}
     lines = [_("Every place that ever held data is asked now. You do not have to do anything.")]
+    if request.kind in CHANGES:
+        lines = [_("Every place is asked now. At the end you get a receipt that says what was done where.")]
     if request.kind == Kind.ERASURE:
         lines = [_("The erasure begins now. When it has begun, nobody can take it back.")]
         if request.cooling_off_until and request.cooling_off_until > timezone.now():
@@ -110,7 +112,7 @@ def _refused(request: PrivacyRequest, ground: Ground, text: str) -> tuple[str, l
 
 def _extended(request: PrivacyRequest, text: str) -> tuple[str, list[str], str]:
     lines = [
-        _("We need until %(due)s, because:") % {"due": _day(request.due_on)},
+        _("We need until %(due)s, because:") % {"due": day_words(request.due_on)},
         text,
         _complaint(request),
     ]
@@ -119,6 +121,8 @@ def _extended(request: PrivacyRequest, text: str) -> tuple[str, list[str], str]:
 
 def _withdrawn(request: PrivacyRequest) -> tuple[str, list[str], str]:
     lines = [_("You withdrew it. We have stopped; what was collected is destroyed, and your data stays as it is.")]
+    if request.kind in CHANGES:
+        lines = [_("You withdrew it. We have stopped, and your data stays as it is.")]
     return _("Your request %(reference)s is withdrawn") % {"reference": request.reference}, lines, ""
 
 
@@ -161,6 +165,10 @@ def _archive_ready(request: PrivacyRequest, archive: Archive, missing: int) -> t
 def _receipt_ready(
     request: PrivacyRequest, receipt: Receipt, is_final: bool, kept: list[tuple[Location, Kept]]
 ) -> tuple[str, list[str], str]:
+    subject = _("Your request %(reference)s: the receipt is ready") % {"reference": request.reference}
+    opens = _("Open it with the reference %(reference)s and the code that you were shown when you asked.")
+    if request.kind in CHANGES:
+        return subject, [*_what_changed(request, is_final), opens % {"reference": request.reference}], ""
     lines = [_("Your data is erased. The receipt says what was erased where, and can be checked without us.")]
     if not is_final:
         lines = [
@@ -172,12 +180,42 @@ def _receipt_ready(
         lines.append(_("By its rules a place keeps:"))
         said = [{"place": place_label(place), "what": keeping.words(one)} for place, one in kept]
         lines += [_("%(place)s, %(what)s") % values for values in said]
-    lines += _two_moments(request, receipt)
-    lines.append(
-        _("Open it with the reference %(reference)s and the code that you were shown when you asked.")
-        % {"reference": request.reference}
+    lines += [*_two_moments(request, receipt), opens % {"reference": request.reference}]
+    return subject, lines, ""
+
+
+def _what_changed(request: PrivacyRequest, is_final: bool) -> list[str]:
+    """Say what a rectification, a restriction or its end has come to."""
+    is_lifted = request.steps.filter(phase=Step.Phase.LIFT).exists()
+    if request.kind == Kind.RECTIFICATION:
+        done = _(
+            "Your data is corrected. The receipt says what became of it in each place, and can be checked without us."
+        )
+        part = _("What we could reach is corrected. One place or more is not done yet.")
+    elif is_lifted:
+        done = _("The restriction is lifted: your data is used again as before. The receipt says so for each place.")
+        part = _("The restriction is lifted where we could reach. One place or more is not done yet.")
+    else:
+        done = _("The use of your data is restricted. It is stored and shown to you, and nothing else is done with it.")
+        part = _("The use of your data is restricted where we could reach. One place or more is not done yet.")
+    more = (
+        [] if is_lifted or request.kind == Kind.RECTIFICATION else [_("We tell you before the restriction is lifted.")]
     )
-    return _("Your request %(reference)s: the receipt is ready") % {"reference": request.reference}, lines, ""
+    if is_final:
+        return [done, *more]
+    final = _("The receipt says which, and why. When it is done, you get a final receipt by itself.")
+    return [part, *_what_stays(request), final, *more]
+
+
+def _lift_announced(request: PrivacyRequest, text: str) -> tuple[str, list[str], str]:
+    lines = [
+        _("The use of your data was restricted at your request. On %(day)s we lift that, because:")
+        % {"day": day_words(request.lift_on)},
+        text,
+        _("From then on your data is used again as before. If you do not agree, write to us before that day."),
+        _complaint(request),
+    ]
+    return _("Your request %(reference)s: the restriction ends") % {"reference": request.reference}, lines, ""
 
 
 def _what_stays(request: PrivacyRequest) -> list[str]:
@@ -189,7 +227,7 @@ def _what_stays(request: PrivacyRequest) -> list[str]:
             continue
         values = {"place": place_label(step.location), "reason": str(Reason(step.reason).label) if step.reason else ""}
         if step.until is not None:
-            lines.append(_("%(place)s: %(reason)s (until %(day)s)") % (values | {"day": _day(step.until)}))
+            lines.append(_("%(place)s: %(reason)s (until %(day)s)") % (values | {"day": day_words(step.until)}))
         else:
             lines.append(_("%(place)s: %(reason)s") % values)
     return lines
@@ -211,7 +249,7 @@ def _two_moments(request: PrivacyRequest, receipt: Receipt) -> list[str]:
     if request.unreadable_at is not None:
         lines.append(_("Unreadable since %(time)s.") % {"time": _time(request.unreadable_at)})
     if receipt.irrecoverable_by is not None:
-        day = {"day": _day(receipt.irrecoverable_by)}
+        day = {"day": day_words(receipt.irrecoverable_by)}
         lines.append(_("Irrecoverable by %(day)s, for anybody with any old copy.") % day)
     else:
         lines.append(reason_words(receipt.irrecoverable_code))
@@ -222,7 +260,7 @@ def _copy_question(request: PrivacyRequest) -> tuple[str, list[str], str]:
     lines = [
         _("You asked for a copy and for an erasure. The erasure waits until you have downloaded the copy."),
         _("It is due by %(due)s. Download the copy, or tell us on that page to erase without it.")
-        % {"due": _day(request.due_on)},
+        % {"due": day_words(request.due_on)},
     ]
     return _("Your request %(reference)s waits for you") % {"reference": request.reference}, lines, ""
 
@@ -274,6 +312,16 @@ def copy_question(request: PrivacyRequest, vault: Vault) -> None:
     _send(request, vault, _copy_question)
 
 
+def lift_announced(request: PrivacyRequest, vault: Vault, *, text: str) -> None:
+    """The person is told before a restriction is lifted (GDPR Article 18(3)); `request.lift_on` is the day."""
+    _send(request, vault, _lift_announced, text=text)
+
+
+def preview_lift(request: PrivacyRequest, *, text: str) -> dict[str, Any]:
+    """Return the words of that letter without sending it, for staff to look at first."""
+    return _written(request, _lift_announced, text=text)
+
+
 def preview_refused(request: PrivacyRequest, *, ground: Ground, text: str) -> dict[str, Any]:
     """Return the words of the letter without sending it, for staff to look at first."""
     return _written(request, _refused, ground=ground, text=text)
@@ -303,7 +351,7 @@ def confirm_link(intake: Intake, *, to: str, token: str) -> None:
             ],
             "doubt": _("You did not ask for this? Then do nothing: without this message nobody can go on."),
             "label": _("Go on with request %(reference)s") % values,
-            "url": _page("portal:confirm_intake", token),
+            "url": page_url("portal:confirm_intake", token),
         }
     mail.queue_letter(
         TEMPLATE, to=to, owner=intake.pk, key_id=intake.key_id, language=intake.language, context={"words": written}
@@ -313,7 +361,7 @@ def confirm_link(intake: Intake, *, to: str, token: str) -> None:
 def staff_alert(request: PrivacyRequest) -> None:
     """Tell the privacy team that a place does not answer although the deadline is near."""
     with translation.override(settings.LANGUAGE_CODE):
-        values = {"reference": request.reference, "due": _day(request.due_on)}
+        values = {"reference": request.reference, "due": day_words(request.due_on)}
         written = {
             "subject": _("Request %(reference)s: a place does not answer") % values,
             "lines": [_("It is due by %(due)s. The step tries again by itself; please look at the place.") % values],
@@ -327,37 +375,4 @@ def staff_alert(request: PrivacyRequest) -> None:
         owner=request.pk,
         language=settings.LANGUAGE_CODE,
         context={"words": written},
-    )
-
-
-def task_opened(task: Task, assignment: Assignment, *, place: Location | None) -> None:
-    """Tell whoever does it by hand that there is something to do; the letter says nothing of whom it is about."""
-    with translation.override(settings.LANGUAGE_CODE):
-        values = _task_values(task, place)
-        asked = _("%(person)s, please do this by %(due)s in: %(place)s.") % (values | {"person": assignment.person})
-        how = _("Whom it is about and what to do stands on the page of the task. Staff note there what you did.")
-        _to_helper(task, assignment, _("A task for request %(reference)s, until %(due)s") % values, [asked, how])
-
-
-def task_reminder(task: Task, assignment: Assignment, *, place: Location | None, is_late: bool) -> None:
-    with translation.override(settings.LANGUAGE_CODE):
-        values = _task_values(task, place)
-        subject = _("The task for request %(reference)s is due soon")
-        line = _("Please do it by %(due)s in: %(place)s.")
-        if is_late:
-            subject = _("The task for request %(reference)s is overdue")
-            line = _("It had to be done by %(due)s in: %(place)s.")
-        _to_helper(task, assignment, subject % values, [line % values])
-
-
-def _task_values(task: Task, place: Location | None) -> dict[str, str]:
-    return {"reference": task.request.reference, "due": _day(task.due_on), "place": place.name if place else ""}
-
-
-def _to_helper(task: Task, assignment: Assignment, subject: str, lines: list[str]) -> None:
-    """Queue a letter that belongs to the task: it is nothing of the person's, and does not go with their account."""
-    url = _page("admin:requests_privacyrequest_task", task.request.reference, str(task.pk))
-    written = {"subject": subject, "lines": lines, "doubt": "", "label": _("Open the task"), "url": url}
-    mail.queue_letter(
-        TEMPLATE, to=assignment.email, owner=task.pk, language=settings.LANGUAGE_CODE, context={"words": written}
     )

@@ -13,9 +13,12 @@ class Kind(models.TextChoices):
     ACCESS = "access"
     PORTABILITY = "portability"
     ERASURE = "erasure"
+    RECTIFICATION = "rectification"
+    RESTRICTION = "restriction"
 
 
 COPIES = (Kind.ACCESS, Kind.PORTABILITY)
+CHANGES = (Kind.RECTIFICATION, Kind.RESTRICTION)  # they change what places hold, and end with a receipt
 
 
 class Status(models.TextChoices):
@@ -40,7 +43,8 @@ class PrivacyRequest(models.Model):
 
     (received →) verifying → in_review → approved → (cooling_off) → running → completed | partly_completed → completed
     verifying, in_review → refused | lapsed. Anything that has not ended → withdrawn, an erasure only until its intent to
-    destroy the keys is in the log. Each change is a compare-and-set with its audit entry.
+    destroy the keys is in the log, a rectification or restriction until its work begins. A restriction that is complete
+    → partly_completed while it is lifted → completed. Each change is a compare-and-set with its audit entry.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -73,6 +77,8 @@ class PrivacyRequest(models.Model):
     )  # staff were told that a place does not answer and the deadline is near
     is_destroyed = models.BooleanField(default=False)  # the keys are gone: every later step only goes forward
     unreadable_at = models.DateTimeField(null=True)  # T0
+    lift_on = models.DateField(null=True)  # a restriction: the day of its end that the person was told (Article 18(3))
+    lifted_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     retain_until = models.DateField(null=True)
 
@@ -141,6 +147,10 @@ class Step(models.Model):
         DESTROY = "destroy"  # erasure: the keys
         PURGE = "purge"  # erasure: one location
         VERIFY = "verify"  # erasure: second look, receipt
+        CORRECT = "correct"  # rectification: one location
+        RESTRICT = "restrict"  # restriction: one location
+        LIFT = "lift"  # restriction: its end in one location
+        RECEIPT = "receipt"  # rectification, restriction: receipt
 
     class State(models.TextChoices):
         PENDING = "pending"

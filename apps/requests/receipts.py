@@ -1,4 +1,6 @@
-"""The receipt of an erasure: what was done, place by place, in a body whose SHA-256 stands in the log.
+"""The receipt: what was done, place by place, in a body whose SHA-256 stands in the log.
+
+Each erasure, rectification and restriction ends with one, and the lifting of a restriction with a further one.
 
 It is issued in three commits, so that nobody is told of a receipt that cannot be proven: body and entry; the entry's
 signature; the end of the request with the letter.
@@ -7,8 +9,8 @@ signature; the end of the request with the letter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -24,8 +26,10 @@ from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
 from apps.records import suppression
 from apps.requests import claims, closing, keeping, letters
+from apps.requests.change_receipts import change_body, places_of_change
 from apps.requests.claims import Claim
-from apps.requests.models import PrivacyRequest, Receipt, Step, Task
+from apps.requests.dates import utc
+from apps.requests.models import Kind, PrivacyRequest, Receipt, Step, Task
 from apps.requests.moments import irrecoverable, reason_words, waits_as_json
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import count_done
@@ -50,6 +54,8 @@ def issue_and_close(claim: Claim) -> None:
     receipt = _begun_receipt(claim) or _issue(claim, others)
     audit.wait_until_signed(Entry.objects.get(pk=receipt.entry_id))
     with closing.publishing(claim, others) as is_final:
+        if is_final and any(step.phase == Step.Phase.LIFT for step in others):
+            PrivacyRequest.objects.filter(pk=claim.request.pk).update(lifted_at=timezone.now())
         claim.request.refresh_from_db()
         letters.receipt_ready(claim.request, claim.vault, receipt, is_final=is_final)
 
@@ -62,7 +68,8 @@ def _begun_receipt(claim: Claim) -> Receipt | None:
 def _issue(claim: Claim, others: Sequence[Step]) -> Receipt:
     number = next_number(claim.request)
     claim.request.refresh_from_db()
-    horizon = irrecoverable(claim.request, claim.details, others)
+    is_erasure = claim.request.kind == Kind.ERASURE
+    horizon = irrecoverable(claim.request, claim.details, others) if is_erasure else None
     with claims.progress(claim, str(number)):
         claims.lock(claim.request)
         return write_receipt(claim.request, claim.vault, others, number, horizon)
@@ -73,13 +80,17 @@ def next_number(request: PrivacyRequest) -> int:
 
 
 def write_receipt(
-    request: PrivacyRequest, vault: Vault, steps: Sequence[Step], number: int, horizon: Horizon
+    request: PrivacyRequest, vault: Vault, steps: Sequence[Step], number: int, horizon: Horizon | None
 ) -> Receipt:
-    """Write a receipt and its entry in the caller's transaction, under a number that no other one has."""
-    listed = suppression.listed_until(identity_of(request, details_of(request, vault)).values)
-    body = audit.canonical_json(receipt_body(request, vault, steps, number, horizon, listed))
+    """Write a receipt and its entry in the caller's transaction, under a number that no other one has.
+
+    `horizon`: of an erasure; None: nothing was erased.
+    """
+    details = details_of(request, vault)
+    listed = suppression.listed_until(identity_of(request, details).values) if horizon is not None else None
+    body = audit.canonical_json(receipt_body(request, details, vault, steps, number, horizon, listed))
     digest = hashlib.sha256(body).digest()
-    places = [step for step in steps if step.location_id is not None]
+    places = places_of_change(steps)
     entry = audit.append(
         Event.RECEIPT_ISSUED,
         about=request.handle,
@@ -96,25 +107,26 @@ def write_receipt(
         sealed_body=seal_body(request, number, body, vault),
         body_sha256=digest,
         entry_id=entry.pk,
-        irrecoverable_by=horizon.by,
-        irrecoverable_code=horizon.reason,
+        irrecoverable_by=horizon.by if horizon else None,
+        irrecoverable_code=horizon.reason if horizon else "",
         compared_at=timezone.now(),
     )
 
 
 def receipt_body(
     request: PrivacyRequest,
+    details: Mapping[str, Any],
     vault: Vault,
     steps: Sequence[Step],
     number: int,
-    horizon: Horizon,
+    horizon: Horizon | None,
     listed_until: date | None = None,
 ) -> dict[str, Any]:
     """Return what the receipt says: in English, times in UTC, and without anything that names the person."""
     regime = regime_of(request.regime)
-    places = [step for step in steps if step.location_id is not None]
+    places = places_of_change(steps)
     with translation.override("en"):
-        return {
+        head = {
             "format": FORMAT,
             "reference": request.reference,
             "about": request.handle,
@@ -133,18 +145,27 @@ def receipt_body(
             },
             "received_at": utc(request.received_at),
             "issued_at": utc(timezone.now()),
-            "unreadable_at": utc(request.unreadable_at),
-            "irrecoverable_by": horizon.by.isoformat() if horizon.by else None,
-            "irrecoverable_code": horizon.reason or None,
-            "irrecoverable_reason": reason_words(horizon.reason) or None,
-            "irrecoverable_parts": waits_as_json(horizon.waits),
-            "places": [place_result(step, vault) for step in places],
             "stays": _stays(request, places, listed_until),
             "told": {
-                "law": str(regime.notify_cite),
+                "law": str(regime.notify_cite_of(request.kind)),
                 "places": sorted(step.location.name for step in places if _was_told(step) and step.location),
             },
         }
+        rest = (
+            change_body(request, details, places) if horizon is None else _erasure_body(request, vault, places, horizon)
+        )
+        return head | rest
+
+
+def _erasure_body(request: PrivacyRequest, vault: Vault, places: Sequence[Step], horizon: Horizon) -> dict[str, Any]:
+    return {
+        "unreadable_at": utc(request.unreadable_at),
+        "irrecoverable_by": horizon.by.isoformat() if horizon.by else None,
+        "irrecoverable_code": horizon.reason or None,
+        "irrecoverable_reason": reason_words(horizon.reason) or None,
+        "irrecoverable_parts": waits_as_json(horizon.waits),
+        "places": [place_result(step, vault) for step in places],
+    }
 
 
 def place_result(step: Step, vault: Vault) -> dict[str, Any]:
@@ -216,8 +237,3 @@ def _stays(request: PrivacyRequest, places: Sequence[Step], listed_until: date |
                 }
             )
     return stays
-
-
-def utc(moment: datetime | None) -> str | None:
-    """Return a moment as receipts write it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

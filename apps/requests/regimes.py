@@ -23,21 +23,27 @@ Text = str | Promise
 NONE, REASONABLE, REASONABLY_HIGH = "none", "reasonable", "reasonably_high"
 LEVELS = (NONE, REASONABLE, REASONABLY_HIGH)
 
+# Who says yes: an officer; or the operator's standing policy for people who are signed in; or two officers above a
+# threshold of the operator's.
+OFFICER, OFFICER_OR_POLICY, TWO_OFFICERS = "officer", "officer_or_policy", "two_officers"
+
 
 @dataclass(frozen=True)
 class Right:
-    """One right: its article, and how sure we must be who asks."""
+    """One right: its article, how sure we must be who asks, and who says yes."""
 
     article: Text
     identity: str
     identity_cite: Text
+    approval: str = OFFICER
+    notify_cite: Text = ""  # who else has to be told, where it is another rule than the regime's
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A reason for which the law lets a request be refused. `kinds`: for which requests."""
+    """A reason for which the law lets a request be refused, or asked for. `kinds`: for which requests."""
 
-    code: str  # of audit.choices.GROUNDS
+    code: str  # of audit.choices.GROUNDS, where it is one for refusing
     label: Text
     article: Text
     kinds: frozenset[str]
@@ -63,10 +69,11 @@ class Regime:
     extension_cite: Text
     holidays: str  # whose public holidays count
     authority: Authority
-    grounds: tuple[Ground, ...]
+    grounds: tuple[Ground, ...]  # for refusing
     record_cite: Text  # why a record of the request is kept
     notify_cite: Text  # who else has to be told
     data_points: Mapping[str, int] = field(default_factory=dict)  # to compare for each identity level
+    asking_grounds: tuple[Ground, ...] = ()  # one of them the person has to give
 
     def due(self, period: Period, received_on: date) -> date:
         return period.end(received_on, public_holidays(self.holidays))
@@ -80,19 +87,33 @@ class Regime:
     def grounds_for(self, kind: str) -> list[Ground]:
         return [ground for ground in self.grounds if kind in ground.kinds]
 
+    def notify_cite_of(self, kind: str) -> Text:
+        return self.right(kind).notify_cite or self.notify_cite
 
-ALL = frozenset({Kind.ACCESS, Kind.PORTABILITY, Kind.ERASURE})
+    def asking_ground(self, code: str, kind: str) -> Ground | None:
+        return next((one for one in self.asking_grounds if one.code == code and kind in one.kinds), None)
+
+    def wants_ground(self, kind: str) -> bool:
+        return any(kind in ground.kinds for ground in self.asking_grounds)
+
+
+ALL = frozenset(Kind)
 COPIES = frozenset({Kind.ACCESS, Kind.PORTABILITY})
 ERASURES = frozenset({Kind.ERASURE})
+RECTIFICATIONS = frozenset({Kind.RECTIFICATION})
+RESTRICTIONS = frozenset({Kind.RESTRICTION})
+HELD = COPIES | ERASURES
 
 GDPR = Regime(
     code="gdpr",
     name=_("GDPR"),
     rights={
         # Article 12(6): more information only on reasonable doubts; signed in and re-authenticated leaves none.
-        Kind.ACCESS: Right(_("Article 15"), REASONABLE, _("Article 12(6)")),
-        Kind.PORTABILITY: Right(_("Article 20"), REASONABLE, _("Article 12(6)")),
-        Kind.ERASURE: Right(_("Article 17(1)"), REASONABLE, _("Article 12(6)")),
+        Kind.ACCESS: Right(_("Article 15"), REASONABLE, _("Article 12(6)"), OFFICER_OR_POLICY),
+        Kind.PORTABILITY: Right(_("Article 20"), REASONABLE, _("Article 12(6)"), OFFICER_OR_POLICY),
+        Kind.ERASURE: Right(_("Article 17(1)"), REASONABLE, _("Article 12(6)"), TWO_OFFICERS),
+        Kind.RECTIFICATION: Right(_("Article 16"), REASONABLE, _("Article 12(6)")),
+        Kind.RESTRICTION: Right(_("Article 18(1)"), REASONABLE, _("Article 12(6)")),
     },
     acknowledge=None,  # none in the law; we confirm at once all the same
     respond=Period(1, DayType.MONTH, "Article 12(3)", shifts=True),
@@ -113,22 +134,35 @@ GDPR = Regime(
         Ground("legal_obligation", _("The law obliges us to keep it"), _("Article 17(3)(b)"), ERASURES),
         Ground("public_interest", _("Public health, archiving or research"), _("Article 17(3)(c) and (d)"), ERASURES),
         Ground("legal_claim", _("It is needed for a legal claim"), _("Article 17(3)(e)"), ERASURES),
-        Ground("nothing_held", _("We hold nothing about you"), _("Article 15(1)"), ALL),
+        Ground("accurate", _("What we hold is right as it is"), _("Article 16"), RECTIFICATIONS),
+        Ground("nothing_held", _("We hold nothing about you"), _("Article 15(1)"), HELD),
+        Ground("nothing_held", _("We hold nothing about you"), _("Article 12(4)"), RECTIFICATIONS | RESTRICTIONS),
         Ground("not_applicable", _("This right does not apply here"), _("Article 12(4)"), ALL),
     ),
     record_cite=_("Article 5(2)"),
     notify_cite=_("Article 19"),
     data_points={REASONABLE: 2, REASONABLY_HIGH: 3},
-)
+    asking_grounds=(
+        Ground("accuracy", _("Something is wrong, and I want it left alone while you check"), _("Article 18(1)(a)"), RESTRICTIONS),
+        Ground("unlawful", _("You had no right to use it, but I do not want it erased"), _("Article 18(1)(b)"), RESTRICTIONS),
+        Ground("claim", _("You do not need it any more, but I need it for a legal claim"), _("Article 18(1)(c)"), RESTRICTIONS),
+        Ground("objection", _("I have objected to its use, and you are still deciding"), _("Article 18(1)(d)"), RESTRICTIONS),
+    ),
+)  # fmt: skip
 
 CCPA = Regime(
     code="ccpa",
     name=_("CCPA"),
     rights={
         # Conversations are specific pieces of personal information, and sensitive: the higher level (7062(c), (d)).
-        Kind.ACCESS: Right(_("Cal. Civ. Code § 1798.110"), REASONABLY_HIGH, _("11 CCR § 7062(c)")),
-        Kind.PORTABILITY: Right(_("Cal. Civ. Code § 1798.130(a)(3)(B)"), REASONABLY_HIGH, _("11 CCR § 7062(c)")),
-        Kind.ERASURE: Right(_("Cal. Civ. Code § 1798.105"), REASONABLY_HIGH, _("11 CCR § 7062(d)")),
+        Kind.ACCESS: Right(_("Cal. Civ. Code § 1798.110"), REASONABLY_HIGH, _("11 CCR § 7062(c)"), OFFICER_OR_POLICY),
+        Kind.PORTABILITY: Right(
+            _("Cal. Civ. Code § 1798.130(a)(3)(B)"), REASONABLY_HIGH, _("11 CCR § 7062(c)"), OFFICER_OR_POLICY
+        ),
+        Kind.ERASURE: Right(_("Cal. Civ. Code § 1798.105"), REASONABLY_HIGH, _("11 CCR § 7062(d)"), TWO_OFFICERS),
+        Kind.RECTIFICATION: Right(
+            _("Cal. Civ. Code § 1798.106"), REASONABLY_HIGH, _("11 CCR § 7062(d)"), notify_cite=_("11 CCR § 7023(c)")
+        ),
     },
     acknowledge=Period(10, DayType.BUSINESS_DAY, "11 CCR § 7021(a)"),
     respond=Period(45, DayType.DAY, "11 CCR § 7021(b)"),  # regardless of the time that verification takes
@@ -149,7 +183,9 @@ CCPA = Regime(
         Ground("public_interest", _("Research in the public interest"), _("§ 1798.105(d)(6)"), ERASURES),
         Ground("legal_obligation", _("A legal obligation"), _("§ 1798.105(d)(8)"), ERASURES),
         Ground("legal_claim", _("It is needed for a legal claim"), _("§ 1798.145(a)"), ERASURES),
-        Ground("nothing_held", _("We hold nothing about you"), _("§ 1798.110(b)"), ALL),
+        Ground("accurate", _("What we hold is right as it is"), _("11 CCR § 7023(b)"), RECTIFICATIONS),
+        Ground("nothing_held", _("We hold nothing about you"), _("§ 1798.110(b)"), HELD),
+        Ground("nothing_held", _("We hold nothing about you"), _("§ 1798.106(a)"), RECTIFICATIONS),
         Ground("not_applicable", _("This right does not apply here"), _("§ 1798.145"), ALL),
     ),
     record_cite=_("11 CCR § 7101"),

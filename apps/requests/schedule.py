@@ -16,27 +16,38 @@ from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.workers import is_gone
 
 ACTIVE = (Status.APPROVED, Status.COOLING_OFF, Status.RUNNING, Status.PARTLY_COMPLETED)
-CLOSING = (Step.Phase.FINISH, Step.Phase.VERIFY)
+CLOSING = (Step.Phase.FINISH, Step.Phase.VERIFY, Step.Phase.RECEIPT)
 COUNTS_AS_BLOCKED_AFTER = timedelta(hours=24)  # a place that does not answer holds up the rest for so long, not longer
 TRANSIENT = (Reason.UNREACHABLE, Reason.STORAGE_FULL, Reason.NOT_SIGNED)
 
 FIRST, KEYS, OUTSIDE, OWN, LAST = 0, 10, 20, 30, 90
 
+# Of each kind the phase of its places, and its own steps with their order.
+PLACES: dict[str, Step.Phase] = {
+    Kind.ACCESS: Step.Phase.COLLECT,
+    Kind.PORTABILITY: Step.Phase.COLLECT,
+    Kind.ERASURE: Step.Phase.PURGE,
+    Kind.RECTIFICATION: Step.Phase.CORRECT,
+    Kind.RESTRICTION: Step.Phase.RESTRICT,
+}
+OWN_STEPS: dict[str, tuple[tuple[Step.Phase, int], ...]] = {
+    Kind.ACCESS: ((Step.Phase.FINISH, LAST),),
+    Kind.PORTABILITY: ((Step.Phase.FINISH, LAST),),
+    Kind.ERASURE: ((Step.Phase.PREPARE, FIRST), (Step.Phase.DESTROY, KEYS), (Step.Phase.VERIFY, LAST)),
+    Kind.RECTIFICATION: ((Step.Phase.RECEIPT, LAST),),
+    Kind.RESTRICTION: ((Step.Phase.RECEIPT, LAST),),
+}
+
 
 def plan(request: PrivacyRequest, locations: Sequence[Location]) -> list[Step]:
     """Return the steps of a request: one for every place, and the request's own. A switched-off place needs a person."""
-    if request.kind == Kind.ERASURE:
-        own = [(Step.Phase.PREPARE, FIRST), (Step.Phase.DESTROY, KEYS), (Step.Phase.VERIFY, LAST)]
-    else:
-        own = [(Step.Phase.FINISH, LAST)]
-    steps = [Step(request=request, phase=phase, order=order) for phase, order in own]
+    steps = [Step(request=request, phase=phase, order=order) for phase, order in OWN_STEPS[request.kind]]
     return steps + [step_for(request, location) for location in locations]
 
 
 def step_for(request: PrivacyRequest, location: Location) -> Step:
-    is_erasure = request.kind == Kind.ERASURE
-    step = Step(request=request, location=location, phase=Step.Phase.PURGE if is_erasure else Step.Phase.COLLECT)
-    step.order = _order(location) if is_erasure else FIRST
+    step = Step(request=request, location=location, phase=PLACES[request.kind])
+    step.order = _order(location) if request.kind == Kind.ERASURE else FIRST
     if not location.is_enabled:
         step.state, step.reason, step.blocked_since = Step.State.NEEDS_PERSON, Reason.DISABLED, timezone.now()
     return step

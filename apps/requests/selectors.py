@@ -25,9 +25,9 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.records.models import Subject
 from apps.records.subjects import identity_index
-from apps.requests import moments
+from apps.requests import asking, moments
 from apps.requests.errors import RecordErased
-from apps.requests.models import ENDED, Intake, Kind, Message, PrivacyRequest, Receipt, Status, Step
+from apps.requests.models import CHANGES, ENDED, Intake, Kind, Message, PrivacyRequest, Receipt, Status, Step
 from apps.requests.references import is_code, tidy_reference
 from apps.requests.vault import body_of, details_of, open_vault, scope_of, text_of
 from apps.requests.who import identity_of
@@ -87,6 +87,11 @@ def messages_of(request: PrivacyRequest) -> list[Told]:
 def note_of(request: PrivacyRequest) -> str:
     """Open what the person added to the request; raises RecordErased."""
     return str(details_of(request).get("note", ""))
+
+
+def asked_of(request: PrivacyRequest) -> list[asking.Line]:
+    """Open what the person asks for in their own words, line by line; raises RecordErased."""
+    return asking.lines_of(request, details_of(request))
 
 
 def scope_of_request(request: PrivacyRequest) -> Scope:
@@ -184,8 +189,10 @@ def _place(step: Step, location: Location) -> PlaceProgress:
 
 
 def is_withdrawable(request: PrivacyRequest) -> bool:
-    """Say whether the person can still withdraw: nothing published, no intent to destroy in the log."""
+    """Say whether the person can still withdraw: nothing published or changed, no intent to destroy in the log."""
     if request.status in (*ENDED, Status.PARTLY_COMPLETED):
+        return False
+    if request.kind in CHANGES and request.status == Status.RUNNING:
         return False
     return not request.steps.filter(phase=Step.Phase.DESTROY, intent_entry__isnull=False).exists()
 

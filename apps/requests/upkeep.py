@@ -22,12 +22,10 @@ from apps.audit.errors import AuditError
 from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeysError
-from apps.locations.contract import DoneByHand
 from apps.locations.errors import LocationError
 from apps.locations.reasons import Reason
-from apps.locations.registry import connector_for
 from apps.mail.services import erase_letters
-from apps.requests import letters
+from apps.requests import by_hand, letters, task_letters
 from apps.requests.dates import today
 from apps.requests.errors import WrongStatus
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step, Task
@@ -36,6 +34,7 @@ from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lapse_request
 from apps.requests.services.evidence import destroy_decided_evidence
 from apps.requests.services.intake import expire_intakes, send_links
+from apps.requests.services.lifting import lift_due_restrictions, standing_restrictions
 from apps.requests.task_files import delete_task_files
 from apps.requests.vault import open_vault
 
@@ -68,6 +67,7 @@ def nightly() -> dict[str, int]:
             "intakes expired": expire_intakes,
             "requests lapsed": lapse_unverified,
             "people asked": ask_about_copies,
+            "restrictions lifted": lift_due_restrictions,
             "staff alerted": alert_staff,
             "helpers reminded": remind_of_tasks,
             "receipts issued anew": reissue_receipts,
@@ -156,20 +156,24 @@ def remind_of_tasks() -> int:
 
 def _remind(task: Task) -> int:
     location = task.step.location
-    connector = connector_for(location) if location is not None else None
-    if not isinstance(connector, DoneByHand):
+    if location is None:
         return 0
+    assignment = by_hand.assignment_of(location)
     with transaction.atomic():
         unchanged = Task.objects.filter(pk=task.pk, reminded_at=task.reminded_at, confirmed_at__isnull=True)
         if not unchanged.update(reminded_at=timezone.now()):
             return 0
-        letters.task_reminder(task, connector.assignment(), place=location, is_late=task.due_on < today())
+        task_letters.task_reminder(task, assignment, place=location, is_late=task.due_on < today())
     return 1
 
 
 def end_retentions() -> int:
-    """Destroy the keys of requests whose record need not be kept any longer, and empty their rows."""
+    """Destroy the keys of requests whose record need not be kept any longer, and empty their rows.
+
+    A restriction's is kept while it stands: the person is told before it is lifted.
+    """
     over = PrivacyRequest.objects.filter(status__in=ENDED, retain_until__lt=today(), key_id__isnull=False)
+    over = over.exclude(pk__in=standing_restrictions().values("pk"))
     return sum(_end_retention(request) for request in over.order_by("retain_until")[:MOST_AT_ONCE])
 
 

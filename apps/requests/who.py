@@ -61,8 +61,12 @@ def named_values(request: PrivacyRequest, details: dict[str, Any]) -> Values:
 
 
 def mark_of(request: PrivacyRequest) -> str:
-    """Return what stands for whom a plan is about, and tells nothing of them: it changes with what they are known by."""
-    values = sorted(named_values(request, details_of(request)))
+    """Return what stands for whom a plan is about, and what is corrected where, and tells nothing of it.
+
+    It changes with what they are known by, and with what was filled in.
+    """
+    details = details_of(request)
+    values = sorted(named_values(request, details)), sorted(details.get("corrections", {}).items())
     return salted_hmac(f"plan of {request.pk}", repr(values), algorithm="sha256").hexdigest()
 
 

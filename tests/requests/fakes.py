@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Blocked, Refused, StorageFull, Unavailable
 
 
@@ -120,6 +120,48 @@ class FakeConnector:
         self.switch(kills=left - 1 if left > 1 else None)
         if left <= 1:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ChangingPlace(FakeConnector):
+    """A place that corrects and restricts by itself: values.json holds for each address its fields, and "restricted".
+
+    One more switch: breaks_after: n → the place stops answering after the n-th change of a call.
+    """
+
+    def set(self, email: str, **fields: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "values.json").write_text(json.dumps(self.values | {email: self.values.get(email, {}) | fields}))
+
+    @property
+    def values(self) -> dict[str, dict[str, Any]]:
+        path = self.folder / "values.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
+        self._answer()
+        changed = 0
+        for change in changes:
+            if not any(change.field in self.values.get(email, {}) for email in who.of_kind("email")):
+                raise Refused("no such field")
+            changed += self._write(who, change.field, change.before, change.value)
+            if changed == self.switches.get("breaks_after"):
+                raise Unavailable("it has stopped answering")
+        return changed
+
+    def restrict(self, who: Identity, on: bool) -> int:
+        self._answer()
+        return self._write(who, "restricted", None, on)
+
+    def _write(self, who: Identity, field: str, before: Any, value: Any) -> int:
+        changed = 0
+        for email in who.of_kind("email"):
+            held = self.values.get(email)
+            if held is None or held.get(field) == value or (before is not None and held.get(field) != before):
+                continue
+            self.set(email, **{field: value})
+            changed += 1
+            self._perhaps_die()
+        return changed
 
 
 class EmptyPlace(FakeConnector):

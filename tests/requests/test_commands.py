@@ -1,15 +1,19 @@
 """The commands of the house, with their exit codes."""
 
+import base64
 import json
+from argparse import Namespace
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.audit.selectors import public_key_text
 from apps.requests import engine
 from apps.requests.management.commands import submit_request
 from apps.requests.models import PrivacyRequest
 from tests.requests.conftest import approved, events, filed, run
+from verify import habeas_verify
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
@@ -132,3 +136,44 @@ def filed_by_somebody() -> PrivacyRequest:
     from tests.requests.conftest import person
 
     return filed(person("eve@example.org"))
+
+
+def test_a_rectification_and_a_restriction_are_filed_with_what_they_are_about(ada, tmp_path, working):
+    words = tmp_path / "wrong.txt"
+    words.write_text("It says Adda.\n")
+    arguments = ("--subject", "ada@example.org", "--kind", "rectification", "--right", "Ada")
+    code, printed, _ = submit(*arguments, "--wrong", f"@{words}", "--approve", "--wait")
+    assert (code, printed["status"]) == (3, "partly_completed")  # done by hand everywhere: nobody said what where
+    assert {step["reason"] for step in printed["steps"] if step["place"]} == {"by_hand"}
+    wanted = ("--subject", "ada@example.org", "--kind", "restriction", "--what", "All.", "--approve", "--wait")
+    code, printed, _ = submit(*wanted, "--ground", "accuracy")
+    assert (code, printed["status"]) == (0, "completed")
+    for wrong in ((), ("--ground", "because"), ("--ground", "accuracy", "--regime", "ccpa")):
+        with pytest.raises(CommandError):
+            submit(*wanted, *wrong)
+    with pytest.raises(CommandError):
+        submit("--subject", "ada@example.org", "--kind", "rectification")
+
+
+@pytest.mark.parametrize("kind", ["rectification", "restriction"])
+def test_both_verifiers_take_the_receipt_and_refuse_a_changed_one(ada, tmp_path, working, kind):
+    texts = ("--wrong", "x", "--right", "y", "--what", "All.", "--ground", "accuracy")
+    _, printed, _ = submit("--subject", "ada@example.org", "--kind", kind, *texts, "--approve", "--wait")
+    path, key = tmp_path / "receipt.tlog-proof", tmp_path / "log.key"
+    call_command("fetch_receipt", printed["reference"], "--output", str(path))
+    key.write_text(public_key_text())
+    act = {"rectification": "rectified", "restriction": "restricted"}[kind]
+    out = StringIO()
+    call_command("verify_receipt", str(path), stdout=out)
+    assert f"; {act} at 20" in out.getvalue()
+    keys = habeas_verify.read_keys([str(key)])
+    assert f"({act} at 20" in habeas_verify.check_receipt(path, keys, Namespace())
+    extra = path.read_text().splitlines()[1].removeprefix("extra ")
+    held = json.loads(base64.b64decode(extra))
+    held["body"] = held["body"].replace('"changed":', '"changed":1')
+    changed = base64.b64encode(json.dumps(held).encode()).decode()
+    path.write_text(path.read_text().replace(extra, changed))
+    with pytest.raises(CommandError):
+        call_command("verify_receipt", str(path))
+    with pytest.raises(habeas_verify.Bad):
+        habeas_verify.check_receipt(path, keys, Namespace())

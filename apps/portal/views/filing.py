@@ -24,11 +24,21 @@ from apps.portal.places import held_places
 from apps.portal.story import cite_of, law_words
 from apps.records.models import Subject
 from apps.requests import services
+from apps.requests.asking import asked_lines
+from apps.requests.labels import kind_label
+from apps.requests.models import Kind
 from apps.requests.regimes import regime_of
 
 ONCE = "filing"  # in the session: which confirming page has not been sent yet
 ONCE_SECONDS = 3600  # two tabs at the same moment read the same session: the cache lets one of them through
 LANGUAGE = "en"
+CONFIRM: dict[str, str] = {
+    Kind.ACCESS: "portal/confirm_copy.html",
+    Kind.PORTABILITY: "portal/confirm_copy.html",
+    Kind.ERASURE: "portal/confirm_erasure.html",
+    Kind.RECTIFICATION: "portal/confirm_change.html",
+    Kind.RESTRICTION: "portal/confirm_change.html",
+}
 
 
 @require_GET
@@ -83,8 +93,10 @@ def _confirm(
         "retention_months": settings.REQUEST_RETENTION_MONTHS,
         "last_archive": latest.ready_at if latest else None,
         "regime": regime,
+        "asked": asked_lines(kind, form.regime, form.asked()),
+        "kind_words": kind_label(kind),
     }
-    return render(request, "portal/confirm_erasure.html" if kind == "erasure" else "portal/confirm_copy.html", context)
+    return render(request, CONFIRM[kind], context)
 
 
 def _file(request: HttpRequest, subject: Subject, kind: str, form: DetailsForm) -> HttpResponse:
@@ -99,6 +111,7 @@ def _file(request: HttpRequest, subject: Subject, kind: str, form: DetailsForm) 
         regime=form.regime,
         scope=form.scope(_language()),
         note=form.cleaned_data["note"],
+        asked=form.asked(),
         waives_archive_first=form.cleaned_data.get("waive", False),
         actor=person(request, subject),
         language=_language(),

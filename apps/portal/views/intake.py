@@ -55,6 +55,7 @@ def intake(request: HttpRequest) -> HttpResponse:
         name=data["name"],
         data_points=form.data_points(),
         note=data["note"],
+        asked=form.asked(),
         language=_language(),
         time_zone=timezone.get_current_timezone_name(),
     )

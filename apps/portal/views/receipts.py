@@ -1,4 +1,4 @@
-"""The receipt of an erasure, as a page to keep and as a proof to check; with the receipt code also without an account."""
+"""A receipt, as a page to keep and as a proof to check; with the receipt code also without an account."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -22,6 +24,7 @@ from apps.portal.access import opened_by_code
 from apps.portal.story import law_words
 from apps.records.subjects import subject_for
 from apps.requests import selectors
+from apps.requests.change_receipts import AS_ASKED, LIFTED, NOT_CONCERNED, RECTIFIED, RESTRICTED
 from apps.requests.counting import done_words
 from apps.requests.errors import RecordErased
 from apps.requests.keeping import words as kept_words
@@ -29,7 +32,28 @@ from apps.requests.models import PrivacyRequest, Receipt
 from apps.requests.moments import reason_words
 from apps.requests.regimes import regime_of
 
-BADGES = {"erased": "done", "nothing_held": "done", "blocked": "blocked", "needs_person": "person"}
+BADGES = {"blocked": "blocked", "needs_person": "person"}  # every other outcome is an end
+TITLES = {
+    RECTIFIED: (gettext_lazy("Receipt of a correction"), gettext_lazy("Receipt of a correction, not final")),
+    RESTRICTED: (gettext_lazy("Receipt of a restriction"), gettext_lazy("Receipt of a restriction, not final")),
+    LIFTED: (gettext_lazy("Receipt: restriction lifted"), gettext_lazy("Receipt: restriction lifted, not final")),
+}
+COUNTED = {
+    RECTIFIED: gettext_lazy("Corrected"),
+    RESTRICTED: gettext_lazy("Left alone"),
+    LIFTED: gettext_lazy("In use again"),
+}
+OUTCOMES: dict[str, Promise] = {
+    "erased": gettext_lazy("Erased"),
+    "nothing_held": gettext_lazy("Nothing held"),
+    "blocked": gettext_lazy("Not yet"),
+    "needs_person": gettext_lazy("A person looks at it"),
+    RECTIFIED: gettext_lazy("Corrected"),
+    RESTRICTED: gettext_lazy("Restricted"),
+    LIFTED: gettext_lazy("Lifted"),
+    NOT_CONCERNED: gettext_lazy("Looked at: nothing to correct here"),
+    AS_ASKED: gettext_lazy("Nothing had to be changed"),
+}
 
 
 @require_GET
@@ -43,7 +67,10 @@ def receipt(request: HttpRequest, reference: str, number: int | None = None) -> 
         body = selectors.receipt_content(found)
     except RecordErased:
         raise Http404 from None
-    return render(request, "portal/receipt.html", {"section": "requests", "pr": pr} | _shown(found, body))
+    context = {"section": "requests", "pr": pr} | _shown(found, body)
+    if "act" in body:
+        return render(request, "portal/receipt_change.html", context | _change(body))
+    return render(request, "portal/receipt.html", context | _erasure(found, body))
 
 
 @require_GET
@@ -88,23 +115,16 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
     """Put the body's codes and moments into words; the proof holds it as it is."""
     regime = regime_of(body["law"]["regime"])
     entry = Entry.objects.get(pk=found.entry_id)
-    ended = selectors.end_of_master_keys(found.request)
     return {
         "receipt": found,
         "body": body,
         "received_at": _moment(body["received_at"]),
         "issued_at": _moment(body["issued_at"]),
-        "unreadable_at": _moment(body["unreadable_at"]),
-        "irrecoverable_by": _day(body["irrecoverable_by"]),
-        "irrecoverable_reason": reason_words(body.get("irrecoverable_code") or "") or body["irrecoverable_reason"],
-        "waits": [_wait(row) for row in body.get("irrecoverable_parts", [])],
-        "ended_at": ended.created_at if ended else None,
-        "ended_index": audit.index_of(ended) if ended else None,
         "places": [_place(row) for row in sorted(body["places"], key=_own_first)],
         "stays": [_stay(row) for row in body["stays"]],
         "told": _(", ").join(body["told"]["places"]),
         "law": law_words(regime, regime.right(body["kind"]).article),
-        "told_law": law_words(regime, regime.notify_cite),
+        "told_law": law_words(regime, regime.notify_cite_of(body["kind"])),
         "record_law": law_words(regime, regime.record_cite),
         "authority": regime.authority,
         "origin": audit.origin(),
@@ -113,30 +133,51 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _erasure(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
+    ended = selectors.end_of_master_keys(found.request)
+    return {
+        "unreadable_at": _moment(body["unreadable_at"]),
+        "irrecoverable_by": _day(body["irrecoverable_by"]),
+        "irrecoverable_reason": reason_words(body.get("irrecoverable_code") or "") or body["irrecoverable_reason"],
+        "waits": [_wait(row) for row in body.get("irrecoverable_parts", [])],
+        "ended_at": ended.created_at if ended else None,
+        "ended_index": audit.index_of(ended) if ended else None,
+    }
+
+
+def _change(body: dict[str, Any]) -> dict[str, Any]:
+    act = body["act"]
+    meaning = ""
+    if act == RESTRICTED:
+        law = {"ground": _(body["ground"])} if body["ground"] else {"ground": body["law"]["article"]}
+        meaning = _(
+            "Your data is stored and shown to you, and nothing else is done with it (%(ground)s). You are told before that is lifted."
+        )
+        meaning %= law
+    if act == LIFTED:
+        meaning = _("You were told before. Your data is used again as before.")
+    return {"title": TITLES[act][0 if body["is_final"] else 1], "counted": COUNTED[act], "meaning": meaning}
+
+
 def _own_first(row: dict[str, Any]) -> tuple[int, str]:
     return (list(OWN_LABELS).index(row["kind"]) if row["kind"] in OWN_LABELS else len(OWN_LABELS), row["place"])
 
 
 def _place(row: dict[str, Any]) -> dict[str, Any]:
     until = _day(row["until"])
-    words = {
-        "erased": _("Erased"),
-        "nothing_held": _("Nothing held"),
-        "blocked": _("Not yet"),
-        "needs_person": _("A person looks at it"),
-    }
     own = OWN_LABELS.get(row["kind"])
     return {
         "name": _(own) if own else row["place"],
         "country": row["country"],
-        "erased": done_words(row["counts"], row["kind"], row["erased"]),
-        "remaining": row["remaining"],
-        "badge": BADGES[row["outcome"]],
-        "words": words[row["outcome"]],
+        "erased": done_words(row.get("counts", {}), row["kind"], row.get("erased", 0)),
+        "changed": row.get("changed"),
+        "remaining": row.get("remaining"),
+        "badge": BADGES.get(row["outcome"], "done"),
+        "words": OUTCOMES[row["outcome"]],
         "until": until,
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
         "kept": [_kept(one) for one in row.get("kept", [])],  # as are these
-        "horizon_days": row["horizon_days"],
+        "horizon_days": row.get("horizon_days"),
         "confirmed_at": _moment(
             row.get("confirmed_by_person_at")
         ),  # absent from receipts before there were such places

@@ -25,7 +25,7 @@ from apps.records.models import Subject
 from apps.records.subjects import subject_for
 from apps.requests import selectors, services
 from apps.requests.errors import ErasureBegun, RecordErased, WrongStatus
-from apps.requests.models import ENDED, Intake, PrivacyRequest, Status
+from apps.requests.models import CHANGES, ENDED, Intake, PrivacyRequest, Status
 from apps.requests.regimes import regime_of
 
 SECTION = {"section": "requests"}
@@ -144,6 +144,9 @@ def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: Messa
         "receipts": selectors.receipts_of(pr),
         "waits_for_archive": story.waits_for_archive(pr),
         "was_overtaken": story.was_overtaken(pr),
+        "waits_for_lift": story.waits_for_lift(pr),
+        "is_change": pr.kind in CHANGES,
+        "is_lifting": pr.lift_on is not None and pr.lifted_at is None,
     }
     if is_own:
         context |= {"form": form or MessageForm(), "archives": selectors.archives_of(pr), "now_at": story.now()}
@@ -154,6 +157,6 @@ def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: Messa
 def _written(pr: PrivacyRequest) -> dict[str, Any]:
     """Open note and messages; once the record's retention is over there is nothing to open."""
     try:
-        return {"note": selectors.note_of(pr), "written": selectors.messages_of(pr)}
+        return {"asked": selectors.asked_of(pr), "note": selectors.note_of(pr), "written": selectors.messages_of(pr)}
     except RecordErased:
         return {"is_erased": True}

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
-from apps.locations.errors import LocationError
+from apps.locations.errors import LocationError, Refused
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.locations.stores import try_out
@@ -76,6 +76,13 @@ class CopiesConnector:
         policy = self.policy
         for count in remove_person(policy, store_of_policy(policy), who.subject_id):
             yield Progress(erased=count, cursor="", counts={"copies": count})
+
+    def restrict(self, who: Identity, on: bool) -> int:
+        """Nothing to mark: none is written of a restricted person, and sealed ones only lie there. Readable ones others use."""
+        theirs = Copy.objects.filter(policy_id=self._policy_id, subject_id=who.subject_id)
+        if self.policy.is_readable and theirs.exists():
+            raise Refused("Readable copies cannot be marked here. A person has to look.")
+        return 0
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         policy = self.policy

@@ -12,6 +12,7 @@ from apps.requests.services.changing import (
     waive_archive_first,
     withdraw_request,
 )
+from apps.requests.services.correcting import note_corrections
 from apps.requests.services.deciding import (
     approve_request,
     assign_request,
@@ -22,6 +23,7 @@ from apps.requests.services.deciding import (
 from apps.requests.services.evidence import add_evidence, describe_evidence, read_evidence
 from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
 from apps.requests.services.knowing import confirm_noted, drop_noted, note_identity, was_let_go_by_two
+from apps.requests.services.lifting import announce_lift
 from apps.requests.services.opening import Filing, OpenedRequest, open_request
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "OpenedIntake",
     "OpenedRequest",
     "add_evidence",
+    "announce_lift",
     "approve_request",
     "assign_request",
     "confirm_identity",
@@ -44,6 +47,7 @@ __all__ = [
     "lapse_request",
     "look_at_request",
     "needs_second_approver",
+    "note_corrections",
     "note_identity",
     "open_intake",
     "open_request",

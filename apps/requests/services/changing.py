@@ -17,7 +17,7 @@ from apps.requests import letters
 from apps.requests.closing import mark_ended
 from apps.requests.engine import poke
 from apps.requests.errors import AlreadyExtended, EmptyText, ErasureBegun, TooLate, WrongStatus
-from apps.requests.models import Kind, Message, PrivacyRequest, Status, Step
+from apps.requests.models import CHANGES, Kind, Message, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.deciding import UNDECIDED, write_message
@@ -28,10 +28,15 @@ OPEN = (*UNDECIDED, *ACTIVE)
 
 @transaction.atomic
 def withdraw_request(request: PrivacyRequest, *, actor: Actor) -> None:
-    """Stop. What was collected is destroyed soon after; an erasure can be withdrawn until its intent is in the log."""
+    """Stop. What was collected is destroyed soon after; an erasure can be withdrawn until its intent is in the log.
+
+    A rectification or a restriction until its work begins; a restriction that is carried out is lifted (lifting.py).
+    """
     lock_request(request, *OPEN)
     if request.status == Status.PARTLY_COMPLETED:
         raise WrongStatus(request.reference)
+    if request.kind in CHANGES and request.status == Status.RUNNING:
+        raise WrongStatus(request.reference)  # places have begun to change, and nobody could say which
     if request.steps.filter(phase=Step.Phase.DESTROY, intent_entry__isnull=False).exists():
         raise ErasureBegun(request.reference)
     mark_ended(request, Status.WITHDRAWN)

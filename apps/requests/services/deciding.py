@@ -15,12 +15,15 @@ from apps.locations.models import Location
 from apps.records.models import Conversation
 from apps.requests import letters
 from apps.requests.closing import mark_ended
+from apps.requests.corrections import unspoken
 from apps.requests.engine import poke
 from apps.requests.errors import (
+    CorrectionsWanted,
     EmptyText,
     IdentityTooLow,
     NoLocation,
     NotApprovable,
+    OtherRestriction,
     PlanChanged,
     SamePerson,
     SecondApproverWanted,
@@ -28,8 +31,8 @@ from apps.requests.errors import (
     WrongStatus,
 )
 from apps.requests.models import Approval, Kind, Message, PrivacyRequest, Status, Step
-from apps.requests.regimes import is_enough, regime_of
-from apps.requests.schedule import plan
+from apps.requests.regimes import TWO_OFFICERS, is_enough, regime_of
+from apps.requests.schedule import ACTIVE, plan
 from apps.requests.vault import Vault, details_of, open_vault, seal_details, seal_message
 from apps.requests.who import mark_of
 
@@ -62,7 +65,7 @@ def approve_request(
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
     counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
     (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, NoLocation,
-    NotApprovable.
+    NotApprovable, CorrectionsWanted, OtherRestriction.
     """
     _lock(request, Status.IN_REVIEW)
     if seen and seen != mark_of(request):
@@ -71,6 +74,7 @@ def approve_request(
         raise NotApprovable
     if not is_enough(request.identity_level, regime_of(request.regime).right(request.kind).identity):
         raise IdentityTooLow(request.reference)
+    _check_ready(request, rule)
     is_second = request.approvals.exists()
     if is_second and not _may_approve_second(request, officer):
         raise SecondApproverWanted(request.reference)
@@ -83,9 +87,23 @@ def approve_request(
     return is_enough_yes
 
 
+def _check_ready(request: PrivacyRequest, rule: str) -> None:
+    """Refuse what cannot be carried out as it stands."""
+    if (
+        request.kind == Kind.RECTIFICATION and rule == PERSON
+    ):  # on the command line: what nobody spoke of is done by hand
+        places = Location.objects.that_ever_held_data()
+        if unspoken(details_of(request), places):
+            raise CorrectionsWanted(request.reference)
+    if request.kind == Kind.RESTRICTION and request.subject_id is not None:
+        others = PrivacyRequest.objects.filter(kind=request.kind, subject_id=request.subject_id, lifted_at__isnull=True)
+        if others.exclude(pk=request.pk).filter(status__in=(*ACTIVE, Status.COMPLETED)).exists():
+            raise OtherRestriction(request.reference)
+
+
 def needs_second_approver(request: PrivacyRequest) -> bool:
     """Say whether an erasure takes so much away that two people must agree (the operator's policy)."""
-    if request.kind != Kind.ERASURE:
+    if regime_of(request.regime).right(request.kind).approval != TWO_OFFICERS:
         return False
     held = Conversation.objects.filter(subject_id=request.subject_id).count() if request.subject_id else 0
     return held > settings.SECOND_APPROVER_ABOVE_CONVERSATIONS

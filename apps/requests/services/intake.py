@@ -7,6 +7,7 @@ Nothing is ever given to anybody on an e-mail alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from apps.records.errors import SubjectNotFound
 from apps.records.models import Subject
 from apps.records.subjects import find_subject
 from apps.requests import letters
+from apps.requests.asking import check_asked
 from apps.requests.errors import LinkUsedOrExpired, UnknownKind
 from apps.requests.models import Intake, PrivacyRequest
 from apps.requests.references import hash_code, hash_link_token, new_code, new_link_token, new_reference
@@ -56,6 +58,7 @@ def open_intake(
     waives_archive_first: bool = False,
     language: str = "en",
     time_zone: str = "UTC",
+    asked: Mapping[str, str] | None = None,
 ) -> OpenedIntake:
     """Store what was filed, and nothing else: the same work whether the person is known or not.
 
@@ -63,6 +66,7 @@ def open_intake(
     """
     if kind not in regime_of(regime).rights:
         raise UnknownKind(kind)
+    said = check_asked(kind, regime_of(regime), asked or {})
     code = new_code()
     with request_key(intake_id := uuid4()) as key:
         intake = Intake(
@@ -83,6 +87,7 @@ def open_intake(
             "note": note,
             "scope": scope_values(scope_for(kind, scope, language)),
             "waives_archive_first": waives_archive_first,
+            "asked": said,
         }
         intake.sealed = seal_intake(intake, details, Vault(key.id, key.key))
         intake.save(force_insert=True)
@@ -166,6 +171,7 @@ def _filing(intake: Intake, details: dict[str, Any]) -> Filing:
         waives_archive_first=details["waives_archive_first"],
         language=intake.language,
         time_zone=intake.time_zone,
+        asked=details.get("asked", {}),
     )
 
 

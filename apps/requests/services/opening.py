@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,10 +24,11 @@ from apps.locations.contract import Scope
 from apps.records.models import Subject
 from apps.records.subjects import identity_index
 from apps.requests import letters
+from apps.requests.asking import check_asked
 from apps.requests.errors import UnknownKind
-from apps.requests.models import COPIES, Clock, Kind, PrivacyRequest, Status
+from apps.requests.models import Clock, Kind, PrivacyRequest, Status
 from apps.requests.references import hash_code, new_code, new_reference
-from apps.requests.regimes import REASONABLY_HIGH, Regime, is_enough, regime_of
+from apps.requests.regimes import OFFICER_OR_POLICY, REASONABLY_HIGH, Regime, is_enough, regime_of
 from apps.requests.services.deciding import STANDING_POLICY, approve_request
 from apps.requests.vault import Vault, scope_values, seal_details
 from apps.requests.who import values_of
@@ -54,6 +55,7 @@ class Filing:
     waives_archive_first: bool = False
     language: str = "en"
     time_zone: str = "UTC"
+    asked: Mapping[str, str] = field(default_factory=dict)  # asking.LABELS
 
 
 def open_request(
@@ -68,13 +70,16 @@ def open_request(
     language: str = "en",
     time_zone: str = "UTC",
     identity_level: str = REASONABLY_HIGH,
+    asked: Mapping[str, str] | None = None,
 ) -> OpenedRequest:
-    """File a request of a person we know; returns it with its code.
+    """File a request of a person we know; returns it with its code. `asked`: what a rectification or restriction is of.
 
     `identity_level` is what has been found out: signed in and freshly re-authenticated is "reasonably_high" (11 CCR
-    7061). Access and portability of such a person are approved at once where the standing policy says so.
+    7061). Access and portability of such a person are approved at once where the standing policy says so. Raises
+    UnknownKind, and what `check_asked` raises.
     """
-    filing = Filing(kind, regime, scope_for(kind, scope, language), note, waives_archive_first, language, time_zone)
+    wanted = scope_for(kind, scope, language)
+    filing = Filing(kind, regime, wanted, note, waives_archive_first, language, time_zone, asked or {})
     code = new_code()
     with request_key(request_id := uuid4()) as vault_key, transaction.atomic():
         request = write_request(
@@ -96,7 +101,8 @@ def open_request(
 
 def _is_approved_by_policy(request: PrivacyRequest, actor: Actor) -> bool:
     is_the_person = actor.role == Role.PERSON and request.identity_level == REASONABLY_HIGH
-    return settings.AUTOMATIC_ACCESS_APPROVAL and is_the_person and request.kind in COPIES
+    by_policy = regime_of(request.regime).right(request.kind).approval == OFFICER_OR_POLICY
+    return settings.AUTOMATIC_ACCESS_APPROVAL and is_the_person and by_policy
 
 
 @contextmanager
@@ -133,6 +139,7 @@ def write_request(
     now = received_at or timezone.now()
     is_known = is_enough(identity_level, regime.right(filing.kind).identity)
     details = {"email": _email_of(subject), "note": filing.note, "scope": scope_values(filing.scope)} | (more or {})
+    details |= {"asked": check_asked(filing.kind, regime, filing.asked)}
     clocks = _clocks(regime, now)
     request = PrivacyRequest(
         id=request_id,

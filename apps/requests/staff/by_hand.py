@@ -11,14 +11,14 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from apps.locations.contract import DoneByHand
 from apps.locations.labels import staff_label
-from apps.locations.registry import connector_for
 from apps.requests import selectors, services, task_files
+from apps.requests.by_hand import assignment_of
 from apps.requests.dates import today
 from apps.requests.documents import Document
 from apps.requests.errors import RecordErased, RequestError
@@ -30,6 +30,15 @@ from apps.requests.vault import open_vault, task_words
 from config.http import stream
 
 MOST_SHOWN = 200
+WANTED: dict[str, Promise] = {
+    Step.Phase.COLLECT: gettext_lazy("Everything of the person that is there belongs into their copy."),
+    Step.Phase.PURGE: gettext_lazy("Everything of the person that is there has to go."),
+    Step.Phase.CORRECT: gettext_lazy("What the person asks for is corrected there, as far as it is right."),
+    Step.Phase.RESTRICT: gettext_lazy(
+        "What is there of the person is only stored from now on, and marked so that nobody uses it."
+    ),
+    Step.Phase.LIFT: gettext_lazy("The mark is taken away: what is there of the person may be used again."),
+}
 
 
 class ManyFiles(forms.ClearableFileInput):
@@ -66,7 +75,9 @@ class TaskForm(forms.Form):
 
     def __init__(self, *args: Any, phase: str, **options: Any) -> None:
         super().__init__(*args, **options)
-        del self.fields["copies" if phase == Step.Phase.PURGE else "stays_until"]
+        for name, phases in (("copies", (Step.Phase.COLLECT,)), ("stays_until", (Step.Phase.PURGE,))):
+            if phase not in phases:
+                del self.fields[name]
 
     def clean_stays_until(self) -> Any:
         day = self.cleaned_data["stays_until"]
@@ -117,16 +128,16 @@ def task(request: HttpRequest, found: PrivacyRequest, pk: UUID) -> HttpResponseB
     if request.method == "POST" and form is not None and form.is_valid() and _confirm(request, row, form):
         return redirect("admin:requests_privacyrequest_change", found.reference)
     location = row.step.location
-    connector = connector_for(location) if location is not None else None
     context = {
         "found": found,
         "kind": words.kind(found.kind),
         "line": _line(row),
         "task": row,
         "words": _words(row),
-        "instructions": connector.assignment().instructions if isinstance(connector, DoneByHand) else "",
+        "instructions": assignment_of(location).instructions if location is not None else "",
+        "asked": selectors.asked_of(found) if may_confirm else (),
+        "wanted": WANTED.get(row.step.phase, ""),
         "known": selectors.identity_of_request(found).values if may_confirm else (),
-        "is_erasure": row.step.phase == Step.Phase.PURGE,
         "files": [(file, task_files.describe_task_file(file).name) for file in row.files.filter(stored=True)],
         "form": form,
     }

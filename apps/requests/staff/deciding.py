@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.access import fresh_authentication_required
-from apps.requests import letters, services
+from apps.requests import letters, selectors, services
 from apps.requests.erasure import open_copies
 from apps.requests.errors import PlanChanged, RequestError
 from apps.requests.models import Kind, PrivacyRequest
@@ -71,10 +71,12 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
         "regime": regime_of(found.regime),
         "preview": seen,
         "is_erasure": found.kind == Kind.ERASURE,
+        "asked": selectors.asked_of(found),
         "is_last_yes": is_last_yes,
         "is_second": found.approvals.exists(),
         "known_by": named_values(found, details_of(found)),
         "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first and open_copies(found),
+        "is_restriction": found.kind == Kind.RESTRICTION,
         "act": plan.act_words(found, seen, is_last_yes=is_last_yes),
     }
     return show(request, "approve", _title(_("Approve"), found), context)

@@ -31,6 +31,10 @@ RULES = {
 COUNTS = {
     "erased": ngettext_lazy("%(value)s erased", "%(value)s erased", "value"),
     "exported": ngettext_lazy("%(value)s collected", "%(value)s collected", "value"),
+    "corrected": ngettext_lazy("%(value)s corrected", "%(value)s corrected", "value"),
+    "restricted": ngettext_lazy("%(value)s left alone", "%(value)s left alone", "value"),
+    "lifted": ngettext_lazy("%(value)s in use again", "%(value)s in use again", "value"),
+    "corrections": ngettext_lazy("%(value)s value", "%(value)s values", "value"),
     "found": ngettext_lazy("%(value)s found", "%(value)s found", "value"),
     "remaining": ngettext_lazy("%(value)s still there", "%(value)s still there", "value"),
     "steps": ngettext_lazy("%(value)s step", "%(value)s steps", "value"),
@@ -41,7 +45,11 @@ COUNTS = {
     "documents": ngettext_lazy("%(value)s document", "%(value)s documents", "value"),
     "destroyed": ngettext_lazy("%(value)s key", "%(value)s keys", "value"),
 }
-DATES = {"due": gettext_lazy("due %(value)s"), "until": gettext_lazy("until %(value)s")}
+DATES = {
+    "due": gettext_lazy("due %(value)s"),
+    "until": gettext_lazy("until %(value)s"),
+    "on": gettext_lazy("on %(value)s"),
+}
 TOLD_AS_ZERO = ("erased", "exported", "found", "remaining")
 
 

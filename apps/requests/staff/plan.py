@@ -14,12 +14,17 @@ from apps.locations.contract import Obstacle
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
+from apps.requests.amending import can_by_itself
+from apps.requests.corrections import HAND, VALUES, Correction, corrections_of
 from apps.requests.counting import count_words, done_words
 from apps.requests.labels import PHASES
 from apps.requests.models import Kind, PrivacyRequest, Step, Task
 from apps.requests.selectors import PlanRow, plan_preview
 from apps.requests.staff import words
 from apps.requests.staff.words import Badge
+from apps.requests.vault import details_of
+
+AMENDING = (Step.Phase.CORRECT, Step.Phase.RESTRICT, Step.Phase.LIFT)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ def preview(request: PrivacyRequest, *, everywhere: bool) -> Preview:
     asked = [place for place in places if everywhere or place.kind in settings.OWN_LOCATIONS]
     rows = dict(zip([place.pk for place in asked], plan_preview(request, asked), strict=True))
     ordered = sorted(places, key=lambda place: (place.kind not in settings.OWN_LOCATIONS, place.name))
-    lines = [_line(place, rows.get(place.pk)) for place in ordered]
+    notes = change_notes(request, ordered)
+    lines = [_line(place, rows.get(place.pk), notes.get(place.pk, [])) for place in ordered]
     counts: Counter[str] = Counter()
     for row in rows.values():
         counts.update(row.counts)
@@ -73,20 +79,40 @@ def preview(request: PrivacyRequest, *, everywhere: bool) -> Preview:
     return Preview(lines, counts, is_complete, len(places))
 
 
-def _line(place: Location, row: PlanRow | None) -> PlanLine:
+def change_notes(request: PrivacyRequest, places: list[Location]) -> dict[Any, list[str]]:
+    """Say for a rectification or a restriction what is done in each place, and by whom."""
+    if request.kind == Kind.RECTIFICATION:
+        filled = corrections_of(details_of(request))
+        return {place.pk: [_correction_words(filled.get(str(place.pk)))] for place in places}
+    if request.kind == Kind.RESTRICTION:
+        by_hand = _("It has no mark for this: a person sees to it, and confirms it.")
+        return {place.pk: [by_hand] for place in places if not can_by_itself(place, Step.Phase.RESTRICT)}
+    return {}
+
+
+def _correction_words(one: Correction | None) -> str:
+    if one is None:
+        return _("Nobody has said yet what is corrected here.")
+    if one.way == VALUES:
+        number = len(one.changes)
+        return ngettext("%(number)s value is corrected", "%(number)s values are corrected", number) % {"number": number}
+    return _("A person corrects it by hand, and confirms it.") if one.way == HAND else _("Nothing is corrected here.")
+
+
+def _line(place: Location, row: PlanRow | None, notes: list[str]) -> PlanLine:
     if row is None:
-        return PlanLine(staff_label(place), Badge(_("Not asked yet")), "", is_counted=False)
+        return PlanLine(staff_label(place), Badge(_("Not asked yet")), "", False, notes)
     if not row.is_enabled:
-        return PlanLine(
-            staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, [words.reason(Reason.DISABLED)]
-        )
+        disabled = [words.reason(Reason.DISABLED), *notes]
+        return PlanLine(staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, disabled)
     if row.trouble:
-        return PlanLine(staff_label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble])
+        return PlanLine(staff_label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble, *notes])
     found = count_words(row.counts)
     if found and not row.is_complete:
         found = _("At least %(counted)s") % {"counted": found}
     badge = Badge(_("Counted"), words.OK) if row.is_complete else Badge(_("Counted in part"), words.WARN)
-    return PlanLine(staff_label(place), badge, found, True, [_obstacle(obstacle) for obstacle in row.obstacles])
+    obstacles = [_obstacle(obstacle) for obstacle in row.obstacles]
+    return PlanLine(staff_label(place), badge, found, True, [*obstacles, *notes])
 
 
 def _obstacle(obstacle: Obstacle) -> str:
@@ -103,6 +129,10 @@ def act_words(request: PrivacyRequest, seen: Preview, *, is_last_yes: bool) -> s
     places = ngettext("%(number)s place", "%(number)s places", seen.places) % {"number": seen.places}
     what = count_words(held) or seen.total or _("whatever is there")
     values = {"what": what, "places": places}
+    if request.kind == Kind.RECTIFICATION:
+        return _("Approve and correct it in %(places)s") % values
+    if request.kind == Kind.RESTRICTION:
+        return _("Approve and restrict the use in %(places)s") % values
     if request.kind != Kind.ERASURE:
         return _("Approve and collect %(what)s from %(places)s") % values
     if not is_last_yes:
@@ -126,14 +156,21 @@ def _step_line(step: Step, may_retry: bool) -> StepLine:
         done=_done(step),
         notes=_notes(step),
         is_place=step.location is not None,
-        can_be_retried=may_retry and waits and task is None,
+        can_be_retried=may_retry and waits and (task is None or _could_by_itself(step, task)),
         task=task,
     )
+
+
+def _could_by_itself(step: Step, task: Task) -> bool:
+    """Say whether a place refused what a person was asked to do instead: it can be tried again."""
+    return step.phase in AMENDING and step.reason != Reason.BY_HAND and task.confirmed_at is None
 
 
 def _done(step: Step) -> str:
     if step.location is None:
         return ""
+    if step.phase in AMENDING and not step.done_count:
+        return _("Nothing had to be changed here") if step.state == Step.State.DONE else ""
     counted = done_words(step.counts, step.location.kind, step.done_count)
     return counted or (_("Nothing was held here") if step.state == Step.State.DONE else "")
 

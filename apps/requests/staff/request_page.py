@@ -17,7 +17,7 @@ from apps.records.services import standing_holds
 from apps.requests import selectors, services
 from apps.requests.dates import today
 from apps.requests.errors import RecordErased
-from apps.requests.models import Clock, PrivacyRequest, Status, Step
+from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
 from apps.requests.staff import history, plan, todo, words
@@ -66,6 +66,7 @@ def context_of(request: PrivacyRequest, user: User, *, purpose: str, everywhere:
     """Return everything that the page shows; `everywhere`: places outside are asked what they hold as well."""
     acts = todo.allowed(request, user)
     regime = regime_of(request.regime)
+    primary = [acts[name] for name in todo.PRIMARY if name in acts][:1]
     lines = plan.step_lines(request, may_retry="retry" in acts and request.status in ACTIVE)
     return {
         "found": request,
@@ -77,9 +78,9 @@ def context_of(request: PrivacyRequest, user: User, *, purpose: str, everywhere:
         "clocks": clock_lines(request),
         "purpose": purpose,
         "sentence": sentence(request, user, lines, acts),
-        "primary": [acts[name] for name in todo.PRIMARY if name in acts],
+        "primary": primary,
         "beside": [acts[name] for name in ("refuse",) if name in acts],
-        "more": [acts[name] for name in todo.MORE if name in acts],
+        "more": [acts[name] for name in todo.MORE if name in acts and acts[name] not in primary],
         "may": acts,
         "steps": lines,
         "progress": plan.places_done(lines),
@@ -109,12 +110,20 @@ def sentence(request: PrivacyRequest, user: User, lines: list[plan.StepLine], ac
         ground = regime_of(request.regime).ground(request.ground, request.kind)
         said = f"{ground.label} ({ground.article})" if ground else request.ground
         return _("Nothing to do. Refused on %(day)s: %(ground)s.") % (values | {"ground": said})
+    if request.kind == Kind.RESTRICTION and status == Status.COMPLETED and request.lifted_at is None:
+        return _restriction_sentence(request)
     said_by_status = {
         Status.COMPLETED: _("Nothing to do. Complete since %(day)s."),
         Status.WITHDRAWN: _("Nothing to do. Withdrawn on %(day)s."),
         Status.LAPSED: _("Nothing to do. Lapsed on %(day)s: the identity was not confirmed, or an erasure came first."),
     }
     return said_by_status[status] % values
+
+
+def _restriction_sentence(request: PrivacyRequest) -> str:
+    if request.lift_on is not None:
+        return _("Nothing to do. The person was told: it is lifted on %(day)s.") % {"day": words.day(request.lift_on)}
+    return _("The restriction stands. Lift it when its reason is over: the person is told before.")
 
 
 def _review_sentence(request: PrivacyRequest, user: User, acts: dict[str, Act]) -> str:
@@ -125,6 +134,8 @@ def _review_sentence(request: PrivacyRequest, user: User, acts: dict[str, Act]) 
                 "Look at what would be erased in each place, then approve or refuse. A second person decides after you."
             )
         return _("Look at what each place holds, then approve or refuse.")
+    if first is None and "corrections" in acts:
+        return _("Say for each place what is corrected there, then approve; or refuse.")
     if first is None:
         return _("A compliance officer looks at it first. Nothing to do for you yet.")
     if first.officer_id == user.pk:
@@ -172,6 +183,7 @@ def _sealed(request: PrivacyRequest, everywhere: bool) -> dict[str, Any]:
     """Open what the person wrote and, before an approval, count the plan; nothing once the record is erased."""
     try:
         return {
+            "asked": selectors.asked_of(request),
             "note": selectors.note_of(request),
             "messages_of_request": selectors.messages_of(request),
             "scope": selectors.scope_of_request(request),

@@ -9,13 +9,19 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import User
+from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.requests import selectors
+from apps.requests.corrections import unspoken
 from apps.requests.dates import today
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
+from apps.requests.schedule import ACTIVE
+from apps.requests.services.correcting import open_places
 from apps.requests.services.deciding import UNDECIDED
 from apps.requests.services.knowing import was_let_go_by_two
+from apps.requests.services.lifting import is_standing
+from apps.requests.vault import details_of
 
 VIEW = "requests.view_privacyrequest"
 REVIEW = "requests.review_privacyrequest"
@@ -50,7 +56,23 @@ def _is_unverified(request: PrivacyRequest, user: User) -> bool:
 
 
 def _waits_for_first(request: PrivacyRequest, user: User) -> bool:
-    return request.status == Status.IN_REVIEW and not request.approvals.exists()
+    return request.status == Status.IN_REVIEW and not request.approvals.exists() and not _lacks_corrections(request)
+
+
+def _lacks_corrections(request: PrivacyRequest) -> bool:
+    """Say whether a rectification waits until it is said for every place what is corrected there."""
+    if request.kind != Kind.RECTIFICATION or request.key_id is None:
+        return False
+    return bool(unspoken(details_of(request), Location.objects.that_ever_held_data()))
+
+
+def _takes_corrections(request: PrivacyRequest, user: User) -> bool:
+    is_open = request.status == Status.IN_REVIEW or request.status in ACTIVE
+    return request.kind == Kind.RECTIFICATION and is_open and bool(open_places(request))
+
+
+def _may_be_released(request: PrivacyRequest, user: User) -> bool:
+    return request.kind == Kind.RESTRICTION and is_standing(request)
 
 
 def _waits_for_second(request: PrivacyRequest, user: User) -> bool:
@@ -110,6 +132,8 @@ ACTS: dict[str, Act] = {
         Act("identity", _("Check the identity"), REVIEW, _is_unverified, "identity/"),
         Act("approve", _("Look at the plan and approve"), REVIEW, _waits_for_first, "approve/"),
         Act("second", _("Look at the plan and approve as the second person"), SECOND, _waits_for_second, "approve/"),
+        Act("corrections", _("Say what is corrected where"), REVIEW, _takes_corrections, "corrections/"),
+        Act("lift_restriction", _("Lift the restriction"), REVIEW, _may_be_released, "lift-restriction/"),
         Act("go_on", _("Erase without waiting for the copy"), REVIEW, lambda r, u: waits_for_copy(r), "go-on/"),
         Act("refuse", _("Refuse"), REVIEW, _is_undecided, "refuse/"),
         Act("message", _("Write to the person"), REVIEW, _is_readable, "message/"),
@@ -123,5 +147,7 @@ ACTS: dict[str, Act] = {
         Act("retry", _("Try again"), REVIEW, _is_unfinished, ""),
     )
 }
-PRIMARY = ("identity", "approve", "second", "go_on")  # what the page is for; at most one of them fits at a time
-MORE = ("message", "assign", "known_by", "confirm_known_by", "extend", "hold", "withdraw")
+PRIMARY = ("identity", "approve", "second", "go_on", "corrections")  # what the page is for: the first that fits
+MORE = (
+    "corrections", "message", "lift_restriction", "assign", "known_by", "confirm_known_by", "extend", "hold", "withdraw",
+)  # fmt: skip

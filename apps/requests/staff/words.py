@@ -38,6 +38,8 @@ KINDS: dict[str, Promise] = {
     Kind.ACCESS: gettext_lazy("Access"),
     Kind.PORTABILITY: gettext_lazy("Portability"),
     Kind.ERASURE: gettext_lazy("Erasure"),
+    Kind.RECTIFICATION: gettext_lazy("Rectification"),
+    Kind.RESTRICTION: gettext_lazy("Restriction"),
 }
 LEVELS: dict[str, Promise] = {
     NONE: gettext_lazy("Not checked"),
@@ -59,6 +61,7 @@ DATA_POINTS: dict[str, Promise] = {
 }
 REASONS: dict[str, Promise] = {  # where staff need other words than the person
     Reason.WAITS_FOR_ARCHIVE: gettext_lazy("Waits until the person has fetched their copy"),
+    Reason.RESTRICTED: gettext_lazy("The use is restricted at the person's request; it goes on when that is lifted"),
 }
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.WrongStatus: gettext_lazy("The request is not in a state any more that allows this. Look at it again."),
@@ -75,6 +78,11 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.ErasureBegun: gettext_lazy("The erasure has begun. From there it only goes forward."),
     errors.TooLate: gettext_lazy("The first period is over: an extension had to be told inside it."),
     errors.AlreadyExtended: gettext_lazy("The deadline has been extended already. That can be done once."),
+    errors.CorrectionsWanted: gettext_lazy("Say first for every place what is to be corrected there."),
+    errors.OtherRestriction: gettext_lazy(
+        "Another restriction of this person stands. Lift that one first, or refuse this one."
+    ),
+    errors.TooSoon: gettext_lazy("The person has to know before: choose a day after today."),
     errors.RecordErased: gettext_lazy("The record of this request is erased. Only dates are left."),
 }
 

@@ -1,5 +1,8 @@
 """submit_request --subject EMAIL --kind KIND [--regime gdpr] [--approve] [--wait [SECONDS]] [--json]: intake by staff.
 
+A rectification takes --wrong and --right (what is corrected where, staff say in the admin; with --approve it is done by
+hand everywhere), a restriction --what and --ground. Each text may be @FILE, for it is seen by others on a command line.
+
 Exit codes: 0 filed, or with --wait ended and answered; 1 refused or failed; 3 with --wait: time, a person or a worker is
 wanting; 4 with --wait: only blocked places are left.
 """
@@ -24,7 +27,7 @@ from apps.records.errors import SubjectNotFound
 from apps.records.models import Subject
 from apps.records.subjects import find_subject
 from apps.requests import services
-from apps.requests.errors import NoLocation, RequestError
+from apps.requests.errors import EmptyText, NoLocation, RequestError, UnknownGround, UnknownKind
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, REASONABLY_HIGH, REGIMES
 from apps.requests.schedule import next_due
@@ -33,6 +36,11 @@ from apps.requests.services.deciding import COMMAND_LINE
 WAIT_SECONDS = 600
 POLL_SECONDS = 0.5
 NO_WORKER_AFTER = 30.0  # a worker looks every 2 seconds
+TEXTS = {
+    "wrong": "of a rectification: what is wrong",
+    "right": "of a rectification: what it should say",
+    "what": "of a restriction: what should be left alone",
+}
 DONE, FAILED, WANTING, BLOCKED = 0, 1, 3, 4
 
 
@@ -45,6 +53,10 @@ class Command(ContentCommand):
         )
         parser.add_argument("--kind", required=True, metavar="KIND", help=", ".join(Kind.values))
         parser.add_argument("--regime", default=settings.DEFAULT_REGIME, metavar="LAW", help=", ".join(sorted(REGIMES)))
+        for name, words in TEXTS.items():
+            parser.add_argument(f"--{name}", default="", metavar="TEXT", help=f"{words}, or @FILE holding it")
+        grounds = [ground.code for regime in REGIMES.values() for ground in regime.asking_grounds]
+        parser.add_argument("--ground", default="", metavar="GROUND", help=f"of a restriction: {', '.join(grounds)}")
         parser.add_argument("--approve", action="store_true", help="counts as every approval and skips the cooling-off")
         parser.add_argument(
             "--wait", nargs="?", type=float, const=WAIT_SECONDS, metavar="SECONDS", help="until it has ended"
@@ -58,7 +70,8 @@ class Command(ContentCommand):
         _check("--regime", options["regime"], sorted(REGIMES))
         if approve and not settings.COMMAND_LINE_APPROVAL:
             raise CommandError("--approve is switched off: set COMMAND_LINE_APPROVAL=on, or approve in the admin")
-        opened = self._open(find(subject), options["kind"], options["regime"], approve)
+        asked = {name: _text(options[name]) for name in TEXTS} | {"ground": options["ground"]}
+        opened = self._open(find(subject), options["kind"], options["regime"], approve, asked)
         request = opened.request
         code, why = (DONE, "") if wait is None else wait_for(request, wait)
         request.refresh_from_db()
@@ -67,7 +80,9 @@ class Command(ContentCommand):
             self.stderr.write(why)
             sys.exit(code)
 
-    def _open(self, person: Subject, kind: str, regime: str, approve: bool) -> services.OpenedRequest:
+    def _open(
+        self, person: Subject, kind: str, regime: str, approve: bool, asked: dict[str, str]
+    ) -> services.OpenedRequest:
         actor = Actor.command_line()
         account = person.account
         try:
@@ -79,11 +94,18 @@ class Command(ContentCommand):
                 language=account.language if account else settings.LANGUAGE_CODE,
                 time_zone=account.time_zone if account else "UTC",
                 identity_level=REASONABLY_HIGH if approve else NONE,
+                asked=asked,
             )
             if approve:
                 services.approve_request(opened.request, rule=COMMAND_LINE, actor=actor)
         except NoLocation:
             raise CommandError("there is no place to ask: run `manage.py migrate`, which makes our own") from None
+        except EmptyText:
+            raise CommandError("say what it is about: --wrong and --right, or --what") from None
+        except UnknownGround:
+            raise CommandError("say on which ground with --ground; see --help") from None
+        except UnknownKind:
+            raise CommandError(f"the law {regime} gives no such right; say another --regime") from None
         except RequestError as error:
             raise CommandError(f"{type(error).__name__}: {error}") from None
         return opened
@@ -115,15 +137,20 @@ def _check(option: str, value: str, known: list[str]) -> None:
 
 def find(value: str) -> Subject:
     """Return the person; `@FILE` keeps the address off the command line, where others see it."""
-    if value.startswith("@"):
-        try:
-            value = Path(value[1:]).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"cannot read {value[1:]}: {error}") from None
     try:
-        return find_subject(value)
+        return find_subject(_text(value))
     except SubjectNotFound:
         raise CommandError("no such person: give the address or the id of somebody who is known here") from None
+
+
+def _text(value: str) -> str:
+    """Return the text, or what stands in @FILE."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read {value[1:]}: {error}") from None
 
 
 def described(step: Step) -> dict[str, Any]:

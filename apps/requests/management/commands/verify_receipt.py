@@ -34,12 +34,18 @@ class Command(BaseCommand):
                 f"bad: {error}. Ask for the receipt again, from its page or with fetch_receipt"
             ) from None
         body = json.loads(proof.body or b"{}")
-        by = body["irrecoverable_by"] or f"no date ({body.get('irrecoverable_code')})"
         self.stdout.write(
             f"good: receipt {body['number']} of {body['reference']} stands at place {proof.index} of the log "
-            f"{proof.checkpoint.origin}; unreadable since {body['unreadable_at']}, irrecoverable by {by}, "
-            f"{len(body['places'])} places"
+            f"{proof.checkpoint.origin}; {_said(body)}, {len(body['places'])} places"
         )
+
+
+def _said(body: dict[str, Any]) -> str:
+    """Say what the receipt is of."""
+    if "act" in body:
+        return f"{body['act']} at {body['done_at']}"
+    by = body["irrecoverable_by"] or f"no date ({body.get('irrecoverable_code')})"
+    return f"unreadable since {body['unreadable_at']}, irrecoverable by {by}"
 
 
 def _keys(given: str) -> list[str]:

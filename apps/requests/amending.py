@@ -1,0 +1,94 @@
+"""The middle of a rectification or a restriction: a step for each place, then the receipt. Safe to repeat: a repeat changes 0.
+
+A place that cannot do it by itself gets a task for a person, and the step goes on with what they have confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from apps.locations.contract import Rectifies, Restricts
+from apps.locations.errors import NoIdentity, Refused
+from apps.locations.models import Location
+from apps.locations.reasons import Reason
+from apps.locations.registry import connector_for
+from apps.requests import by_hand, claims, closing, receipts
+from apps.requests.claims import Claim
+from apps.requests.corrections import NOTHING, VALUES, correction_at
+from apps.requests.models import Step, Task
+from apps.requests.who import identity_of
+
+ALL_DONE = "done"
+
+
+def correct(claim: Claim) -> None:
+    """Write in one place what was found to be right (GDPR Article 16)."""
+    location, details = claim.step.location, claim.details
+    if location is None or location.emptied_at is not None:
+        return claims.done(claim)
+    correction = correction_at(details, location)
+    if correction.way == NOTHING:
+        return claims.done(claim)
+    connector = connector_for(location)
+    if correction.way != VALUES or not isinstance(connector, Rectifies):
+        return _act(claim, location, None)
+    return _act(claim, location, partial(connector.rectify, identity_of(claim.request, details), correction.changes))
+
+
+def restrict(claim: Claim) -> None:
+    """Have one place leave the person's data alone (GDPR Article 18)."""
+    _mark(claim, on=True)
+
+
+def lift(claim: Claim) -> None:
+    """Have it used again; the person was told before (GDPR Article 18(3))."""
+    _mark(claim, on=False)
+
+
+def _mark(claim: Claim, *, on: bool) -> None:
+    location = claim.step.location
+    if location is None or location.emptied_at is not None:
+        return claims.done(claim)
+    connector = connector_for(location)
+    if not isinstance(connector, Restricts):
+        return _act(claim, location, None)
+    return _act(claim, location, partial(connector.restrict, identity_of(claim.request, claim.details), on))
+
+
+def _act(claim: Claim, location: Location, act: Callable[[], int] | None) -> None:
+    """Do it, or count what a person has done; where neither can be, ask a person."""
+    if claim.cursor != ALL_DONE:
+        task = by_hand.confirmed_task(claim.step)
+        changed = task.item_count if task is not None else _try(claim, location, act)
+        with claims.progress(claim, ALL_DONE, done=changed, counts={"items": changed} if changed else {}):
+            Task.objects.filter(step=claim.step, confirmed_at__isnull=True).delete()  # the place could do it after all
+    claims.done(claim)
+
+
+def _try(claim: Claim, location: Location, act: Callable[[], int] | None) -> int:
+    if act is None:
+        by_hand.ask_person(claim, location)
+    try:
+        return act()
+    except NoIdentity:
+        by_hand.ask_person(claim, location, Reason.NO_IDENTITY)
+    except Refused:
+        by_hand.ask_person(claim, location, Reason.REFUSED)
+
+
+def issue(claim: Claim) -> None:
+    """Look at the list of places again, then issue the receipt. A restriction that is being lifted takes in no new place."""
+    if not claim.cursor and not is_being_lifted(claim) and closing.add_missing_steps(claim):
+        return
+    receipts.issue_and_close(claim)
+
+
+def is_being_lifted(claim: Claim) -> bool:
+    return claim.request.steps.filter(phase=Step.Phase.LIFT).exists()
+
+
+def can_by_itself(location: Location, phase: str) -> bool:
+    """Say whether a place does such a step without a person."""
+    wanted = Rectifies if phase == Step.Phase.CORRECT else Restricts
+    return isinstance(connector_for(location), wanted)

@@ -1,0 +1,90 @@
+"""The end of a restriction: the person is told beforehand, and on the day every place is asked to lift it.
+
+GDPR Article 18(3). The request goes on for that: a step for each place, then a further receipt.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from apps.audit import services as audit
+from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.requests import letters
+from apps.requests.dates import today
+from apps.requests.engine import poke
+from apps.requests.errors import EmptyText, TooSoon, WrongStatus
+from apps.requests.models import Kind, PrivacyRequest, Status, Step
+from apps.requests.schedule import FIRST
+from apps.requests.services.changing import lock_request
+from apps.requests.services.deciding import write_message
+from apps.requests.vault import open_vault
+
+CARRIED_OUT = (Status.COMPLETED, Status.PARTLY_COMPLETED)
+MOST_AT_ONCE = 100
+
+
+def standing_restrictions() -> QuerySet[PrivacyRequest]:
+    """Return the restrictions that were carried out and whose end has not begun."""
+    restricted = PrivacyRequest.objects.filter(kind=Kind.RESTRICTION, status__in=CARRIED_OUT, lifted_at__isnull=True)
+    return restricted.exclude(steps__phase=Step.Phase.LIFT)
+
+
+def is_standing(request: PrivacyRequest) -> bool:
+    return standing_restrictions().filter(pk=request.pk).exists()
+
+
+@transaction.atomic
+def announce_lift(request: PrivacyRequest, *, on: date, text: str, actor: Actor) -> None:
+    """Tell the person that the restriction ends, when and why. Said again, the new day counts.
+
+    Raises EmptyText, TooSoon, and WrongStatus where no restriction stands.
+    """
+    lock_request(request, *CARRIED_OUT)
+    if not is_standing(request):
+        raise WrongStatus(request.reference)
+    if not text.strip():
+        raise EmptyText
+    if on <= today():
+        raise TooSoon(request.reference)
+    PrivacyRequest.objects.filter(pk=request.pk).update(lift_on=on)
+    request.refresh_from_db()
+    vault = open_vault(request)
+    write_message(request, text, vault, is_from_person=False)
+    audit.append(Event.LIFT_ANNOUNCED, about=request.handle, actor=actor, on=on)
+    letters.lift_announced(request, vault, text=text)
+
+
+def lift_due_restrictions() -> int:
+    """Begin to lift what was announced for today or before; return how many."""
+    due = standing_restrictions().filter(lift_on__lte=today()).order_by("lift_on")
+    return sum(_begin(request) for request in list(due[:MOST_AT_ONCE]))
+
+
+@transaction.atomic
+def _begin(request: PrivacyRequest) -> int:
+    """Plan a step for every place that was restricted, or may have been; what was never begun is not begun any more."""
+    try:
+        lock_request(request, *CARRIED_OUT)
+    except WrongStatus:  # somebody else was faster
+        return 0
+    if not is_standing(request):
+        return 0
+    restricted = request.steps.filter(phase=Step.Phase.RESTRICT)
+    begun = [step for step in restricted if step.state == Step.State.DONE or step.started_at is not None]
+    Step.objects.bulk_create(
+        Step(request=request, location_id=step.location_id, phase=Step.Phase.LIFT, order=FIRST) for step in begun
+    )
+    restricted.exclude(state=Step.State.DONE).delete()
+    request.steps.filter(phase=Step.Phase.RECEIPT).update(
+        state=Step.State.PENDING, sealed_cursor=None, counts={}, ended_at=None, next_try_at=None
+    )
+    PrivacyRequest.objects.filter(pk=request.pk).update(
+        status=Status.PARTLY_COMPLETED, ended_at=None, retain_until=None
+    )
+    audit.append(Event.LIFT_BEGUN, about=request.handle, actor=Actor.system(), steps=len(begun))
+    poke(request.pk)
+    return 1
