@@ -1,4 +1,4 @@
-# make run [PORT=8000] · make test · make test-all · make check · make bench · make lock · make messages
+# make run [PORT=8000] · make test · make test-all · make check · make bench · make coverage · make lock · make messages
 # What each needs is installed into .venv first: pinned, hashed wheels only, no compiler.
 PYTHON ?= python3
 PORT ?= 8000
@@ -9,7 +9,7 @@ LOCK = .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-un
 MANAGE = DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python manage.py
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test test-all check bench lock messages
+.PHONY: run test test-all check bench coverage lock messages
 .DEFAULT_GOAL := run
 
 run: .venv/installed
@@ -30,6 +30,9 @@ check: .venv/installed-dev
 
 bench: .venv/installed-dev
 	.venv/bin/python -m bench
+
+coverage: .venv/installed-dev
+	@.venv/bin/python -m tests.covering
 
 lock: .venv/bin/python
 	$(PIP) install pip-tools

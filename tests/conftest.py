@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 from django.utils import translation
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from apps.audit import quarantine
 from tests.databases import _databases_copied, django_db_keepdb, django_db_setup  # noqa: F401
+
+# A busy machine is slow, and no test is wrong for it.
+hypothesis.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("tests")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,33 @@ def test_a_database_that_differs_from_what_was_signed_vouches_for_nothing(kept, 
     first = continue_log()
     assert selectors.details_of(first) | {"size": SIZE, "kept": 0} == selectors.details_of(first)
     assert standalone(tiles_dir, tmp_path, kept) == site(kept) == ""
+
+
+def test_a_lost_folder_is_written_from_what_the_database_knows_of_the_old_log(kept, tiles_dir, tmp_path):
+    shutil.rmtree(tiles_dir)
+    note = Checkpoint.objects.latest("size").note
+    continue_log()
+    assert (tiles_dir / "earlier/1/checkpoint").read_text() == note
+    assert standalone(tiles_dir / "earlier/1", tmp_path, kept) == standalone(tiles_dir, tmp_path, kept) == ""
+
+
+def test_a_gap_is_accepted_by_an_entry_that_says_what_is_known_of_the_log(kept, officer):
+    """Beyond what is placed and signed, nothing can be said of it."""
+    checkpoint = notes.read_checkpoint(Checkpoint.objects.latest("size").note)
+    entry = continuing.sign_gap(actor=officer)
+    said = {"size": SIZE, "root": checkpoint.root.hex(), "kept": SIZE}
+    assert selectors.details_of(entry) == said and entry.actor == officer.handle
+    for is_there in (True, False):
+        quarantine.note_gap(is_there)
+        assert (quarantine.state().gap_found_at is not None) == is_there
+
+
+def test_the_page_of_the_log_names_the_one_before_with_its_key(kept, client):
+    key = selectors.public_key_text()
+    assert "The log before this one" not in client.get("/audit/log/").content.decode()
+    continue_log()
+    text = client.get("/audit/log/").content.decode()
+    assert "The log before this one" in text and key in text and selectors.public_key_text() in text
 
 
 def test_nor_does_one_whose_tiles_are_damaged(write, tiles_dir):

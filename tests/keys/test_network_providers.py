@@ -239,6 +239,19 @@ def test_kms_that_cannot_delete_now_is_asked_again(kms, monkeypatch):
         provider.destroy(reference)
 
 
+def test_kms_that_waits_for_the_end_already_says_when_it_is(kms, monkeypatch):
+    provider = provider_named("aws_kms")
+    reference, end = provider.create(), timezone.now() + timedelta(days=3)
+
+    def refuse(name, **arguments):
+        if name == "schedule_key_deletion":
+            raise MasterKeyMissing("PendingDeletion")
+        return {"KeyMetadata": {"KeyState": "PendingDeletion", "DeletionDate": end}}
+
+    monkeypatch.setattr(provider, "_call", refuse)
+    assert provider.destroy(reference) == end
+
+
 def test_kms_dates_without_a_zone_are_in_the_sites(kms):
     naive = timezone.now().replace(tzinfo=None)
     assert timezone.is_aware(aws_kms._moment(naive))
