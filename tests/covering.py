@@ -1,7 +1,7 @@
 """`make coverage`: every branch of apps/sealing, apps/keys and apps/audit is taken by some test, or this fails.
 
-What is special to PostgreSQL is tried there, and counted together. Left out are the slowest tests, which repeat a work at
-every point of a crash or for every byte of a file: they take no branch that the others do not.
+What is special to PostgreSQL is tried there, and counted together. Left out are the thorough tests, which repeat a work
+at every point of a crash or for every byte of a file: they take no branch that the others do not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.services import postgres_programs, running_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/sealing", "tests/keys", "tests/audit")
-SLOW = "not no_crash and not any_byte and not every_byte and not rolls_in_a_loop"
+QUICK = "not thorough"
 ON_POSTGRES = (
     "tests/audit/test_triggers.py",
     "tests/audit/test_sequencer.py",
@@ -31,7 +31,7 @@ def coverage(*arguments: str, **environment: str) -> int:
 
 def main() -> int:
     coverage("erase")
-    failed = coverage("run", "--parallel-mode", *PYTEST, *TESTS, "-k", SLOW)
+    failed = coverage("run", "--parallel-mode", *PYTEST, *TESTS, "-m", QUICK)
     if postgres_programs() is None:
         print("PostgreSQL is not installed: what is special to it is not covered")
     else:
