@@ -23,7 +23,14 @@ from apps.locations.connectors.files import FilesConnector
 from apps.locations.connectors.s3 import S3Connector
 from tests.contracts.places import FilesPlace, S3Place, new_bucket
 
-MANY = int(os.environ.get("CONTRACT_ITEMS", "1100"))
+MANY = 1100
+
+
+def many_items(usual: int = MANY) -> int:
+    """Return how many items the large test puts: CONTRACT_ITEMS, else what a run of all tests has time for."""
+    return int(os.environ.get("CONTRACT_ITEMS", usual))
+
+
 CHATTR = "/usr/bin/chattr"
 NAMES = [
     "note.txt", "with space.txt", "日记 2026.md", "a/b/c/deep.bin", "quote'\"&.csv", "percent%20.txt", "-dash",
@@ -35,7 +42,7 @@ class Kind:
     """What a test does with a place past the connector."""
 
     connector: Any
-    many = MANY  # items in the large test
+    many = many_items()  # items in the large test
     names = NAMES  # what an item can be called there
     transport: tuple[str, ...] = ()  # the functions in which its calls leave this process
     batches: tuple[str, ...] = ()  # the constants that say how much it takes at a time
@@ -151,7 +158,7 @@ class S3(Kind):
 
 
 class Moto(S3):
-    many = 90  # it is slow, and Ceph takes the large test
+    many = many_items(90)  # it is slow, and Ceph takes the large test
     names = [name for name in NAMES if "\n" not in name]  # it cannot take a key with a line break
     has_strict_signatures = False
 

@@ -23,7 +23,7 @@ from apps.locations.connectors.sftp import SftpConnector
 from apps.locations.connectors.storages import StorageConnector
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.contracts.gcs_standin import GcsStandIn
-from tests.contracts.kinds import NAMES, Files, Kind
+from tests.contracts.kinds import NAMES, Files, Kind, many_items
 from tests.services import free_port
 from tests.sftp import Sftp as SftpServer
 
@@ -79,7 +79,7 @@ class GcsEmulator(Kind):
     """gcp-storage-emulator: it keeps one generation of each object and knows no holds."""
 
     transport: tuple[str, ...] = SEND
-    many = 300
+    many = many_items(300)
 
     def __init__(self, port: int) -> None:
         self.bucket = f"habeas-{uuid.uuid4().hex[:12]}"
@@ -110,7 +110,7 @@ class GcsEmulator(Kind):
 class Azure(Kind):
     transport: tuple[str, ...] = SEND
     batches: tuple[str, ...] = ("apps.locations.connectors.azure.DELETE_LIMIT",)
-    many = 400
+    many = many_items(400)
 
     def __init__(self, server: Azurite) -> None:
         self.container = f"habeas-{uuid.uuid4().hex[:12]}"
@@ -190,7 +190,7 @@ class Sftp(Files):
         "paramiko.sftp_client.SFTPClient._request",
     )
     batches: tuple[str, ...] = ("apps.locations.connectors.storages.ERASED_PER_PROGRESS",)
-    many = 300
+    many = many_items(300)
 
     def __init__(self, server: SftpServer, folder: Path) -> None:
         super().__init__(folder)

@@ -1,6 +1,7 @@
 """The contract of every kind of place, tried on a real one of each: what may come over it, and what it must hold through.
 
-CONTRACT_ITEMS=10000 makes the large test as large as that; 1,100 is more than any kind takes at a time.
+CONTRACT_ITEMS=10000 makes the large test as large as that (its times: --junitxml); 1,100 is more than any kind takes at a
+time.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -105,20 +106,31 @@ def test_names_of_every_kind_are_erased_and_bens_stay(kind: Kind, ada: Identity,
 
 @pytest.mark.thorough
 def test_many_items_are_found_read_and_erased(
-    kind: Kind, ada: Identity, bens: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    kind: Kind,
+    ada: Identity,
+    bens: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     if kind.many < MANY:
         for constant in kind.batches:
             monkeypatch.setattr(constant, kind.many // 3)
+    times = [time.monotonic()]
     kind.put_many("4", kind.many)
+    times.append(time.monotonic())
     assert sum(1 for _item in kind.connector.find(ada, SCOPE)) == kind.many
+    times.append(time.monotonic())
     everything = b"".join(exported(kind.connector, ada).values())
     assert everything.count(b"item ") >= kind.many
+    times.append(time.monotonic())
     batches = list(kind.connector.erase(ada, SCOPE, ""))
     assert sum(batch.erased for batch in batches) >= kind.many
     assert len(batches) >= 2, "one batch for all could not be resumed"
     assert kind.connector.remaining(ada, SCOPE).count == 0
+    times.append(time.monotonic())
     assert kind.everything() == bens
+    for what, (begun, ended) in zip(("put", "find", "read", "erase"), pairwise(times), strict=True):
+        record_property(f"seconds to {what}", round(ended - begun, 1))
 
 
 def test_an_erasure_run_twice_does_nothing_the_second_time(kind: Kind, ada: Identity, bens: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError
@@ -185,5 +186,5 @@ def _written(schema: str | None, bare: str, default: str | None, known: Iterable
         its_schema, its_bare = split_name(name)
         if its_bare == bare and (its_schema or default) == (schema or default):
             return name
-    bare = f'"{bare}"' if "." in bare or " " in bare else bare
-    return bare if schema in {None, default} else f"{schema}.{bare}"
+    parts = [bare] if schema in {None, default} else [str(schema), bare]
+    return ".".join(f'"{part}"' if re.search(r"[.\s]", part) else part for part in parts)
