@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from bson import Binary, ObjectId, json_util
 
-from apps.locations.connectors.mongodb import exporting
+from apps.locations.connectors.mongodb import erasing, exporting, matching
+from apps.locations.connectors.mongodb.erasing import Eraser
 from apps.locations.contract import Change, Identity, Kept, Scope
 from apps.locations.errors import Refused
 from apps.locations.reasons import Reason
@@ -176,3 +177,38 @@ def test_nothing_of_the_server_stands_in_an_error(mongodb: MongoPlace, ada: Iden
         erase(mongodb.connector, ada)
     assert "IllegalOperation" not in str(refused.value)
     assert refused.value.__suppress_context__
+
+
+def test_what_hangs_on_a_document_that_became_somebody_elses_meanwhile_stays(
+    talks: MongoPlace, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Eraser._hanging_on
+    stored = talks.data.collection("shop", "talks")
+
+    def changes_hands_first(self: Eraser, *of: Any) -> Any:
+        next(one for one in stored if one["_id"] == 0)["owner"] = {"email": "ben@example.org"}
+        return look(self, *of)
+
+    monkeypatch.setattr(Eraser, "_hanging_on", changes_hands_first)
+    assert erase(talks.with_rules(TALKS, MESSAGES), ada) == 4, "the other talk, with its messages"
+    left = [document["talk"] for name, document in documents(talks) if name.startswith("messages/")]
+    assert sorted(left) == [0, 0, 0, 1, 1, 1, 3, 3, 3]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 10**9])
+def test_ids_of_parents_are_gone_through_a_page_at_a_time(
+    mongodb: MongoPlace, ada: Identity, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for constant in (exporting, "PAGE"), (matching, "IDS"), (erasing, "BATCH"):
+        monkeypatch.setattr(*constant, 2)
+    for number in range(5):
+        mongodb.put("talks", {"_id": number, "owner": {"email": "ada@example.org"}})
+        mongodb.put("messages", *({"_id": f"{number}-{n}", "talk": number} for n in range(3)))
+        mongodb.put("likes", *({"_id": f"{number}-{n}", "message": f"{number}-{n}"} for n in range(3)))
+    connector = mongodb.with_rules(TALKS, MESSAGES, {"collection": "likes", "field": "message", "parent": "messages"})
+    files = exported(connector, ada, stop_after=stop_after)
+    for name in ("02-messages.jsonl", "03-likes.jsonl"):
+        ids = [json_util.loads(one)["_id"] for one in files[name].splitlines()]
+        assert sorted(ids) == sorted(f"{number}-{n}" for number in range(5) for n in range(3))
+    assert erase(connector, ada) == 35
+    assert mongodb.everything() == {}

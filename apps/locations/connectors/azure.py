@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations import objects
+from apps.locations import holding, objects
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
@@ -146,15 +146,7 @@ class AzureConnector:
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """One pass over the listing: it tells holds and policies of each blob."""
-        found: dict[str, list[date | None]] = {}
-        for blob in self._all(who):
-            reason, until = held(blob)
-            if reason:
-                found.setdefault(reason, []).append(until)
-        return [
-            Obstacle(reason, count=len(days), until=max(filter(None, days), default=None))
-            for reason, days in found.items()
-        ]
+        return holding.obstacles(map(held, self._all(who)))
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         return objects.items(self, who)
@@ -213,15 +205,9 @@ class AzureConnector:
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         """Look for blobs, snapshots and versions, then for what soft delete still has."""
-        count, reasons, until = 0, set(), None
-        for blob in self._all(who):
-            reason, day = held(blob)
-            count += 1
-            reasons.add(reason)
-            until = max(filter(None, [until, day]), default=None)
-        if count:
-            reason = next((one for one in (Reason.LEGAL_HOLD, Reason.OBJECT_LOCK) if one in reasons), "")
-            return Remaining(count, reason or Reason.CANNOT_DELETE, until)
+        there = holding.remaining(map(held, self._all(who)))
+        if there.count:
+            return there
         soft = [blob for blob in self._of(who, ["deleted", "snapshots", *LABELS]) if blob.deleted]
         days = [int(blob.remaining_retention_days) for blob in soft if blob.remaining_retention_days is not None]
         if soft:
@@ -335,13 +321,13 @@ def _id_of(blob: Any) -> dict[str, Any]:
     return {"name": blob.name, "delete_snapshots": "include"}
 
 
-def held(blob: Any) -> tuple[str, date | None]:
+def held(blob: Any) -> holding.Hold:
     """Say what holds a blob back, and until when: a hold has no end of its own."""
     if blob.has_legal_hold:
         return Reason.LEGAL_HOLD, None
     end = getattr(blob.immutability_policy, "expiry_time", None)
     if end and end > datetime.now(UTC):
-        return Reason.OBJECT_LOCK, end.astimezone(UTC).date() + timedelta(days=1)
+        return Reason.OBJECT_LOCK, holding.day_after(end)
     return "", None
 
 

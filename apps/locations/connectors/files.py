@@ -11,8 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import own_ground
+from apps.locations.connectors.files_folders import FOLDER_FLAGS, Folders, Found, Linked, listed, read_at, refusal_of
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import Refused, Unavailable
@@ -34,7 +34,6 @@ PIECE_SIZE = 32 * 1024 * 1024  # a large file crosses batches in pieces
 CHUNK_SIZE = 256 * 1024
 ERASED_PER_PROGRESS = 500
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ConfigForm(FindingForm):
@@ -51,22 +50,6 @@ class ConfigForm(FindingForm):
         if refusal := own_ground.refusal(root):
             raise ValidationError(refusal)
         return root
-
-
-@dataclass(frozen=True)
-class Found:
-    """One name below the root: its path, and what lstat(2) says."""
-
-    path: str
-    info: os.stat_result
-
-    @property
-    def is_link(self) -> bool:
-        return stat.S_ISLNK(self.info.st_mode)
-
-    @property
-    def is_file(self) -> bool:
-        return stat.S_ISREG(self.info.st_mode)
 
 
 class FilesConnector:
@@ -103,8 +86,8 @@ class FilesConnector:
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         for found in self._walk(who):
-            modified = datetime.fromtimestamp(found.info.st_mtime, UTC)
-            yield Item(name=found.path, kind="file", size=found.info.st_size, modified=modified)
+            info = found.info
+            yield Item(found.path, "file", info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
         """Yield each file and a line of index.jsonl that gives its own name; symbolic links are named, not followed."""
@@ -112,7 +95,7 @@ class FilesConnector:
         if at.path == END:
             return
         number = at.number
-        with self._open_root() as root:
+        with self._open_root() as opened, Folders(opened) as root:
             for found in self._walk(who, after=at.path):
                 resumed = found.path == at.path
                 if resumed and at.offset == 0:
@@ -142,7 +125,7 @@ class FilesConnector:
         index = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         yield Entry(INDEX_NAME, INDEX_TYPE, [index], Cursor(at.number, at.path, 0).text, part="piece", count=0)
 
-    def _file_entries(self, root: int, found: Found, name: str, number: int, start: int) -> Iterator[Entry]:
+    def _file_entries(self, root: Folders, found: Found, name: str, number: int, start: int) -> Iterator[Entry]:
         size = found.info.st_size
         while True:
             stop = min(start + PIECE_SIZE, size)
@@ -157,12 +140,9 @@ class FilesConnector:
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
         """Remove every name below the person's paths, then the folders left empty. A repeat finds what is left."""
-        kept = {found.path for found in self._held(who)}
         erased = 0
-        with self._open_root() as root:
-            for found in self._walk(who):
-                if found.path in kept:
-                    continue
+        with self._open_root() as opened, Folders(opened) as root:
+            for found in self._going(who):
                 self._unlink(root, found.path)
                 erased += 1
                 if erased == ERASED_PER_PROGRESS:
@@ -174,11 +154,22 @@ class FilesConnector:
         if erased:
             yield Progress(erased, "", {"files": erased})
 
+    def _going(self, who: Identity) -> Iterator[Found]:
+        """Yield what an erasure removes: everything at once, then files of several names that are all the person's."""
+        linked = Linked()
+        for found in self._walk(who):
+            if not linked.takes(found):
+                yield found
+        yield from linked.whole()
+
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
-        held = sum(1 for _found in self._held(who))
-        count = sum(1 for _found in self._walk(who))
+        linked, count = Linked(), 0
+        for found in self._walk(who):
+            linked.takes(found)
+            count += 1
         if count == 0:
             return Remaining(0)
+        held = sum(1 for _found in linked.held())
         return Remaining(count, Reason.HARD_LINK if held == count else Reason.STILL_THERE)
 
     # Below: the walk.
@@ -187,18 +178,16 @@ class FilesConnector:
         return [search.path for search in self.finding.searches(who, self._read_inventory)]
 
     def _read_inventory(self, path: str) -> Iterator[bytes]:
-        with self._open_root() as root:
+        with self._open_root() as opened, Folders(opened) as root:
             info = self._info_of(root, path)
             if info is None:
                 raise Refused("The inventory file is not there: nobody can say what is whose.")
             yield from self._read(root, path, 0, info.st_size)
 
-    def _info_of(self, root: int, path: str) -> os.stat_result | None:
+    def _info_of(self, root: Folders, path: str) -> os.stat_result | None:
         folder, _slash, name = path.rpartition("/")
-        with self._open_folder(root, folder) as opened:
-            return (
-                next((found.info for found in self._single(opened, folder, name)), None) if opened is not None else None
-            )
+        opened = root.open(folder)
+        return next((found.info for found in self._single(opened, folder, name)), None) if opened is not None else None
 
     @contextmanager
     def _open_root(self) -> Iterator[int]:
@@ -219,34 +208,17 @@ class FilesConnector:
         finally:
             os.close(root)
 
-    @contextmanager
-    def _open_folder(self, root: int, path: str) -> Iterator[int | None]:
-        """Open a folder below the root part by part, following no link; None when it is not there."""
-        with ExitStack() as opened:
-            current = root
-            for part in [part for part in path.split("/") if part]:
-                try:
-                    current = os.open(part, FOLDER_FLAGS, dir_fd=current)
-                except FileNotFoundError:
-                    yield None
-                    return
-                except OSError as error:
-                    raise _refusal(error) from None
-                opened.callback(os.close, current)
-            yield current
-
     def _walk(self, who: Identity, after: str = "") -> Iterator[Found]:
         """Yield every name that is not a folder, in one fixed order; with `after`, from that path on."""
-        with self._open_root() as root:
+        start = _order(after)
+        with self._open_root() as opened, Folders(opened) as root:
             for path in sorted(self._paths(who), key=_order):
                 folder, _slash, name = path.rpartition("/")
-                with self._open_folder(root, folder) as opened:
-                    if opened is None:
-                        continue
-                    below = self._below(opened, folder) if path.endswith("/") else self._single(opened, folder, name)
-                    for found in below:
-                        if not after or _order(found.path) >= _order(after):
-                            yield found
+                there = root.open(folder)
+                if there is None:
+                    continue
+                below = self._below(there, folder) if path.endswith("/") else self._single(there, folder, name)
+                yield from (found for found in below if _order(found.path) >= start) if after else below
 
     def _single(self, folder: int, path: str, name: str) -> Iterator[Found]:
         try:
@@ -254,15 +226,15 @@ class FilesConnector:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _refusal(error) from None
+            raise refusal_of(error) from None
         if stat.S_ISDIR(info.st_mode):
             raise Refused("A folder stands where the template names a file.")
         yield Found(f"{path}/{name}".lstrip("/"), info)
 
     def _below(self, folder: int, path: str) -> Iterator[Found]:
-        names = _listed(folder)
-        for name, info in names:
-            below = f"{path}/{name}".lstrip("/")
+        start = f"{path}/" if path else ""
+        for name, info in listed(folder):
+            below = start + name
             if not stat.S_ISDIR(info.st_mode):
                 yield Found(below, info)
                 continue
@@ -271,7 +243,7 @@ class FilesConnector:
             except FileNotFoundError:
                 continue  # went away meanwhile
             except OSError as error:
-                raise _refusal(error) from None
+                raise refusal_of(error) from None
             try:
                 yield from self._below(opened, below)
             finally:
@@ -279,81 +251,63 @@ class FilesConnector:
 
     def _held(self, who: Identity) -> Iterator[Found]:
         """Yield the files that have another name outside the person's paths (hard links)."""
-        names: dict[tuple[int, int], list[Found]] = {}
+        linked = Linked()
         for found in self._walk(who):
-            if found.is_file and found.info.st_nlink > 1:
-                names.setdefault((found.info.st_dev, found.info.st_ino), []).append(found)
-        for same in names.values():
-            if len(same) < same[0].info.st_nlink:
-                yield from same
+            linked.takes(found)
+        return linked.held()
 
-    def _read(self, root: int, path: str, start: int, stop: int) -> Iterator[bytes]:
+    def _read(self, root: Folders, path: str, start: int, stop: int) -> Iterator[bytes]:
         folder, _slash, name = path.rpartition("/")
-        with self._open_folder(root, folder) as opened:
-            if opened is None:
-                raise Unavailable("A file went away while it was read.")
-            try:
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
-            except OSError as error:
-                raise _refusal(error) from None
-            with closing(os.fdopen(descriptor, "rb")) as file:
-                file.seek(start)
-                left = stop - start
-                while left and (chunk := file.read(min(CHUNK_SIZE, left))):
-                    left -= len(chunk)
-                    yield chunk
-                if left > 0:
-                    raise Unavailable("A file became shorter while it was read.")
+        opened = root.open(folder)
+        if opened is None:
+            raise Unavailable("A file went away while it was read.")
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+        except OSError as error:
+            raise refusal_of(error) from None
+        at = start
+        try:
+            while at < stop and (chunk := read_at(descriptor, min(CHUNK_SIZE, stop - at), at)):
+                at += len(chunk)
+                yield chunk
+        finally:
+            os.close(descriptor)
+        if at < stop:
+            raise Unavailable("A file became shorter while it was read.")
 
-    def _unlink(self, root: int, path: str) -> None:
+    def _unlink(self, root: Folders, path: str) -> None:
         folder, _slash, name = path.rpartition("/")
-        with self._open_folder(root, folder) as opened:
-            if opened is None:
-                return
-            try:
-                os.unlink(name, dir_fd=opened)
-            except FileNotFoundError:
-                return  # a repeat after a crash
-            except OSError as error:
-                raise _refusal(error) from None
+        opened = root.open(folder)
+        if opened is None:
+            return
+        try:
+            os.unlink(name, dir_fd=opened)
+        except FileNotFoundError:
+            return  # a repeat after a crash
+        except OSError as error:
+            raise refusal_of(error) from None
 
-    def _remove_empty(self, root: int, path: str) -> None:
+    def _remove_empty(self, root: Folders, path: str) -> None:
         """Remove a folder and those below it, deepest first, as far as they are empty."""
-        with self._open_folder(root, path) as folder:
-            if folder is None:
-                return
-            below = [name for name, info in _listed(folder) if stat.S_ISDIR(info.st_mode)]
-        for name in below:
+        folder = root.open(path)
+        if folder is None:
+            return
+        for name in [name for name, info in listed(folder) if stat.S_ISDIR(info.st_mode)]:
             self._remove_empty(root, f"{path}/{name}")
         parent, _slash, name = path.rpartition("/")
-        with self._open_folder(root, parent) as opened:
-            if opened is None:
-                return
-            try:
-                os.rmdir(name, dir_fd=opened)
-            except OSError as error:
-                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
-                    raise _refusal(error) from None
-
-
-def _listed(folder: int) -> list[tuple[str, os.stat_result]]:
-    """Return what lies in an open folder, by name; what goes away meanwhile is left out."""
-    found = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    found.append((os.fsdecode(entry.name), entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue
-    except OSError as error:
-        raise _refusal(error) from None
-    return sorted(found, key=lambda pair: pair[0])
+        opened = root.open(parent)
+        if opened is None:
+            return
+        try:
+            os.rmdir(name, dir_fd=opened)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+                raise refusal_of(error) from None
 
 
 def _described(found: Found, name: str) -> dict[str, Any]:
     line: dict[str, Any] = {"name": _shown(found.path), "size": found.info.st_size}
-    line["modified"] = datetime.fromtimestamp(found.info.st_mtime, UTC).isoformat()
+    line["modified"] = datetime.fromtimestamp(found.info.st_mtime, UTC)
     if found.is_file:
         return line | {"file": name}
     return line | {"not_followed": "link" if found.is_link else "special file"}
@@ -365,11 +319,3 @@ def _shown(path: str) -> str:
 
 def _order(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
-
-
-def _refusal(error: OSError) -> Refused | Unavailable:
-    if error.errno == errno.ELOOP or error.errno == errno.ENOTDIR:
-        return Refused("A symbolic link stands in the way; it is not followed. A person has to look.")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Refused("A file may not be read or removed: permissions are missing.")
-    return Unavailable(f"The disk answers with {errno.errorcode.get(error.errno or 0, 'an error')}.")

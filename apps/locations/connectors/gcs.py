@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -21,7 +21,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations import objects
+from apps.locations import holding, objects
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
@@ -151,15 +151,7 @@ class GcsConnector:
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """One pass over the listing: it tells holds and retention of each generation."""
-        found: dict[str, list[date | None]] = {}
-        for blob in self._generations(who):
-            reason, until = held(blob)
-            if reason:
-                found.setdefault(reason, []).append(until)
-        return [
-            Obstacle(reason, count=len(days), until=max(filter(None, days), default=None))
-            for reason, days in found.items()
-        ]
+        return holding.obstacles(map(held, self._generations(who)))
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         return objects.items(self, who)
@@ -200,18 +192,14 @@ class GcsConnector:
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         """Look for generations, then for what soft delete still has."""
-        count, reasons, until = 0, set(), None
-        for blob in self._generations(who):
-            reason, day = held(blob)
-            count += 1
-            reasons.add(reason)
-            until = max(filter(None, [until, day]), default=None)
-        if count:
-            reason = next((one for one in (Reason.LEGAL_HOLD, Reason.RETENTION_POLICY) if one in reasons), "")
-            return Remaining(count, reason or Reason.CANNOT_DELETE, until)
+        there = holding.remaining(map(held, self._generations(who)))
+        if there.count:
+            return there
         soft = [blob.hard_delete_time for blob in self._blobs(who, soft_deleted=True)]
         if soft:
-            return Remaining(len(soft), Reason.SOFT_DELETE, max((_day_after(end) for end in soft if end), default=None))
+            return Remaining(
+                len(soft), Reason.SOFT_DELETE, max((holding.day_after(end) for end in soft if end), default=None)
+            )
         return Remaining(0)
 
     # Below: what is in the bucket. `current`, `look` and `read` are what objects.py reads through.
@@ -305,18 +293,13 @@ def _stored(blob: Any) -> Stored:
     return Stored(blob.name, blob.size or 0, blob.updated, str(blob.generation), dict(blob.metadata or {}))
 
 
-def held(blob: Any) -> tuple[str, date | None]:
+def held(blob: Any) -> holding.Hold:
     """Say what holds a generation back, and until when: a hold has no end of its own."""
     if blob.temporary_hold or blob.event_based_hold:
         return Reason.LEGAL_HOLD, None
     ends = [blob.retention_expiration_time, getattr(blob.retention, "retain_until_time", None)]
     later = [end for end in ends if end and end > datetime.now(UTC)]
-    return (Reason.RETENTION_POLICY, _day_after(max(later))) if later else ("", None)
-
-
-def _day_after(moment: datetime) -> date:
-    """Return the first whole day on which it has ended."""
-    return date.fromordinal(moment.astimezone(UTC).date().toordinal() + 1)
+    return (Reason.RETENTION_POLICY, holding.day_after(max(later))) if later else ("", None)
 
 
 def _soft_delete_days(bucket: Any) -> int:

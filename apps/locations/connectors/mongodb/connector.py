@@ -16,10 +16,11 @@ from apps.locations.connectors.mongodb import checking
 from apps.locations.connectors.mongodb.erasing import Eraser
 from apps.locations.connectors.mongodb.exporting import At, Exporter
 from apps.locations.connectors.mongodb.forms import ConfigForm
-from apps.locations.connectors.mongodb.matching import Filter, Finder, check_identity, shared, still_personal
+from apps.locations.connectors.mongodb.matching import Filter, Finder, shared, still_personal
 from apps.locations.connectors.mongodb.rules import DELETE, KEEP, UNSET, Rule, rules_of
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Kept, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Refused
+from apps.locations.known_by import check_identity
 from apps.locations.reasons import Reason
 
 
@@ -34,7 +35,7 @@ class MongoConnector:
     @contextmanager
     def _open(self, who: Identity | None = None) -> Iterator[tuple[Database[Any], Finder]]:
         if who is not None:
-            check_identity(self.rules, who)
+            check_identity(self.identity_kinds(), who)
         with mongo.foreign_errors(), mongo.client_of(self._config) as client:
             database = client[str(self._config["database"])]
             yield database, Finder(database, self.rules, who or _nobody())

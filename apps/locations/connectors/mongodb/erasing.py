@@ -5,7 +5,8 @@ Nothing is remembered between batches: what is gone is not found again, so a rep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pymongo.database import Database
@@ -16,6 +17,7 @@ from apps.locations.connectors.mongodb.rules import DELETE, KEEP, UNSET, Rule, c
 from apps.locations.contract import Kept, Progress
 
 BATCH = 1000  # documents in one command
+Known = Callable[[], Filter]
 
 
 class Eraser:
@@ -33,25 +35,26 @@ class Eraser:
             if rule.action == KEEP or rule.parent in going:
                 continue
             try:
-                with mongo.foreign_errors():
-                    filters = list(self._finder.filters(rule))
-                for filter_, _end in filters:
-                    yield from self._matching(rule, filter_)
+                for filter_, _end in self._finder.filters(rule):
+                    yield from self._matching(rule, partial(dict, filter_))
             except mongo.KindForbids as refusal:
                 refusals.append(refusal)
         if refusals:
             raise refusals[0]
 
-    def _matching(self, rule: Rule, filter_: Filter) -> Iterator[Progress]:
-        todo = {"$and": [filter_, still_personal(rule)]}
+    def _matching(self, rule: Rule, known: Known) -> Iterator[Progress]:
+        """Erase what a filter gives, which is asked for anew before each batch."""
         documents = self._database[rule.collection]
         while True:
+            todo = {"$and": [known(), still_personal(rule)]}
             with mongo.foreign_errors():
                 ids = [found["_id"] for found in documents.find(todo, {"_id": 1}).limit(BATCH)]
             if not ids:
                 break
-            yield from self._hanging_on(rule, ids)
-            erased = self._erase(rule, ids, todo)
+            for child in children_of(self._rules, rule):
+                if child.action != KEEP:
+                    yield from self._matching(child, partial(self._hanging_on, rule, known, ids, child))
+            erased = self._erase(rule, ids, {"$and": [known(), still_personal(rule)]})
             if erased and rule.action == UNSET:
                 kept = Kept(rule.name, erased, rule.why, rule.fields)
                 yield Progress(erased, "", {"documents overwritten": erased}, (kept,))
@@ -60,9 +63,12 @@ class Eraser:
             if not erased:
                 break  # what the server keeps is found again at the second look
 
-    def _hanging_on(self, rule: Rule, ids: list[Any]) -> Iterator[Progress]:
-        for child in (child for child in children_of(self._rules, rule) if child.action != KEEP):
-            yield from self._matching(child, {child.field: {"$in": ids}})
+    def _hanging_on(self, rule: Rule, known: Known, ids: list[Any], child: Rule) -> Filter:
+        """Return the filter of what hangs on those of these documents that still are the person's and still go."""
+        these = {"$and": [{"_id": {"$in": ids}}, known(), still_personal(rule)]}
+        with mongo.foreign_errors():
+            still = [found["_id"] for found in self._database[rule.collection].find(these, {"_id": 1})]
+        return {child.field: {"$in": still}}
 
     def _erase(self, rule: Rule, ids: list[Any], todo: Filter) -> int:
         """Erase these documents if they still are the person's."""

@@ -15,7 +15,7 @@ from bson import json_util
 from pymongo.database import Database
 
 from apps.locations import mongo
-from apps.locations.connectors.mongodb.matching import Filter, Finder, behind
+from apps.locations.connectors.mongodb.matching import Filter, Finder, Position, behind
 from apps.locations.connectors.mongodb.rules import Rule
 from apps.locations.contract import Entry
 
@@ -30,7 +30,7 @@ class At:
     """Where an export is; its text names ids of documents, so the engine seals it."""
 
     rule: int = 0
-    after: bytes = b""  # behind which parent's document to go on
+    after: Position = ()  # behind which parents' documents to go on
     last: Any = None  # the _id behind which to go on
     is_begun: bool = False
     is_ended: bool = False
@@ -45,13 +45,13 @@ class At:
             return cls()
         rule, after, last, is_begun, is_ended, documents, files, is_indexed, pending = json_util.loads(cursor)
         waiting = tuple((name, of, number) for name, of, number in pending)
-        return cls(rule, bytes.fromhex(after), last, is_begun, is_ended, documents, files, is_indexed, waiting)
+        return cls(rule, after, last, is_begun, is_ended, documents, files, is_indexed, waiting)
 
     @property
     def text(self) -> str:
         plain = [self.is_begun, self.is_ended, self.documents, self.files, self.is_indexed]
         waiting = [list(one) for one in self.pending]
-        return json_util.dumps([self.rule, self.after.hex(), self.last, *plain, waiting])
+        return json_util.dumps([self.rule, list(self.after), self.last, *plain, waiting])
 
 
 class Exporter:

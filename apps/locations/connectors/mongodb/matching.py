@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,11 +12,16 @@ import bson
 from bson import ObjectId
 from pymongo.database import Database
 
+from apps.locations import mongo
 from apps.locations.connectors.mongodb.rules import UNSET, Rule
 from apps.locations.contract import Identity
-from apps.locations.errors import NoIdentity, Refused
+from apps.locations.errors import Refused
+from apps.locations.known_by import values_of
 
 Filter = dict[str, Any]
+Position = Sequence[
+    list[Any]
+]  # of each collection above, the topmost first: the _id behind which to go on; []: none yet
 IDS = 1000  # in one filter
 
 # The order in which MongoDB sorts and compares (manual, "Comparison/Sort Order"): a comparison stays within one line.
@@ -32,22 +36,6 @@ BRACKETS: list[tuple[list[str], tuple[type, ...]]] = [
     (["date"], (datetime,)),
     (["timestamp"], (bson.Timestamp,)),
 ]
-
-
-def check_identity(rules: Iterable[Rule], who: Identity) -> None:
-    """Refuse a person whom no collection can know."""
-    kinds = {rule.kind for rule in rules if rule.kind}
-    known = [kind for kind in kinds if values_of(who, kind)]  # each is looked at, so that an odd value is refused
-    if kinds and not known:
-        raise NoIdentity(f"This place knows people by {', '.join(sorted(kinds))}, and none is known of this person.")
-
-
-def values_of(who: Identity, kind: str) -> list[str]:
-    values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
-    for value in values:
-        if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
-            raise Refused(f"The {kind} of this person cannot be looked for in a database. A person has to look.")
-    return values
 
 
 def own_filter(rule: Rule, who: Identity) -> Filter | None:
@@ -93,32 +81,36 @@ def behind(last: Any) -> Filter:
     raise Refused("The _id of a document is of a type that cannot be gone through one after the other.")
 
 
-def order(value: Any) -> bytes:
-    """Return a fixed order of ids, for going on behind one."""
-    return bson.encode({"": value})
-
-
 class Finder:
-    """Gives the filters of each collection; the ids of a parent's documents are read for it, nothing else of them."""
+    """Gives the filters of each collection; the ids of a parent's documents are read for it a page at a time."""
 
     def __init__(self, database: Database[Any], rules: list[Rule], who: Identity) -> None:
         self._database, self._rules, self._who = database, rules, who
 
-    def filters(self, rule: Rule, after: bytes = b"") -> Iterator[tuple[Filter, bytes]]:
+    def filters(self, rule: Rule, after: Position = ()) -> Iterator[tuple[Filter, Position]]:
         """Yield filters that together give a person's documents, each with the place behind which the next one begins."""
+        for filter_, _begin, end in self._filters(rule, after):
+            yield filter_, end
+
+    def _filters(self, rule: Rule, after: Position) -> Iterator[tuple[Filter, Position, Position]]:
+        """Yield a filter, the place from which it would be made again, and the one behind it."""
         if not rule.parent:
             own = own_filter(rule, self._who)
             if own is not None:
-                yield own, b""
+                yield own, (), ()
             return
-        ids = sorted((found for found in self._parent_ids(rule) if order(found) > after), key=order)
-        for start in range(0, len(ids), IDS):
-            batch = ids[start : start + IDS]
-            yield {rule.field: {"$in": batch}}, order(batch[-1])
+        parent = next(one for one in self._rules if one.name == rule.parent)
+        last = after[-1] if after else []
+        for filter_, begin, _end in self._filters(parent, after[:-1]):
+            while ids := self._ids(parent, filter_, last):
+                following = [ids[-1]]
+                yield {rule.field: {"$in": ids}}, (*begin, last), (*begin, following)
+                last = following
+            last = []
 
-    def _parent_ids(self, rule: Rule) -> Iterator[Any]:
-        for parent in self._rules:
-            if parent.name == rule.parent:
-                for filter_, _end in self.filters(parent):
-                    for found in self._database[parent.collection].find(filter_, {"_id": 1}):
-                        yield found["_id"]
+    def _ids(self, rule: Rule, filter_: Filter, last: list[Any]) -> list[Any]:
+        """Return the ids of the next documents."""
+        wanted = {"$and": [filter_, behind(last[0])]} if last else filter_
+        with mongo.foreign_errors():
+            found = self._database[rule.collection].find(wanted, {"_id": 1}).sort("_id").limit(IDS)
+            return [document["_id"] for document in found]

@@ -87,11 +87,11 @@ class SqlConnector:
                     behind = paging.after(key, last)
                     query = select(*key).where(condition, *behind).order_by(*key)
                     with sql.transaction(connection):
-                        rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE))]
+                        rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE)).all()]
                     for row in rows:
                         name = "/".join(map(str, row))
                         shown = name if name.isdecimal() else "…"
-                        yield Item(f"{rule.name}/{name}", "row", shown=f"{rule.name}/{shown}", group=rule.name)
+                        yield Item(f"{rule.name}/{name}", "row", None, None, f"{rule.name}/{shown}", rule.name)
                     if len(rows) < FOUND_PAGE:
                         break
                     last = rows[-1]

@@ -52,6 +52,9 @@ class Eraser:
         self._connection, self._schema, self._who = connection, schema, who
         self._order, _circle = schema.order()
         self._left = 0  # rows of this round on which something hangs
+        self._forbidding: set[str] = (
+            set()
+        )  # tables that something forbids to erase from, of which we see no foreign key
 
     def progress(self, cursor: str) -> Iterator[Progress]:
         """Erase table after table. A cursor says the table and the key behind which to go on.
@@ -78,7 +81,13 @@ class Eraser:
 
     def _table(self, rule: TableRule, key: paging.Key | None) -> Iterator[Progress]:
         while True:
-            keys, erased = self._retried(partial(self._batch, rule, key))
+            try:
+                keys, erased = self._retried(partial(self._batch, rule, key))
+            except sql.ForeignKeyForbids:
+                if rule.name in self._forbidding:
+                    raise
+                self._forbidding.add(rule.name)
+                continue
             if not keys:
                 return
             key = keys[-1]
@@ -111,7 +120,7 @@ class Eraser:
         query = select(*columns).where(todo, *behind).order_by(*order).limit(BATCH)
         children = list(self._children(rule))
         with sql.transaction(self._connection):
-            keys = [tuple(row) for row in self._connection.execute(query)]
+            keys = [tuple(row) for row in self._connection.execute(query).all()]
             if not keys:
                 return [], 0
             busy = {found for child, link in children for found in self._with_children(child, link, rule, keys)}
@@ -139,6 +148,8 @@ class Eraser:
         """Erase the rows together; where a foreign key forbids that, each by itself, so that most of them go."""
         if not keys:
             return 0
+        if not self._schema.pointing_to(rule.name) and rule.name not in self._forbidding:
+            return self._erase(rule, keys)
         try:
             with self._connection.begin_nested():
                 return self._erase(rule, keys)

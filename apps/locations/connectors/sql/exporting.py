@@ -37,7 +37,8 @@ from apps.locations.connectors.sql.schema import Schema, is_binary
 from apps.locations.contract import Entry
 
 INLINE = 32 * 1024  # bytes of a value that stand in its row
-PAGE, PAGE_OF_LARGE = 1000, 500  # rows; the second where a table can hold large values
+PAGE, PAGE_OF_LARGE = 1000, 500  # rows; the second where a table can hold large values, unless those before were small
+SMALL_PAGE = 1024 * 1024  # bytes
 PIECE = 4 * 1024 * 1024  # characters or bytes fetched at once: an entry, so that a large value crosses batches
 LONGEST_SMALL_TEXT = 8192
 INDEX_NAME, JSON_TYPE, CSV_TYPE = "index.jsonl", "application/x-ndjson", "text/csv"
@@ -84,6 +85,7 @@ class Exporter:
         self, connection: Connection, schema: Schema, conditions: Sequence[tuple[str, ColumnElement[bool]]]
     ) -> None:
         self._connection, self._schema, self._conditions = connection, schema, conditions
+        self._is_small = False  # whether the last page was: a hint, so that it need not be in the cursor
 
     def entries(self, at: At, *, with_csv: bool) -> Iterator[Entry]:
         entry: Entry | None
@@ -121,7 +123,7 @@ class Exporter:
         table, key = self._schema.table(name), self._schema.key(name)
         columns = list(table.c)
         large = [column for column in columns if _may_be_large(column)]
-        size = PAGE_OF_LARGE if large else PAGE
+        size = PAGE_OF_LARGE if large and not self._is_small else PAGE
         fields = [_within_limit(column, self._schema.dialect) if column in large else raw(column) for column in columns]
         lengths = [_length(column, self._schema.dialect) for column in large]
         query = (
@@ -137,6 +139,7 @@ class Exporter:
         if not rows and is_first:
             return None, replace(at, is_ended=True)
         written, at = self._lines(at, columns, large, rows, is_first=is_first)
+        self._is_small = is_more and len(written) <= SMALL_PAGE and not at.pending
         at = replace(at, is_ended=not is_more, key=tuple(rows[-1][-len(key) :]) if rows else at.key)
         part = "piece" if is_more else "whole" if is_first else "last"
         media_type = CSV_TYPE if at.as_csv else JSON_TYPE
@@ -147,11 +150,13 @@ class Exporter:
     ) -> tuple[bytes, At]:
         """Return the page as bytes; each large value gets a name and waits for its turn."""
         names = [column.name for column in columns]
-        width, lengths_end = len(names), len(names) + len(large)
+        lengths_end = len(names) + len(large)
+        at_length = list(zip(large, range(len(names), lengths_end), strict=True))
         lines, pending, files = [], [], at.files
         for row in rows:
-            line: dict[str, Any] = dict(zip(names, row[:width], strict=True))
-            for column, length in zip(large, row[width:lengths_end], strict=True):
+            line: dict[str, Any] = dict(zip(names, row, strict=False))  # behind them: lengths, and the key
+            for column, place in at_length:
+                length = row[place]
                 if length is None or length <= INLINE:
                     continue
                 files += 0 if at.as_csv else 1

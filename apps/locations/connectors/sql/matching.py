@@ -8,7 +8,6 @@ type first, and text is compared byte by byte beside the comparison that can use
 from __future__ import annotations
 
 import re
-import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -33,10 +32,10 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.dialects import mysql
 
+from apps.locations import known_by
 from apps.locations.connectors.sql.rules import Link, kinds_of
 from apps.locations.connectors.sql.schema import Schema, is_binary
 from apps.locations.contract import Identity
-from apps.locations.errors import NoIdentity, Refused
 
 MOST_DIGITS = 18  # of a whole number that fits every BIGINT
 PLAIN_TEXTS = (types.String, types.Text, types.VARCHAR, types.TEXT, types.CHAR, types.Unicode, types.UnicodeText)
@@ -44,18 +43,7 @@ PLAIN_TEXTS = (types.String, types.Text, types.VARCHAR, types.TEXT, types.CHAR, 
 
 def check_identity(schema: Schema, who: Identity) -> None:
     """Refuse a person whom no table can know, and values that could mean more than one person."""
-    kinds = kinds_of(schema.rules.values())
-    known = [kind for kind in kinds if values_of(who, kind)]  # each is looked at, so that an odd value is refused
-    if kinds and not known:
-        raise NoIdentity(f"This place knows people by {', '.join(sorted(kinds))}, and none is known of this person.")
-
-
-def values_of(who: Identity, kind: str) -> list[str]:
-    values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
-    for value in values:
-        if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
-            raise Refused(f"The {kind} of this person cannot be looked for in a database. A person has to look.")
-    return values
+    known_by.check_identity(kinds_of(schema.rules.values()), who)
 
 
 def rows_of(schema: Schema, name: str, who: Identity) -> ColumnElement[bool]:
@@ -70,7 +58,7 @@ def _by_link(schema: Schema, name: str, link: Link, who: Identity) -> ColumnElem
         parents = select(*schema.parent_columns(name, link)).where(rows_of(schema, link.parent, who))
         return among_rows([table.c[column] for column in link.columns], parents)
     column, dialect = table.c[link.columns[0]], schema.dialect
-    equal = [_equal(column, value, dialect, link.ignore_case) for value in values_of(who, link.kind)]
+    equal = [_equal(column, value, dialect, link.ignore_case) for value in known_by.values_of(who, link.kind)]
     return or_(false(), *[found for found in equal if found is not None])
 
 
