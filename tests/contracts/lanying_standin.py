@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 from tests.contracts.standin import Answer, Asked, StandIn
@@ -92,13 +93,19 @@ class LanyingStandIn(StandIn):
     def _recall(self, uid: int, body: dict[str, Any]) -> Answer:
         if set(body) != {"conversation_id", "msg_id"} or not all(isinstance(value, int) for value in body.values()):
             self.violations.append(f"recall {sorted(body)}")
-        held = self.history.get((uid, body["conversation_id"]), [])
-        message = next((one for one in held if one["msg_id"] == body["msg_id"]), None)
+        message = _found(self.history.get((uid, body["conversation_id"]), []), body["msg_id"])
         if message is None or message["from_xid"]["uid"] != uid or body["msg_id"] in self.stuck:
             return _said(400, None, "cannot be recalled")
         for view in self.history.values():
-            view[:] = [one for one in view if one["msg_id"] != body["msg_id"]]
+            if _found(view, body["msg_id"]) is not None:
+                view.remove(message)
         return _said(200, True)
+
+
+def _found(view: list[dict[str, Any]], number: int) -> dict[str, Any] | None:
+    """Return a message of a view: they stand there in the order of their numbers."""
+    place = bisect_left(view, number, key=lambda one: int(one["msg_id"]))
+    return view[place] if place < len(view) and view[place]["msg_id"] == number else None
 
 
 def _said(code: int, data: Any, message: str | None = None) -> Answer:
