@@ -130,6 +130,16 @@ KEY_OWNERS = {  # kind: the columns that name keys of it; a kind without an entr
     "request": ["requests.PrivacyRequest.key_id", "requests.Intake.key_id", "mail.Letter.key_id"],
     "evidence": ["requests.Evidence.key_id"],
     "archive": ["archives.Archive.key_id"],
+    "blind_index": ["records.IndexKey.key_id"],  # the suppression list's too
+}
+BLIND_INDEXES = {  # every column of keyed index values, and what brings it under a new key
+    "records.Identity.index": "apps.records.indexing.columns.IDENTITIES",
+    "records.Conversation.external_index": "apps.records.indexing.columns.CONVERSATIONS",
+    "records.Forgotten.external_index": "apps.records.indexing.columns.FORGOTTEN",
+    "records.SourceFile.index": "apps.records.indexing.columns.SOURCE_FILES",
+    "records.Copy.mac": "apps.records.indexing.columns.COPIES",
+    "records.Suppressed.index": "apps.records.indexing.columns.SUPPRESSED",
+    "requests.PrivacyRequest.email_index": "apps.requests.indexing.EMAILS_OF_REQUESTS",
 }
 
 # The audit log
@@ -237,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
     "sources": {"task": "apps.records.tasks.run_due_sources", "schedule": 60.0},
     "sweep": {"task": "apps.records.tasks.sweep", "schedule": 3600.0},
     "master-keys": {"task": "apps.keys.tasks.tend_master_keys", "schedule": 3600.0},
+    "blind-indexes": {"task": "apps.records.tasks.finish_rotations", "schedule": 3600.0},
     "purge-letters": {"task": "apps.mail.tasks.purge_letters", "schedule": 3600.0},
     "purge-sessions": {"task": "apps.accounts.tasks.purge_sessions", "schedule": 3600.0},
 }

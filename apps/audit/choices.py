@@ -84,7 +84,8 @@ KEY_KINDS = Choice(
     ("subject", "conversation", "request", "evidence", "archive", "blind_index", "suppression", "site", "import")
 )
 PROVIDERS = Choice(("file", "aws_kms", "vault"))  # those of apps/keys/providers; a test compares the two
-KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless", "lost"))
+KEY_REASONS = Choice(("erased", "replaced", "expired", "discarded", "ownerless", "lost", "rotated"))
+BLIND_INDEXES = Choice(("identity", "conversation", "source-file", "copy", "suppression"))
 IMPORT_FAILURES = Choice(
     ("unreadable", "nothing_found", "too_large", "too_many_attempts", "frozen", "not_allowed", "storage_full")
 )

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.audit.choices import (
     APPROVAL_RULES,
+    BLIND_INDEXES,
     FORMATS,
     GROUNDS,
     IDENTITY_LEVELS,
@@ -53,6 +54,8 @@ class Event(models.TextChoices):
     MASTER_KEY_POLICY_ENDED = "master_key.policy_ended", _("Standing policy for master keys ended")
     MASTER_KEYS_INTENDED = "master_keys.intended", _("Destruction of master keys intended")
     MASTER_KEYS_DESTROYED = "master_keys.destroyed", _("Master keys destroyed")
+    BLIND_INDEX_BEGUN = "blind_index.begun", _("New key of a blind index")
+    BLIND_INDEX_ENDED = "blind_index.ended", _("Old key of a blind index not needed any more")
     # accounts
     ACCOUNT_ERASED = "account.erased", _("Account erased")
     ROLE_GRANTED = "role.granted", _("Role granted")
@@ -240,6 +243,8 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.MASTER_KEY_POLICY_ENDED: {"proposal": Id()},
     Event.MASTER_KEYS_INTENDED: _PROPOSAL,
     Event.MASTER_KEYS_DESTROYED: {"intent": Hex(32), "epochs": ListOf(Id()), "gone_by": Day()},
+    Event.BLIND_INDEX_BEGUN: {"index": BLIND_INDEXES, "key": Id()},
+    Event.BLIND_INDEX_ENDED: {"index": BLIND_INDEXES, "key": Id()},
     # accounts
     Event.ACCOUNT_ERASED: {"users": Whole(), "sessions": Whole(), "addresses": Whole(), "authenticators": Whole()},
     Event.ROLE_GRANTED: {"role": ROLES, "officer": HandleOf()},

@@ -25,6 +25,7 @@ __all__ = [
     "key_state",
     "live_keys_below",
     "live_keys_owned_by",
+    "live_named_keys",
     "master_keys",
     "newest_backups",
     "tombstones_among",
@@ -57,6 +58,21 @@ def live_keys_owned_by(owners: Collection[UUID], *, kind: str | None = None) -> 
 def live_keys_below(parent_id: UUID) -> list[UUID]:
     """Return the ids of the keys that are wrapped under this one."""
     return list(Key.objects.filter(parent_id=parent_id).order_by("pk").values_list("pk", flat=True))
+
+
+@dataclass(frozen=True)
+class NamedKey:
+    """A key that the site has once."""
+
+    id: UUID
+    kind: str
+    name: str
+
+
+def live_named_keys(kinds: Collection[str]) -> list[NamedKey]:
+    """Return the live keys of these kinds that have a name."""
+    rows = Key.objects.filter(kind__in=kinds, destroyed_at=None).exclude(name="").order_by("name")
+    return [NamedKey(*row) for row in rows.values_list("pk", "kind", "name")]
 
 
 def tombstones_among(key_ids: Collection[UUID]) -> dict[UUID, datetime]:

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from apps.locations.models import Location
+from apps.records.indexing.models import IndexKey as IndexKey
+from apps.records.sweeping.models import Sweep as Sweep
 
 
 class Subject(models.Model):
@@ -40,6 +42,7 @@ class Identity(models.Model):
     subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="identities")
     kind = models.CharField(max_length=24)  # "email", "user_id", "phone", "name" …
     index = models.BinaryField(max_length=32)  # blind index, HMAC-SHA-256 with this kind's key
+    index_number = models.PositiveSmallIntegerField(default=1)  # of that key, see IndexKey
     sealed = models.BinaryField()  # under the subject key
 
     class Meta:
@@ -59,6 +62,7 @@ class Suppressed(models.Model):
     """Somebody who was erased, as a blind index under a key of its own, until a day: not brought in again by others."""
 
     index = models.BinaryField(max_length=32, primary_key=True)
+    index_number = models.PositiveSmallIntegerField(default=1)
     until = models.DateField(db_index=True)
 
     class Meta:
@@ -81,6 +85,7 @@ class Conversation(models.Model):
     key_id = models.UUIDField()
     source = models.CharField(max_length=24)  # format it came in
     external_index = models.BinaryField(max_length=32)  # blind index of (subject, id): importing twice adds nothing
+    index_number = models.PositiveSmallIntegerField(default=1)
     sealed = models.BinaryField()  # title, header as imported, position of the current node
     started_at = models.DateTimeField()  # as the file says, else when it came; does not change any more
     updated_at = models.DateTimeField()
@@ -303,6 +308,7 @@ class Copy(models.Model):
     mac = models.BinaryField(
         max_length=32
     )  # HMAC-SHA-256 of the stored bytes; keyed: those of a readable one can be guessed
+    mac_number = models.PositiveSmallIntegerField(default=1)  # of the key, see IndexKey
     stored = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(null=True)
@@ -404,6 +410,7 @@ class SourceFile(models.Model):
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="files", db_index=False)
     index = models.BinaryField(max_length=32)
+    index_number = models.PositiveSmallIntegerField(default=1)
     stamp = models.CharField(max_length=200)
 
     class Meta:
@@ -418,6 +425,7 @@ class Forgotten(models.Model):
 
     subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="forgotten", db_index=False)
     external_index = models.BinaryField(max_length=32)
+    index_number = models.PositiveSmallIntegerField(default=1)
 
     class Meta:
         verbose_name_plural = "forgotten"
@@ -425,25 +433,3 @@ class Forgotten(models.Model):
 
     def __str__(self) -> str:
         return f"forgotten {self.pk}"
-
-
-class Sweep(models.Model):
-    """One comparison of the storage with the rows: running → done | failed. `counts`: for each kind of finding, how many."""
-
-    class State(models.TextChoices):
-        RUNNING = "running"
-        DONE = "done"
-        FAILED = "failed"  # the storage did not answer to the end
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.RUNNING)
-    removes = models.BooleanField(default=False)
-    takes_unknown = models.BooleanField(default=False)
-    objects_seen = models.BigIntegerField(default=0)
-    rows_seen = models.BigIntegerField(default=0)
-    counts = models.JSONField(default=dict)
-    started_at = models.DateTimeField(auto_now_add=True, db_index=True)
-    finished_at = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return f"sweep {self.pk}"

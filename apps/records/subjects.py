@@ -21,6 +21,7 @@ from apps.keys.services import KeyKind
 from apps.locations import contract
 from apps.records import contexts, suppression
 from apps.records.errors import IdentityTaken, RecordingNotAllowed, SubjectFrozen, SubjectNotFound
+from apps.records.indexing.ring import IDENTITY, Ring, open_ring
 from apps.records.keyring import is_named_still, open_subject_key, read_under_key
 from apps.records.models import Identity, Subject
 from apps.sealing import blind, content
@@ -28,10 +29,19 @@ from apps.sealing import blind, content
 SPELLED_LOOSELY = {"email", "name"}  # upper and lower case are one; in ids they differ
 
 
-def identity_index(kind: str, value: str) -> bytes:
-    """Return the blind index under which a person is found by this value."""
-    key = keys.blind_index_key(f"identity-{kind}")
+def identity_ring(kind: str) -> Ring:
+    """Open the keys of the blind index of one kind of identity."""
+    return open_ring(f"{IDENTITY}{kind}")
+
+
+def identity_index(key: bytes, kind: str, value: str) -> bytes:
+    """Return the blind index of a value under one key of the ring."""
     return blind.index(key, kind, value.strip(), exact=kind not in SPELLED_LOOSELY)
+
+
+def identity_indexes(ring: Ring, kind: str, value: str) -> list[bytes]:
+    """Return every index value under which a person may be found by this value, the current one first."""
+    return ring.all(partial(identity_index, kind=kind, value=value))
 
 
 def create_subject(account: User | None = None, *, emails: Iterable[str] = (), actor: Actor | None = None) -> Subject:
@@ -45,17 +55,22 @@ def create_subject(account: User | None = None, *, emails: Iterable[str] = (), a
     subject_id = uuid4()
     key = keys.create_key(KeyKind.SUBJECT, owner=subject_id)
     try:
-        with transaction.atomic():
-            subject = Subject.objects.create(id=subject_id, account=account, handle=new_handle(), key_id=key.id)
-            Identity.objects.bulk_create(_sealed_identity(subject, key.key, kind, value) for kind, value in known_by)
-            if account is not None:
-                suppression.forget(known_by)
-            about = Actor.system() if actor is None else actor
-            audit.append(Event.SUBJECT_CREATED, about=subject.handle, actor=about, with_account=account is not None)
-    except IntegrityError:
+        while True:
+            ring = identity_ring("email")
+            with transaction.atomic():
+                if not ring.is_held():
+                    continue
+                _refuse_held_under_older_keys(ring, known_by)
+                subject = Subject.objects.create(id=subject_id, account=account, handle=new_handle(), key_id=key.id)
+                Identity.objects.bulk_create(_sealed_identity(subject, key.key, ring, *pair) for pair in known_by)
+                if account is not None:
+                    suppression.forget(known_by)
+                about = Actor.system() if actor is None else actor
+                audit.append(Event.SUBJECT_CREATED, about=subject.handle, actor=about, with_account=account is not None)
+                return subject
+    except (IntegrityError, IdentityTaken):
         keys.discard_key(key.id)
         raise IdentityTaken from None
-    return subject
 
 
 def subject_for(account: User) -> Subject:
@@ -85,8 +100,22 @@ def find_subject(value: str | UUID) -> Subject:
 
 def find_by_identity(kind: str, value: str) -> list[Subject]:
     """Return the people known by this value; more than one only for names and telephones."""
-    index = identity_index(kind, value)
-    return list(Subject.objects.filter(identities__kind=kind, identities__index=index).order_by("pk"))
+    while True:
+        ring = identity_ring(kind)
+        indexes = identity_indexes(ring, kind, value)
+        found = list(Subject.objects.filter(identities__kind=kind, identities__index__in=indexes).order_by("pk"))
+        if ring.is_current():
+            return found
+
+
+def held_identity(subject: Subject, kind: str, value: str) -> Identity | None:
+    """Return the person's identity that has this value."""
+    while True:
+        ring = identity_ring(kind)
+        indexes = identity_indexes(ring, kind, value)
+        found = Identity.objects.filter(subject=subject, kind=kind, index__in=indexes).first()
+        if found is not None or ring.is_current():
+            return found
 
 
 def handles_of(kind: str, value: str) -> list[str]:
@@ -99,18 +128,21 @@ def handles_of(kind: str, value: str) -> list[str]:
 
 def add_identity(subject: Subject, kind: str, value: str, *, actor: Actor) -> Identity:
     """Note that a person is known by this value; a repeat returns what is there. Raises IdentityTaken, SubjectFrozen."""
-    index = identity_index(kind, value)
     while True:
-        key = open_subject_key(subject)
+        key, ring = open_subject_key(subject), identity_ring(kind)
         try:
             with transaction.atomic():
                 locked = lock_for_writing(subject.pk)
-                held = Identity.objects.filter(subject=subject, kind=kind, index=index).first()
+                if not ring.is_held():
+                    continue
+                indexes = identity_indexes(ring, kind, value)
+                held = Identity.objects.filter(subject=subject, kind=kind, index__in=indexes).first()
                 if held is not None:
                     return held
                 if not is_named_still(subject, locked):
                     continue
-                identity = _sealed_identity(subject, key, kind, value)
+                _refuse_held_under_older_keys(ring, [(kind, value)])
+                identity = _sealed_identity(subject, key, ring, kind, value)
                 identity.save(force_insert=True)
                 audit.append(Event.IDENTITY_ADDED, about=subject.handle, actor=actor, identities=1)
         except IntegrityError:
@@ -207,8 +239,7 @@ def _join(account: User, verified: set[str]) -> Subject | None:
 
 
 def _owner_of_email(email: str) -> Subject | None:
-    index = identity_index("email", email)
-    return Subject.objects.filter(identities__kind="email", identities__index=index).first()
+    return next(iter(find_by_identity("email", email)), None)
 
 
 def _owner_of_any_email(email: str) -> Subject | None:
@@ -217,9 +248,21 @@ def _owner_of_any_email(email: str) -> Subject | None:
     return _owner_of_email(email) or Subject.objects.filter(account__in=addresses).first()
 
 
-def _sealed_identity(subject: Subject, key: bytes, kind: str, value: str) -> Identity:
+def _refuse_held_under_older_keys(ring: Ring, values: Iterable[tuple[str, str]]) -> None:
+    """Raise IdentityTaken where a value that names one person is somebody's, under a key before the current one.
+
+    Those that stand under the current key are the constraint's business.
+    """
+    for kind, value in values:
+        older = ring.older(partial(identity_index, kind=kind, value=value))
+        if kind in Identity.UNIQUE_KINDS and older and Identity.objects.filter(kind=kind, index__in=older).exists():
+            raise IdentityTaken
+
+
+def _sealed_identity(subject: Subject, key: bytes, ring: Ring, kind: str, value: str) -> Identity:
     value = value.strip()
-    identity = Identity(subject=subject, kind=kind, index=identity_index(kind, value))
+    index = identity_index(ring.key, kind, value)
+    identity = Identity(subject=subject, kind=kind, index=index, index_number=ring.number)
     identity.sealed = content.seal_json(key, value, context=contexts.identity(subject.key_id, identity.pk))
     return identity
 

@@ -12,9 +12,8 @@ from datetime import date, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from apps.keys import services as keys
-from apps.keys.services import KeyKind
 from apps.records.errors import SubjectSuppressed
+from apps.records.indexing.ring import SUPPRESSION, open_ring
 from apps.records.models import Identity, Suppressed
 from apps.sealing import blind
 
@@ -27,7 +26,11 @@ def suppress(values: Values) -> int:
     until = end_date(timezone.now().date())
     if until is None:
         return 0
-    rows = [Suppressed(index=index, until=until) for index in sorted(set(_indexes(values)))]
+    ring = open_ring(SUPPRESSION)
+    while not ring.is_held():
+        ring = open_ring(SUPPRESSION)
+    indexes = {_index(ring.key, kind, value) for kind, value in _naming_one(values)}
+    rows = [Suppressed(index=index, index_number=ring.number, until=until) for index in sorted(indexes)]
     Suppressed.objects.bulk_create(rows, update_conflicts=True, unique_fields=["index"], update_fields=["until"])
     return len(rows)
 
@@ -65,9 +68,18 @@ def end_date(today: date) -> date | None:
 
 
 def _indexes(values: Values) -> list[bytes]:
-    """Only of what names one person: others may share a name or a telephone."""
-    wanted = [(kind, value.strip()) for kind, value in values if kind in Identity.UNIQUE_KINDS and value.strip()]
+    """Return what may stand on the list for these values. Nothing on it is brought under a new key: see rotation.md."""
+    wanted = _naming_one(values)
     if not wanted:
         return []
-    key = keys.named_key(KeyKind.SUPPRESSION, "identities")
-    return [blind.index(key, kind, value, exact=kind in EXACT) for kind, value in wanted]
+    ring = open_ring(SUPPRESSION)
+    return [_index(key, kind, value) for key in ring.keys.values() for kind, value in wanted]
+
+
+def _naming_one(values: Values) -> list[tuple[str, str]]:
+    """Return only what names one person: others may share a name or a telephone."""
+    return [(kind, value.strip()) for kind, value in values if kind in Identity.UNIQUE_KINDS and value.strip()]
+
+
+def _index(key: bytes, kind: str, value: str) -> bytes:
+    return blind.index(key, kind, value, exact=kind in EXACT)

@@ -16,6 +16,7 @@ from apps.records import services, suppression
 from apps.records.copies.restoring import run_restore
 from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
+from apps.records.indexing import rotating
 from apps.records.sources.running import due_sources, forget_old_reports, run_source
 from apps.records.sweeping.services import run_sweep, sweep_if_due
 
@@ -138,6 +139,15 @@ def sweep(now: bool = False) -> None:
             sweep_if_due()
     except LocationError as error:
         log.warning("the storage was not compared to the end: %s", error)
+
+
+@shared_task(name="apps.records.tasks.finish_rotations")
+def finish_rotations() -> None:
+    """Go on with changing keys of blind indexes."""
+    try:
+        rotating.finish_rotations()
+    except (AuditError, KeysError, LocationError) as error:  # the next run goes on
+        log.warning("blind indexes: %s; tried again", type(error).__name__)
 
 
 @shared_task(name="apps.records.tasks.nightly")

@@ -65,11 +65,12 @@ INVENTORY = {
         "records", "records", opaque="id account_id handle key_id",
         plain="is_recording_allowed retention_days opted_out_of_training opted_out_of_sharing restricted_at frozen_at created_at",
     ),
-    "records.Identity": Table("records", "records", sealed="sealed", blind="index", opaque="id subject_id", plain="kind"),
-    "records.Suppressed": Table("none: nothing finds the person through it", "its own end date", blind="index", plain="until"),
+    "records.Identity": Table("records", "records", sealed="sealed", blind="index", opaque="id subject_id", plain="kind index_number"),
+    "records.IndexKey": Table("site", "site", opaque="id key_id", plain="name number created_at retired_at ended_at"),
+    "records.Suppressed": Table("none: nothing finds the person through it", "its own end date", blind="index", plain="index_number until"),
     "records.Conversation": Table(
         "records", "records", sealed="sealed", blind="external_index", opaque="id subject_id key_id",
-        plain="source started_at updated_at message_count node_count stored_bytes revision imported_at erasing_at",
+        plain="index_number source started_at updated_at message_count node_count stored_bytes revision imported_at erasing_at",
     ),
     "records.Message": Table("records", "records", sealed="sealed", opaque="conversation_id", plain="position parent is_message"),
     "records.Attachment": Table("records", "records", sealed="sealed", opaque="id conversation_id object_name", plain="size stored created_at"),
@@ -86,7 +87,7 @@ INVENTORY = {
     ),
     "records.Copy": Table(
         "copies", "copies", blind="mac", opaque="id policy_id subject_id conversation_id key_id object_name",
-        plain="revision size stored created_at checked_at doomed_at",
+        plain="mac_number revision size stored created_at checked_at doomed_at",
     ),
     "records.CopyRun": Table(
         "site", "site", opaque="id policy_id cursor",
@@ -98,8 +99,8 @@ INVENTORY = {
     "records.SourceRun": Table(
         "site", "14 days", sealed="sealed_report", opaque="id source_id", plain="state reason counts started_at finished_at",
     ),
-    "records.SourceFile": Table("site", "site", blind="index", opaque="id source_id", plain="stamp"),
-    "records.Forgotten": Table("records", "records", blind="external_index", opaque="id subject_id"),
+    "records.SourceFile": Table("site", "site", blind="index", opaque="id source_id", plain="index_number stamp"),
+    "records.Forgotten": Table("records", "records", blind="external_index", opaque="id subject_id", plain="index_number"),
     "records.Sweep": Table(
         "site", "site", opaque="id", plain="state removes takes_unknown objects_seen rows_seen counts started_at finished_at",
     ),
@@ -120,7 +121,7 @@ INVENTORY = {
     # requests
     "requests.PrivacyRequest": Table(
         "account", UNTIL_END, sealed="sealed", blind="email_index code_hash", opaque="id reference handle key_id subject_id assigned_to_id",
-        plain="kind regime status identity_level language time_zone ground received_at due_on cooling_off_until waives_archive_first "
+        plain="email_index_number kind regime status identity_level language time_zone ground received_at due_on cooling_off_until waives_archive_first "
         "asked_at alerted_at is_destroyed unreadable_at ended_at retain_until lift_on lifted_at",
     ),
     "requests.Clock": Table("account", UNTIL_END, opaque="id request_id", plain="regime duty due_on extended_on met_at"),

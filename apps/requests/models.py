@@ -56,6 +56,7 @@ class PrivacyRequest(models.Model):
         null=True, db_index=True
     )  # no foreign key: outlives the subject's row, emptied at erasure
     email_index = models.BinaryField(max_length=32, null=True)  # for staff's exact search; emptied at erasure
+    email_index_number = models.PositiveSmallIntegerField(default=1)  # of its key, see records.IndexKey
     kind = models.CharField(max_length=16, choices=Kind.choices)
     regime = models.CharField(max_length=16)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.RECEIVED)

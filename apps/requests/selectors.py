@@ -24,7 +24,7 @@ from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.records.models import Subject
-from apps.records.subjects import identity_index
+from apps.records.subjects import identity_indexes, identity_ring
 from apps.requests import asking, moments
 from apps.requests.errors import RecordErased
 from apps.requests.models import CHANGES, ENDED, Intake, Kind, Message, PrivacyRequest, Receipt, Status, Step
@@ -52,7 +52,16 @@ def by_reference(reference: str) -> PrivacyRequest | None:
 
 def by_email(email: str) -> QuerySet[PrivacyRequest]:
     """Return the requests of this exact address, for staff."""
-    return PrivacyRequest.objects.filter(email_index=identity_index("email", email)).order_by("-received_at")
+    return with_email_indexes(email_indexes(email))
+
+
+def email_indexes(email: str) -> list[bytes]:
+    """Return the blind indexes under which requests of this address stand: more than one while the key is changed."""
+    return identity_indexes(identity_ring("email"), "email", email)
+
+
+def with_email_indexes(indexes: list[bytes]) -> QuerySet[PrivacyRequest]:
+    return PrivacyRequest.objects.filter(email_index__in=indexes).order_by("-received_at")
 
 
 def by_reference_and_code(reference: str, code: str) -> PrivacyRequest | Intake | None:

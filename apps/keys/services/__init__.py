@@ -16,7 +16,7 @@ from apps.keys.services.destroying import (
 )
 from apps.keys.services.ending import Ended, destroy_master_keys
 from apps.keys.services.installing import installation
-from apps.keys.services.naming import blind_index_key, named_key, site_key
+from apps.keys.services.naming import blind_index_key, named, named_key, site_key
 from apps.keys.services.opening import open_key, open_keys
 from apps.keys.services.proposing import approve_proposal, propose_destruction, propose_policy, withdraw_proposal
 from apps.keys.services.replacing import Replacement, needs_replacing, replace_key
@@ -48,6 +48,7 @@ __all__ = [
     "erase_keys",
     "installation",
     "intend_destruction",
+    "named",
     "named_key",
     "needs_replacing",
     "open_key",

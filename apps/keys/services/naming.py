@@ -7,7 +7,7 @@ from django.db import IntegrityError
 from apps.keys.errors import KeyStoreDamaged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Key
-from apps.keys.services.creating import create_key
+from apps.keys.services.creating import NewKey, create_key
 from apps.keys.services.opening import open_key
 from apps.keys.wrapping import unwrap_rows
 from apps.sealing.hkdf import derive
@@ -25,16 +25,21 @@ def blind_index_key(kind: str) -> bytes:
 
 def named_key(kind: KeyKind, name: str) -> bytes:
     """Return the one key of that kind and name, made on first use; two processes that make it at once get the same."""
+    return named(kind, name).key
+
+
+def named(kind: KeyKind, name: str) -> NewKey:
+    """Return that key with its id."""
     row = _row_of(kind, name)
     if row is None:
         try:
-            return create_key(kind, owner=None, name=name).key
+            return create_key(kind, owner=None, name=name)
         except IntegrityError:  # another process was first
-            return named_key(kind, name)
+            return named(kind, name)
     try:
-        return unwrap_rows([row], [])[row.pk]
+        return NewKey(row.pk, unwrap_rows([row], [])[row.pk])
     except KeyStoreDamaged:  # wrapped anew since it was read, or really damaged
-        return open_key(row.pk)
+        return NewKey(row.pk, open_key(row.pk))
 
 
 def _row_of(kind: KeyKind, name: str) -> Key | None:

@@ -91,8 +91,11 @@ def _being_replaced(key_ids: Collection[UUID]) -> set[UUID]:
 
 
 def _old_keys(kind: str) -> Iterator[dict[UUID, UUID | None]]:
-    """Yield the live keys of a kind that are old enough, each with its parent, in batches by id."""
-    rows = Key.objects.filter(kind=kind, created_at__lt=timezone.now() - AGE).order_by("pk")
+    """Yield the live keys of a kind that are old enough, each with its parent, in batches by id.
+
+    A key with a name is found again by it: no crash leaves it ownerless.
+    """
+    rows = Key.objects.filter(kind=kind, name="", created_at__lt=timezone.now() - AGE).order_by("pk")
     batch = dict(rows.values_list("pk", "parent_id")[:BATCH])
     while batch:
         yield batch

@@ -44,6 +44,7 @@ class FilesStore:
 
     def get(self, name: str) -> Iterator[bytes]:
         with self._errors():
+            self._check_base()  # else every copy would count as missing, and as to be written anew
             descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
                 while chunk := file.read(READ_SIZE):

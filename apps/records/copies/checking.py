@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 
+from django.db import transaction
 from django.utils import timezone
 
 from apps.keys import services as keys
@@ -14,6 +15,7 @@ from apps.locations.stores import Missing, Store
 from apps.records import contexts, objects
 from apps.records.copies.frames import plain_copy
 from apps.records.copies.writing import new_mac
+from apps.records.indexing.ring import COPY, Ring, open_ring
 from apps.records.models import Conversation, Copy, CopyPolicy
 from apps.sealing.errors import DecryptionError
 from apps.sealing.streams import unseal_stream
@@ -24,10 +26,12 @@ OK, MISSING, CHANGED, SKIPPED = "ok", "missing", "changed", "skipped"
 def check_copy(policy: CopyPolicy, store: Store, copy: Copy) -> str:
     """Return what was found. One that is missing or changed is doomed, so that the next run writes it anew.
 
-    Skipped: it was replaced or erased this very moment. Raises LocationError when the place does not answer.
+    Skipped: it was replaced or erased this very moment. Raises LocationError when the place does not answer. One whose
+    hash is under an earlier key and that is as it was gets its hash under the current one.
     """
+    look = _Look(policy, store, copy, open_ring(COPY))
     try:
-        result = _judge(policy, store, copy)
+        result = look.judge()
     except Missing:
         result = MISSING
     except DecryptionError:
@@ -38,33 +42,53 @@ def check_copy(policy: CopyPolicy, store: Store, copy: Copy) -> str:
     if not here.exists():
         return SKIPPED
     here.update(checked_at=timezone.now(), **({"doomed_at": timezone.now()} if result in (MISSING, CHANGED) else {}))
+    if result == OK:
+        look.renew_mac()
     return result
 
 
-def _judge(policy: CopyPolicy, store: Store, copy: Copy) -> str:
-    mac = new_mac()
+class _Look:
+    """One copy, read to its end, with its hash under the key that made it and under the current one."""
 
-    def stored() -> Iterator[bytes]:
-        for chunk in store.get(copy.object_name):
-            mac.update(chunk)
+    def __init__(self, policy: CopyPolicy, store: Store, copy: Copy, ring: Ring) -> None:
+        self.policy, self.store, self.copy, self.ring = policy, store, copy, ring
+        self.macs = {number: new_mac(ring.keys[number]) for number in {copy.mac_number, ring.number} & ring.keys.keys()}
+
+    def judge(self) -> str:
+        policy, copy = self.policy, self.copy
+        if policy.is_readable:
+            for _chunk in self._stored():
+                pass
+            return OK if self._is_as_written() else CHANGED
+        key = keys.open_key(copy.key_id)
+        context = contexts.copy(copy.key_id, copy.conversation_id, copy.pk)
+        opened = _digest(unseal_stream(key, objects.watched(self._stored(), copy.key_id), context=context))
+        if not self._is_as_written() and copy.mac_number in self.macs:
+            return CHANGED  # else the key of its hash went with a restore, and that it opens is what there is to go by
+        row = Conversation.objects.filter(pk=copy.conversation_id, key_id=copy.key_id, revision=copy.revision).first()
+        if row is None or row.erasing_at is not None:
+            return OK  # as it was written; there is nothing any more, or something newer, to compare it with
+        ours = _digest(plain_copy(row, key))
+        if not Conversation.objects.filter(pk=row.pk, revision=copy.revision).exists():
+            return SKIPPED
+        return OK if hmac.compare_digest(opened, ours) else CHANGED
+
+    def renew_mac(self) -> None:
+        if self.copy.mac_number != self.ring.number:
+            with transaction.atomic():
+                if self.ring.is_held():
+                    new = {"mac": self.macs[self.ring.number].digest(), "mac_number": self.ring.number}
+                    Copy.objects.filter(pk=self.copy.pk, mac_number=self.copy.mac_number).update(**new)
+
+    def _stored(self) -> Iterator[bytes]:
+        for chunk in self.store.get(self.copy.object_name):
+            for mac in self.macs.values():
+                mac.update(chunk)
             yield chunk
 
-    if policy.is_readable:
-        for _chunk in stored():
-            pass
-        return OK if hmac.compare_digest(mac.digest(), bytes(copy.mac)) else CHANGED
-    key = keys.open_key(copy.key_id)
-    context = contexts.copy(copy.key_id, copy.conversation_id, copy.pk)
-    opened = _digest(unseal_stream(key, objects.watched(stored(), copy.key_id), context=context))
-    if not hmac.compare_digest(mac.digest(), bytes(copy.mac)):
-        return CHANGED
-    row = Conversation.objects.filter(pk=copy.conversation_id, key_id=copy.key_id, revision=copy.revision).first()
-    if row is None or row.erasing_at is not None:
-        return OK  # as it was written; there is nothing any more, or something newer, to compare it with
-    ours = _digest(plain_copy(row, key))
-    if not Conversation.objects.filter(pk=row.pk, revision=copy.revision).exists():
-        return SKIPPED
-    return OK if hmac.compare_digest(opened, ours) else CHANGED
+    def _is_as_written(self) -> bool:
+        mac = self.macs.get(self.copy.mac_number)
+        return mac is not None and hmac.compare_digest(mac.digest(), bytes(self.copy.mac))
 
 
 def _digest(chunks: Iterator[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 from collections.abc import Iterator
@@ -16,10 +17,10 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
+from apps.keys.services import site_key
 from apps.locations.models import Location
 from apps.locations.services import config_of, save_location
 from apps.records.copies.removing import doom_all
-from apps.records.copies.writing import new_mac
 from apps.records.errors import NotProposed, SecondPersonWanted
 from apps.records.models import Copy, CopyPolicy
 
@@ -135,9 +136,8 @@ def _stop(policy: CopyPolicy) -> None:
 
 def mac_of_place(place: Location) -> bytes:
     """Return what stands for the settings of a place: it changes when copies would go somewhere else."""
-    mac = new_mac()
-    mac.update(json.dumps([str(place.pk), place.kind, config_of(place)], sort_keys=True, default=str).encode())
-    return mac.digest()
+    settings = json.dumps([str(place.pk), place.kind, config_of(place)], sort_keys=True, default=str)
+    return hmac.digest(site_key("places of copies"), settings.encode(), hashlib.sha256)
 
 
 def copy_now(policy: CopyPolicy, *, check: bool = False) -> None:

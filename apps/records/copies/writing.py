@@ -25,6 +25,7 @@ from apps.records.copies.frames import plain_copy
 from apps.records.copies.naming import Name
 from apps.records.copies.readable import readable_copy
 from apps.records.errors import LostClaim, SubjectFrozen
+from apps.records.indexing.ring import COPY, Ring, open_ring
 from apps.records.models import Conversation, Copy, CopyPolicy
 from apps.records.subjects import lock_for_writing
 from apps.sealing.streams import seal_stream
@@ -65,13 +66,14 @@ def write_copy(
         if copy is None:
             return None
         try:
-            written = _Counted(_chunks(policy, row, copy), still_ours)
+            ring = open_ring(COPY)
+            written = _Counted(_chunks(policy, row, copy), ring, still_ours)
             store.put(copy.object_name, written)
         except (LocationError, KeyDestroyed, LostClaim):
             Copy.objects.filter(pk=copy.pk).update(doomed_at=timezone.now())
             raise
-        copy.size, copy.mac = written.size, written.mac
-        if _is_kept(copy, row):
+        copy.size, copy.mac, copy.mac_number = written.size, written.mac, ring.number
+        if _is_kept(copy, row, ring):
             return copy
         _take_back(store, copy)
     except (SubjectFrozen, KeyDestroyed):
@@ -103,14 +105,14 @@ def _chunks(policy: CopyPolicy, row: Conversation, copy: Copy) -> Iterator[bytes
     return seal_stream(key, objects.watched(plain_copy(row, key), row.key_id), context=context)
 
 
-def _is_kept(copy: Copy, row: Conversation) -> bool:
-    """Say that the copy is there, and doom those before it, unless what it is of is not as it was."""
+def _is_kept(copy: Copy, row: Conversation, ring: Ring) -> bool:
+    """Say that the copy is there, and doom those before it, unless what it is of, or the key of its hash, is not as it was."""
     try:
         with transaction.atomic():
             lock_for_writing(row.subject_id)
-            if not _as_it_was(row).exists():
+            if not _as_it_was(row).exists() or not ring.is_held():
                 return False
-            changes = {"stored": True, "size": copy.size, "mac": copy.mac}
+            changes = {"stored": True, "size": copy.size, "mac": copy.mac, "mac_number": copy.mac_number}
             if not Copy.objects.filter(pk=copy.pk, doomed_at=None).update(**changes):
                 return False
             before = Copy.objects.filter(policy=copy.policy, conversation_id=row.pk, doomed_at=None)
@@ -134,9 +136,9 @@ def _as_it_was(row: Conversation) -> QuerySet[Conversation]:
 class _Counted:
     """Bytes on their way out: how many, and their HMAC."""
 
-    def __init__(self, chunks: Iterable[bytes], still_ours: Callable[[], None]) -> None:
+    def __init__(self, chunks: Iterable[bytes], ring: Ring, still_ours: Callable[[], None]) -> None:
         self._chunks, self._still_ours = chunks, still_ours
-        self._mac = new_mac()
+        self._mac = new_mac(ring.key)
         self.size = 0
 
     @property
@@ -154,6 +156,6 @@ class _Counted:
             yield chunk
 
 
-def new_mac() -> hmac.HMAC:
+def new_mac(key: bytes) -> hmac.HMAC:
     """Return a keyed hash: the bare one of a readable copy would let anyone test a guess of what was said."""
-    return hmac.new(keys.blind_index_key("copy"), digestmod=hashlib.sha256)
+    return hmac.new(key, digestmod=hashlib.sha256)

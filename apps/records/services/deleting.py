@@ -115,7 +115,11 @@ def _keep_forgotten(subject_id: UUID, found: Collection[Conversation]) -> None:
     """Note by blind index what came by a source: the schedule would bring it in again."""
     came = [row for row in found if row.source == BY_SCHEDULE]
     Forgotten.objects.bulk_create(
-        [Forgotten(subject_id=subject_id, external_index=row.external_index) for row in came], ignore_conflicts=True
+        [
+            Forgotten(subject_id=subject_id, external_index=row.external_index, index_number=row.index_number)
+            for row in came
+        ],
+        ignore_conflicts=True,
     )
 
 

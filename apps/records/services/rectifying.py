@@ -21,7 +21,7 @@ from apps.records.importers.types import Node
 from apps.records.models import Conversation, Identity, Subject
 from apps.records.opening import open_nodes
 from apps.records.services.rewriting import rewrite_conversation
-from apps.records.subjects import add_identity, find_by_identity, identity_index, remove_identity
+from apps.records.subjects import add_identity, find_by_identity, held_identity, remove_identity
 from apps.sealing.aead import Box
 
 MESSAGE = "message"  # the field that means: words in a message
@@ -67,8 +67,7 @@ def _check(subject: Subject, words: Sequence[contract.Change], known_by: Sequenc
 
 def _correct_identity(subject: Subject, change: contract.Change, actor: Actor) -> int:
     """Add what is right, then remove what is wrong: cut off between the two, a repeat removes it."""
-    index = identity_index(change.field, change.before or "")
-    held = Identity.objects.filter(subject=subject, kind=change.field, index=index).first()
+    held = held_identity(subject, change.field, change.before or "")
     if held is None:
         return 0
     if change.value:

@@ -151,6 +151,7 @@ def _blank_copy(old: Conversation, new_id: UUID, key_id: UUID) -> Conversation:
         key_id=key_id,
         source=old.source,
         external_index=os.urandom(32),
+        index_number=0,
         sealed=b"",
         started_at=old.started_at,
         updated_at=old.updated_at,
@@ -289,9 +290,12 @@ def _take_place(rewrite: Rewrite, actor: Actor) -> None:
         intent = keys.intend_destruction(
             [old.key_id], about=rewrite.subject.handle, actor=actor, reason="replaced", removed=change.row_ids
         )
-        Conversation.objects.filter(pk=old.pk).update(external_index=os.urandom(32), erasing_at=timezone.now())
+        Conversation.objects.filter(pk=old.pk).update(
+            external_index=os.urandom(32), index_number=0, erasing_at=timezone.now()
+        )
         Conversation.objects.filter(pk=new.pk).update(
             external_index=old.external_index,
+            index_number=old.index_number,
             sealed=_header(old, new, words),
             updated_at=old.updated_at,
             message_count=old.message_count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from apps.records import rows
 from apps.records.drafts import Draft, Held, Plan, Write, make_draft, plan_new, plan_update
 from apps.records.errors import Contention
 from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.indexing.ring import CONVERSATION, Ring, open_ring
 from apps.records.keyring import create_keys_below, open_subject_key
 from apps.records.models import Conversation, Message, Subject
 from apps.records.reports import Commit, ImportReport
@@ -34,7 +36,6 @@ from apps.sealing.errors import UnpackableValue
 BATCH_BYTES = 8 * 1024 * 1024  # packed; more is not held in memory before it is written
 BATCH_CONVERSATIONS = 250
 ATTEMPTS = 4  # when another import of the same conversation comes between
-EXTERNAL_ID = "conversation"  # the blind index of ids that other systems gave
 
 
 OnCommit = Callable[
@@ -86,7 +87,7 @@ class _Store:
         self.rows = self.bytes = 0  # of the batch
         self.waiting = Commit()  # counted, not yet committed: what needed no write
         self.taken = 0
-        self.index_key = keys.blind_index_key(EXTERNAL_ID)
+        self.ring = open_ring(CONVERSATION)
 
     def take(self, item: ParsedConversation | Skipped) -> None:
         """Take one item in; a batch is written when it is full."""
@@ -123,7 +124,7 @@ class _Store:
                 self._write_batch()
                 break
             except _Stale:
-                continue
+                self._renew_ring()
         else:
             raise Contention
         self.batch.clear()
@@ -172,8 +173,15 @@ class _Store:
             raise _Stale from None  # one of them was erased this very moment
 
     def _held_rows(self) -> dict[bytes, Conversation]:
-        found = Conversation.objects.filter(subject=self.subject, external_index__in=list(self.batch))
-        return {bytes(row.external_index): row for row in found}
+        """Return what is held of the batch, by the index under the current key; it may stand under one before it."""
+        drafts = self.batch.values()
+        wanted = {
+            index: one.index
+            for one in drafts
+            for index in external_indexes(self.ring, self.subject.pk, one.external_id)
+        }
+        found = Conversation.objects.filter(subject=self.subject, external_index__in=list(wanted))
+        return {wanted[bytes(row.external_index)]: row for row in found}
 
     def _write(self, group: Sequence[_Part]) -> None:
         """Seal first, then write in one short transaction."""
@@ -188,6 +196,8 @@ class _Store:
         try:
             with transaction.atomic():
                 lock_for_writing(self.subject.pk, recording=True)
+                if any(part.creates for part in parts) and not self.ring.is_held():
+                    raise _Stale
                 self._write_conversations(parts, headers, sizes)
                 rows.insert_messages(list(_rows(sealed, is_new=True)))
                 rows.replace_messages(list(_rows(sealed, is_new=False)))
@@ -224,6 +234,7 @@ class _Store:
             key_id=plan.key_id,
             source=draft.source[:24],
             external_index=draft.index,
+            index_number=self.ring.number,
             sealed=header,
             started_at=draft.started_at,
             updated_at=plan.updated_at,
@@ -260,7 +271,25 @@ class _Store:
         self.waiting = self.waiting + Commit(items=1)
 
     def _index(self, external_id: str) -> bytes:
-        return blind.index(self.index_key, EXTERNAL_ID, f"{self.subject.pk}:{external_id}", exact=True)
+        return external_index(self.ring.key, self.subject.pk, external_id)
+
+    def _renew_ring(self) -> None:
+        """A rotation may have begun since: then the batch is looked for, and written, under the new key."""
+        if not self.ring.is_current():
+            self.ring = open_ring(CONVERSATION)
+            for draft in self.batch.values():
+                draft.index = self._index(draft.external_id)
+            self.batch = {draft.index: draft for draft in self.batch.values()}
+
+
+def external_index(key: bytes, subject_id: UUID, external_id: str) -> bytes:
+    """Return the blind index of the id that another system gave to a person's conversation."""
+    return blind.index(key, CONVERSATION, f"{subject_id}:{external_id}", exact=True)
+
+
+def external_indexes(ring: Ring, subject_id: UUID, external_id: str) -> list[bytes]:
+    """Return every index value under which the conversation may stand, the current one first."""
+    return ring.all(partial(external_index, subject_id=subject_id, external_id=external_id))
 
 
 @dataclass(slots=True)

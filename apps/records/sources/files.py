@@ -6,14 +6,17 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.keys import services as keys
+from apps.locations.services import config_of
 from apps.locations.stores import Found, Missing, store_of
 from apps.records import importers
 from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.indexing.ring import SOURCE_FILE, open_ring
 from apps.records.models import Source, SourceFile
 from apps.records.services.deleting import BY_SCHEDULE
 from apps.records.sources.reading import Batch, Cursor
@@ -35,22 +38,39 @@ class SeenFiles:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._key = keys.blind_index_key("source-file")
+        self._ring = open_ring(SOURCE_FILE)
 
     def has(self, found: Found) -> bool:
-        here = SourceFile.objects.filter(source=self.source, index=self._index(found.name))
+        indexes = self._ring.all(partial(name_index, name=found.name))
+        here = SourceFile.objects.filter(source=self.source, index__in=indexes)
         return here.filter(stamp=found.stamp[:200]).exists()
 
     def note(self, found: Found) -> None:
-        SourceFile.objects.update_or_create(
-            source=self.source, index=self._index(found.name), defaults={"stamp": found.stamp[:200]}
-        )
+        while True:
+            with transaction.atomic():
+                if self._ring.is_held():
+                    older = self._ring.older(partial(name_index, name=found.name))
+                    SourceFile.objects.filter(source=self.source, index__in=older).delete()
+                    SourceFile.objects.update_or_create(
+                        source=self.source,
+                        index=name_index(self._ring.key, found.name),
+                        defaults={"index_number": self._ring.number, "stamp": found.stamp[:200]},
+                    )
+                    return
+            self._ring = open_ring(SOURCE_FILE)
 
     def forget(self) -> None:
         SourceFile.objects.filter(source=self.source).delete()
 
-    def _index(self, name: str) -> bytes:
-        return hmac.new(self._key, name.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+
+def name_index(key: bytes, name: str) -> bytes:
+    return hmac.new(key, name.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+
+
+def names_in(source: Source) -> Iterator[str]:
+    """Yield the names of the files that are in the place now. Raises LocationError."""
+    reader = FilesReader(source.location.kind, config_of(source.location), source.mapping)
+    return (found.name for found, _person in reader.files())
 
 
 class FilesReader:
@@ -63,14 +83,14 @@ class FilesReader:
         self.seen = seen
 
     def check(self) -> list[str]:
-        for _found, person in self._files():
+        for _found, person in self.files():
             if person:
                 return []
         return [_("No file is there whose path names a person.")]
 
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
         """Yield a file at a time; which ones were read is kept beside the cursor, in rows."""
-        for found, person in self._files():
+        for found, person in self.files():
             if self.seen is not None and self.seen.has(found):
                 continue
             done = self._done(found)
@@ -82,7 +102,7 @@ class FilesReader:
                 yield from self._read(found, person, done)
         yield Batch({}, {})
 
-    def _files(self) -> Iterator[tuple[Found, str]]:
+    def files(self) -> Iterator[tuple[Found, str]]:
         for found in self.store.find():
             if found.is_current and not found.name.endswith(("/", ".part")):
                 match = self.pattern.match(found.name)

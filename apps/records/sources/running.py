@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
-from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
 from apps.keys.services import site_key
 from apps.locations.errors import LocationError
@@ -36,13 +35,14 @@ from apps.records.errors import (
     SubjectSuppressed,
 )
 from apps.records.importers.types import ParsedConversation, Skipped
+from apps.records.indexing.ring import CONVERSATION, open_ring
 from apps.records.models import Source, SourceRun, Subject
 from apps.records.reports import Commit
 from apps.records.services.deleting import BY_SCHEDULE
-from apps.records.services.storing import EXTERNAL_ID, store_conversations
+from apps.records.services.storing import external_indexes, store_conversations
 from apps.records.sources.files import SeenFiles, kind_of
 from apps.records.sources.reading import Batch, reader_for
-from apps.sealing import blind, content
+from apps.sealing import content
 from apps.sealing.aead import associated_data
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,6 @@ class _Run:
     def __init__(self, source: Source, ends_at: float) -> None:
         self.source, self.ends_at = source, ends_at
         self.kind = identity_kind(source)
-        self.index_key = keys.blind_index_key(EXTERNAL_ID)
         open_one = SourceRun.objects.filter(source=source, state=SourceRun.State.RUNNING).first()
         self.run = open_one or SourceRun.objects.create(source=source)
         report = report_of(self.run)
@@ -177,12 +176,14 @@ class _Run:
     ) -> Iterator[ParsedConversation | Skipped]:
         """Leave out what the person deleted here."""
         forgotten = {bytes(one) for one in subject.forgotten.values_list("external_index", flat=True)}
+        ring = open_ring(CONVERSATION) if forgotten else None  # what was deleted before this moment stands under these
         for item in items:
-            if isinstance(item, ParsedConversation) and forgotten:
-                index = blind.index(self.index_key, EXTERNAL_ID, f"{subject.pk}:{item.external_id}", exact=True)
-                if index in forgotten:
-                    self._count(deleted_here=1)
-                    continue
+            indexes = []
+            if ring is not None and isinstance(item, ParsedConversation):
+                indexes = external_indexes(ring, subject.pk, item.external_id)
+            if not forgotten.isdisjoint(indexes):
+                self._count(deleted_here=1)
+                continue
             yield item
 
     def _subject(self, value: str) -> Subject | None:

@@ -27,6 +27,7 @@ class Loss:
     files: int = 0
     requests: int = 0
     others: int = 0  # uploads, documents, archives: they can be asked for, or made, again
+    indexes: int = 0  # keys of blind indexes: the replay makes them anew
     keys: tuple[UUID, ...] = ()
 
     def in_words(self) -> str:
@@ -38,6 +39,7 @@ class Loss:
             "files": self.files,
             "requests": self.requests,
             "uploads, documents or archives": self.others,
+            "blind indexes (the replay makes them anew)": self.indexes,
         }
         named = [f"{count} {what}" for what, count in counts.items() if count]
         return ", ".join(named) if named else "nothing"
@@ -63,6 +65,7 @@ def count_lost() -> Loss:
         files=Attachment.objects.filter(conversation__in=conversations, stored=True).count(),
         requests=len(lost.get("requests.PrivacyRequest.key_id", ())),
         others=sum(len(lost.get(column, ())) for column in others),
+        indexes=len(lost.get("records.IndexKey.key_id", ())),
         keys=tuple(sorted({key_id for some in lost.values() for key_id in some})),
     )
 

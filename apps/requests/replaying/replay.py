@@ -28,6 +28,7 @@ from apps.keys.services.replaying import (
     unburied_keys,
 )
 from apps.records.errors import RecordsError
+from apps.records.indexing.rotating import replace_lost_keys
 from apps.records.models import Conversation, Subject
 from apps.records.services import repeat_removal
 from apps.requests.replaying.erasing import Erased, repeat_erasures
@@ -52,6 +53,7 @@ class Replayed:
     replaced: int
     erased: Erased
     loss: Loss
+    entries_lost: int  # of blind indexes that only a key opened which is gone
 
 
 def replay_tombstones(*, actor: Actor, accept_loss: bool = False) -> Replayed:
@@ -64,15 +66,17 @@ def replay_tombstones(*, actor: Actor, accept_loss: bool = False) -> Replayed:
         entries = _put_back_log()
         _check_installation()
         buried = bury_erased()
+        entries_lost = replace_lost_keys(actor=actor)
         loss = _judge_loss(accept_loss=accept_loss)
         erased = repeat_erasures(_people_of(loss))
         replaced = _replace_again(actor)
         again = repeat_erasures()  # what a replacement has left behind
         erased.conversations += again.conversations
+        entries_lost += replace_lost_keys(actor=actor)  # what had to be erased first
         _prove()
         note_restored()
         _open(actor, entries, buried, erased, loss)
-    return Replayed(entries, buried, replaced, erased, loss)
+    return Replayed(entries, buried, replaced, erased, loss, entries_lost)
 
 
 def _put_back_log() -> int:

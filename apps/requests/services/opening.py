@@ -22,7 +22,7 @@ from apps.keys import services as keys
 from apps.keys.services import KeyKind
 from apps.locations.contract import Scope
 from apps.records.models import Subject
-from apps.records.subjects import identity_index
+from apps.records.subjects import identity_index, identity_ring
 from apps.requests import letters
 from apps.requests.asking import check_asked
 from apps.requests.errors import UnknownKind
@@ -148,7 +148,7 @@ def write_request(
         code_hash=code_hash,
         key_id=key.id,
         subject_id=subject.pk if subject else None,
-        email_index=identity_index("email", details["email"]) if details["email"] else None,
+        **_index_of(details["email"]),
         kind=filing.kind,
         regime=filing.regime,
         status=Status.IN_REVIEW if is_known else Status.VERIFYING,
@@ -169,6 +169,16 @@ def write_request(
     _log(request, actor)
     letters.received(request, vault)
     return request
+
+
+def _index_of(email: str) -> dict[str, Any]:
+    """Return what staff find the request by: the blind index of the address, and the number of its key."""
+    if not email:
+        return {}
+    ring = identity_ring("email")
+    while not ring.is_held():
+        ring = identity_ring("email")
+    return {"email_index": identity_index(ring.key, "email", email), "email_index_number": ring.number}
 
 
 def _log(request: PrivacyRequest, actor: Actor) -> None:

@@ -54,7 +54,7 @@ class FilterForm(forms.Form):
     """What stands in the address of a list. Values that nobody offered are left out, not complained about."""
 
     show = forms.CharField(required=False, widget=forms.HiddenInput)
-    who = forms.RegexField(r"^[0-9a-f]{64}$", required=False, widget=forms.HiddenInput)
+    who = forms.RegexField(r"^[0-9a-f]{64}(-[0-9a-f]{64}){0,9}\Z", required=False, widget=forms.HiddenInput)
     whose = forms.ChoiceField(
         label=_("Assigned to"), required=False, choices=[("", _("Anybody")), ("mine", _("Me")), ("nobody", _("Nobody"))]
     )

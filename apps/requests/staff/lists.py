@@ -90,10 +90,11 @@ def find(request: HttpRequest) -> HttpResponseBase:
             looks.look_at(request, found, purpose)
             return redirect(page_of(found))
     else:
-        rows = list(selectors.by_email(written)[: queue.PAGE])
+        indexes = selectors.email_indexes(written)
+        rows = list(selectors.with_email_indexes(indexes)[: queue.PAGE])
         if rows:
             looks.look_up(request, rows, purpose)
-            return redirect(_address({"who": bytes(rows[0].email_index or b"").hex()}))
+            return redirect(_address({"who": "-".join(index.hex() for index in indexes)}))
     form.add_error("words", _("No request has this reference or address. Only the whole one is found."))
     return _list(request, form, status=404)
 

@@ -107,7 +107,7 @@ DEFAULT = SHOWS["unfinished"]
 
 @dataclass(frozen=True)
 class Filters:
-    """What is asked for. `who`: the blind index of an e-mail address, in hex; never the address itself."""
+    """What is asked for. `who`: the blind indexes of an e-mail address, in hex; never the address itself."""
 
     show: Show = DEFAULT
     whose: str = ""  # "", "mine", "nobody"
@@ -127,7 +127,7 @@ class Filters:
             open_there = Step.objects.filter(location=self.place).exclude(state=Step.State.DONE)
             found = _having(_unfinished(found), open_there=open_there)
         if self.who:
-            found = found.filter(email_index=binascii.unhexlify(self.who))
+            found = found.filter(email_index__in=[binascii.unhexlify(index) for index in self.who.split("-")])
         return found
 
     def parameters(self) -> dict[str, str]:

@@ -56,5 +56,9 @@ def in_words(done: Replayed) -> str:
             f"Lost, as the backup has them under a key that was replaced since: {erased.lost_conversations} "
             f"conversations, {erased.lost_identities} identities. Copies and exports of your people may have them."
         )
+    if done.entries_lost:
+        lines.append(
+            f"Lost with earlier keys of blind indexes: {done.entries_lost} notes of who or what shall not be brought in again."
+        )
     lines.append("Nothing erased opens. The site is open.")
     return "\n".join(lines)
