@@ -20,7 +20,8 @@ LANGUAGES = {"en": "en", "zh-hans": "zh-Hans"}
 PUBLIC = ["/", "/how-it-works/", "/verify/", "/accessibility/", "/requests/find/", "/requests/without-account/",
           "/requests/confirm/nothing/", "/nothing/", "/accounts/login/"]  # fmt: skip
 OWN = ["/privacy/", "/conversations/", "/conversations/search/", "/conversations/import/", "/conversations/erase-all/",
-       "/requests/", "/requests/new/", "/requests/new/details/?kind=access", "/requests/new/details/?kind=erasure"]  # fmt: skip
+       "/requests/", "/requests/new/", "/requests/new/details/?kind=access", "/requests/new/details/?kind=erasure",
+       "/requests/new/details/?kind=rectification", "/requests/new/details/?kind=restriction"]  # fmt: skip
 PHONE: ViewportSize = {"width": 320, "height": 700}
 DESK: ViewportSize = {"width": 1280, "height": 900}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -34,7 +35,7 @@ def text(answer: Any) -> str:
 
 def hidden_fields(page: str) -> dict[str, str]:
     found = re.findall(r'<input type="hidden" name="(\w+)"(?: value="([^"]*)")?', page)
-    return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
+    return {name: html.unescape(value) for name, value in found if name != "csrfmiddlewaretoken"}
 
 
 def confirm(person: Person, details: dict[str, str], **more: str) -> Any:

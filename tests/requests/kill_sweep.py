@@ -1,6 +1,6 @@
 """Kills the work of a request at each of its side effects in turn, restarts it, and looks whether it ended once, whole.
 
-    python tests/requests/kill_sweep.py access|erasure [STRIDE]
+    python tests/requests/kill_sweep.py access|erasure|rectification|restriction [STRIDE]
 
 An effect is a commit, a statement outside transactions that writes, or a change of a file. Before the N-th one the process
 kills itself with SIGKILL; then a fresh process does what is due. N grows until a run is not killed any more. Prints one
@@ -40,16 +40,20 @@ from apps.archives.models import Archive  # noqa: E402
 from apps.archives.selectors import read_range  # noqa: E402
 from apps.audit import services as audit  # noqa: E402
 from apps.audit import verification  # noqa: E402
+from apps.audit.actors import Actor  # noqa: E402
 from apps.audit.models import Entry  # noqa: E402
 from apps.audit.selectors import archive_key_text  # noqa: E402
 from apps.keys import services as keys  # noqa: E402
 from apps.keys.errors import KeyDestroyed  # noqa: E402
+from apps.locations.contract import Change  # noqa: E402
+from apps.locations.models import Location  # noqa: E402
 from apps.mail.models import Letter  # noqa: E402
 from apps.records.models import Subject  # noqa: E402
-from apps.requests import engine, selectors, upkeep  # noqa: E402
-from apps.requests.models import PrivacyRequest, Status, Step  # noqa: E402
-from tests.requests.conftest import add_place, approved, person  # noqa: E402
-from tests.requests.fakes import FakeConnector  # noqa: E402
+from apps.requests import engine, selectors, services, upkeep  # noqa: E402
+from apps.requests.corrections import NOTHING, VALUES, Correction  # noqa: E402
+from apps.requests.models import CHANGES, PrivacyRequest, Status, Step  # noqa: E402
+from tests.requests.conftest import add_place, approved, filed, person  # noqa: E402
+from tests.requests.fakes import ChangingPlace, FakeConnector  # noqa: E402
 from verify import habeas_verify  # noqa: E402
 
 DATA = Path(os.environ["DATA_DIR"])
@@ -62,7 +66,7 @@ WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 def prepare(kind: str) -> None:
     """Set up a site with Ada's approved request, and keep it as the template."""
     FIXED.mkdir()
-    settings.CONNECTORS["fake"] = "tests.requests.fakes.FakeConnector"
+    settings.CONNECTORS["fake"] = f"tests.requests.fakes.{'ChangingPlace' if kind in CHANGES else 'FakeConnector'}"
     settings.TILES_DIR = FIXED / "tiles"
     settings.MASTER_KEY_DIR = FIXED / "master-keys"
     settings.STEP_BATCH_SECONDS = 0  # every entry is a batch of its own: the most effects
@@ -73,9 +77,25 @@ def prepare(kind: str) -> None:
     place = add_place(FIXED / "desk", "Support desk")
     place.put(ADA, ITEMS)
     place.put(BEN, ITEMS)
-    approved(ada, kind)
+    if kind in CHANGES:
+        for email in (ADA, BEN):
+            ChangingPlace({"folder": str(FIXED / "desk")}).set(email, name="Adda")
+        ready(ada, kind)
+    else:
+        approved(ada, kind)
     connections.close_all()
     shutil.copytree(FIXED, DATA / "template")
+
+
+def ready(ada: Subject, kind: str) -> None:
+    """File and approve a change: in the desk a value and a mark, in our own places nothing but the mark."""
+    request = filed(ada, kind, asked={"wrong": "Adda", "right": "Ada", "what": "all", "ground": "accuracy"})
+    if kind == "rectification":
+        ways = {place: Correction(NOTHING) for place in Location.objects.exclude(kind="fake")}
+        value = Correction(VALUES, (Change("name", "Ada", "Adda"),))
+        ways |= dict.fromkeys(Location.objects.filter(kind="fake"), value)
+        services.note_corrections(request, ways, actor=Actor.system())
+    services.approve_request(request, rule="command_line", actor=Actor.command_line())
 
 
 def restore() -> None:
@@ -173,15 +193,28 @@ def wrong(kind: str) -> list[str]:
         verification.verify_everything()
     except Exception as error:  # noqa: BLE001  # whatever it is, it is reported
         found.append(f"the log: {error}")
+    if kind in CHANGES:
+        return found + wrong_change(request)
     return found + (wrong_erasure(request, place) if kind == "erasure" else wrong_archive(request, place))
+
+
+def wrong_change(request: PrivacyRequest) -> list[str]:
+    desk = ChangingPlace({"folder": str(FIXED / "desk")}).values
+    is_correction = request.kind == "rectification"
+    wanted = {"name": "Ada"} if is_correction else {"name": "Adda", "restricted": True}
+    found = [] if desk == {ADA: wanted, BEN: {"name": "Adda"}} else [f"the desk holds {desk}"]
+    if is_correction == (Subject.objects.get(account__email=ADA).restricted_at is not None):
+        found.append("Ada's mark is not as it should be")
+    if len(selectors.receipts_of(request)) != 1 or Letter.objects.filter(owner=request.pk).count() != 3:
+        found.append("there is not one receipt, and a letter each for receiving, approving and the end")
+    return found
 
 
 def facts(request: PrivacyRequest) -> list[tuple[str, Any, Any]]:
     events = list(Entry.objects.filter(about=request.handle).values_list("event", flat=True))
     once = ["request.opened", "request.running", "request.completed"]
-    once += (
-        ["keys.intended", "keys.destroyed", "receipt.issued"] if request.kind == "erasure" else ["archive.published"]
-    )
+    ends = {"erasure": ["keys.intended", "keys.destroyed", "receipt.issued"], "access": ["archive.published"]}
+    once += ends.get(request.kind, ["receipt.issued"])
     return [
         ("status", request.status, Status.COMPLETED),
         ("steps not done", request.steps.exclude(state="done").count(), 0),

@@ -73,7 +73,7 @@ def test_ccpa_gives_ten_business_days_to_acknowledge_and_45_days_to_answer():
 def test_every_figure_names_its_rule(regime):
     for period in (regime.respond, regime.extended, regime.acknowledge):
         assert period is None or period.cite
-    for kind in Kind.values:
+    for kind in regime.rights:
         right = regime.right(kind)
         assert str(right.article)
         assert right.identity in ("reasonable", "reasonably_high")
@@ -85,3 +85,29 @@ def test_every_figure_names_its_rule(regime):
 def test_identity_levels_are_ordered():
     assert is_enough("reasonably_high", "reasonable")
     assert not is_enough("none", "reasonable")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "article", "identity", "approval", "told"),
+    [
+        ("gdpr", "rectification", "Article 16", "reasonable", "officer", "Article 19"),
+        ("gdpr", "restriction", "Article 18(1)", "reasonable", "officer", "Article 19"),
+        ("ccpa", "rectification", "Cal. Civ. Code § 1798.106", "reasonably_high", "officer", "11 CCR § 7023(c)"),
+        ("ccpa", "erasure", "Cal. Civ. Code § 1798.105", "reasonably_high", "two_officers", "11 CCR § 7022(b)"),
+        ("gdpr", "access", "Article 15", "reasonable", "officer_or_policy", "Article 19"),
+    ],
+)
+def test_each_law_says_which_right_it_gives_and_who_says_yes(code, kind, article, identity, approval, told):
+    right = REGIMES[code].right(kind)
+    assert (str(right.article), right.identity, right.approval) == (article, identity, approval)
+    assert str(REGIMES[code].notify_cite_of(kind)) == told
+
+
+def test_only_the_gdpr_restricts_and_each_kind_can_be_refused_only_on_its_own_grounds():
+    assert [code for code, regime in REGIMES.items() if "restriction" in regime.rights] == ["gdpr"]
+    assert [code for code, regime in REGIMES.items() if regime.wants_ground("restriction")] == ["gdpr"]
+    for regime in REGIMES.values():
+        assert regime.ground("accurate", "rectification")
+        assert regime.ground("accurate", "erasure") is None
+        assert regime.ground("freedom_of_expression", "rectification") is None
+        assert regime.asking_ground("accuracy", "rectification") is None

@@ -120,7 +120,7 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
         "body": body,
         "received_at": _moment(body["received_at"]),
         "issued_at": _moment(body["issued_at"]),
-        "places": [_place(row) for row in sorted(body["places"], key=_own_first)],
+        "places": [_place(row, body.get("act", "")) for row in sorted(body["places"], key=_own_first)],
         "stays": [_stay(row) for row in body["stays"]],
         "told": _(", ").join(body["told"]["places"]),
         "law": law_words(regime, regime.right(body["kind"]).article),
@@ -163,8 +163,11 @@ def _own_first(row: dict[str, Any]) -> tuple[int, str]:
     return (list(OWN_LABELS).index(row["kind"]) if row["kind"] in OWN_LABELS else len(OWN_LABELS), row["place"])
 
 
-def _place(row: dict[str, Any]) -> dict[str, Any]:
+def _place(row: dict[str, Any], act: str) -> dict[str, Any]:
     until = _day(row["until"])
+    words: Promise | str = OUTCOMES[row["outcome"]]
+    if row["outcome"] == AS_ASKED and act != RECTIFIED:
+        words = _("Nothing had to be marked")
     own = OWN_LABELS.get(row["kind"])
     return {
         "name": _(own) if own else row["place"],
@@ -173,7 +176,7 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
         "changed": row.get("changed"),
         "remaining": row.get("remaining"),
         "badge": BADGES.get(row["outcome"], "done"),
-        "words": OUTCOMES[row["outcome"]],
+        "words": words,
         "until": until,
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
         "kept": [_kept(one) for one in row.get("kept", [])],  # as are these

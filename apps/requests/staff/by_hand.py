@@ -78,6 +78,8 @@ class TaskForm(forms.Form):
         for name, phases in (("copies", (Step.Phase.COLLECT,)), ("stays_until", (Step.Phase.PURGE,))):
             if phase not in phases:
                 del self.fields[name]
+        if phase not in (Step.Phase.COLLECT, Step.Phase.PURGE):
+            self.fields["note"].help_text = _("As in: card 4711 corrected on 3 May. Also if nothing was there.")
 
     def clean_stays_until(self) -> Any:
         day = self.cleaned_data["stays_until"]

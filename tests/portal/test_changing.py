@@ -1,0 +1,165 @@
+"""Rectification and restriction on the person's pages: the forms, what stands on the request, receipts, and without an account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from apps.audit.actors import Actor
+from apps.mail.models import Letter
+from apps.records.models import Subject
+from apps.requests import selectors, services
+from apps.requests.models import Intake, PrivacyRequest, Status
+from apps.requests.services.intake import send_links
+from tests.portal.conftest import Person
+from tests.portal.test_requests import DETAILS, INTAKE, confirm, text
+from tests.requests.conftest import run
+
+pytestmark = pytest.mark.django_db(databases=["default", "keys"])
+committed = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+
+EVIL = "It says <script>alert(1)</script> & Adda"
+WISH = {
+    "kind": "rectification",
+    "residence": "DE",
+    "where": "elsewhere",
+    "which": "The card",
+    "wrong": EVIL,
+    "right": "Ada",
+}
+RESTING = {"kind": "restriction", "residence": "DE", "ground": "objection", "what": EVIL}
+ASKED = {"wrong": EVIL, "right": "Ada"}
+
+
+def said(request: PrivacyRequest) -> list[str]:
+    return [line.text for line in selectors.asked_of(request)]
+
+
+def test_what_is_to_be_corrected_is_filed_as_it_was_typed_and_shown_without_its_markup(ada: Person) -> None:
+    page = text(ada.client.get(f"{DETAILS}?kind=rectification"))
+    assert 'href="/conversations/"' in page.split("<main")[1]  # what they wrote they correct there themselves
+    answer = confirm(ada, WISH)
+    assert answer.status_code == 200
+    request = PrivacyRequest.objects.get()
+    assert (request.kind, request.regime, request.status) == ("rectification", "gdpr", Status.IN_REVIEW)
+    assert said(request) == ["Somewhere else", "The card", EVIL, "Ada"]
+    shown = text(ada.client.get(f"/requests/{request.reference}/"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Adda" in shown
+    assert "<script>alert(1)" not in shown
+
+
+def test_a_restriction_names_its_ground_and_says_what_it_does(ada: Person) -> None:
+    page = text(ada.client.post(DETAILS, RESTING))
+    assert "An erasure, also one that you ask for, waits until the restriction is lifted." in page
+    assert "Article 18(1)(d)" in page
+    confirm(ada, RESTING)
+    assert said(PrivacyRequest.objects.get())[0].startswith("I have objected to its use")
+
+
+@pytest.mark.parametrize(
+    ("details", "error"),
+    [
+        (WISH | {"where": ""}, "Choose where it is."),
+        (WISH | {"where": "nowhere"}, "Choose where it is."),
+        (WISH | {"wrong": "  "}, "Write what is wrong."),
+        (WISH | {"right": ""}, "Write what it should say."),
+        (WISH | {"wrong": "x" * 2001}, "2000"),
+        (RESTING | {"ground": ""}, "Choose why."),
+        (RESTING | {"ground": "accurate"}, "Choose why."),
+        (RESTING | {"what": ""}, "Write what should be left alone."),
+        (RESTING | {"residence": "US-CA"}, "does not know this right"),
+    ],
+)
+def test_what_is_missing_is_asked_for_and_nothing_is_filed(ada: Person, details: dict[str, str], error: str) -> None:
+    page = text(ada.client.post(DETAILS, details | {"once": "made up"}))
+    assert "<title>Error: " in page
+    assert error in page
+    assert not PrivacyRequest.objects.exists()
+
+
+def test_in_california_something_can_be_corrected(ada: Person) -> None:
+    confirm(ada, WISH | {"residence": "US-CA"})
+    assert PrivacyRequest.objects.get().regime == "ccpa"
+
+
+def test_mallory_sees_nothing_of_it(ada: Person, mallory: Person) -> None:
+    opened = ada.file("rectification", asked=ASKED)
+    for path in ("", "withdraw/", "receipt/"):
+        assert mallory.client.get(f"/requests/{opened.request.reference}/{path}").status_code == 404
+    assert ada.client.get(f"/requests/{opened.request.reference}/").status_code == 200
+
+
+def test_it_is_withdrawn_on_its_page(ada: Person) -> None:
+    opened = ada.file("restriction", asked={"ground": "claim", "what": "All"})
+    assert "Withdraw this request" in text(ada.client.get(f"/requests/{opened.request.reference}/"))
+    assert "nothing is changed" in text(ada.client.get(f"/requests/{opened.request.reference}/withdraw/"))
+    ada.client.post(f"/requests/{opened.request.reference}/withdraw/")
+    assert "Nothing was changed." in text(ada.client.get(f"/requests/{opened.request.reference}/"))
+
+
+class TestWithoutAnAccount:
+    WISH = INTAKE | {
+        "kind": "rectification",
+        "where": "elsewhere",
+        "wrong": EVIL,
+        "right": "Ada",
+        "email": "stranger@example.net",
+    }
+
+    def test_it_becomes_a_request_with_the_same_words(self, ada: Person, nobody: Client, monkeypatch: Any) -> None:
+        token = "a" * 43
+        monkeypatch.setattr("apps.requests.services.intake.new_link_token", lambda: token)
+        nobody.post("/requests/without-account/", self.WISH)
+        assert EVIL.encode() not in bytes(Intake.objects.get().sealed)
+        send_links()
+        nobody.post(f"/requests/confirm/{token}/")
+        request = PrivacyRequest.objects.get()
+        assert (request.kind, request.status) == ("rectification", Status.VERIFYING)
+        assert said(request) == ["Somewhere else", EVIL, "Ada"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"wrong": ""},
+            {"where": ""},
+            {"kind": "restriction"},
+            {"kind": "restriction", "ground": "claim", "what": "All", "residence": "US-CA"},
+        ],
+    )
+    def test_what_is_missing_is_asked_for(self, nobody: Client, places: None, wrong: dict[str, str]) -> None:
+        page = text(nobody.post("/requests/without-account/", self.WISH | wrong))
+        assert "<title>Error: " in page
+        assert "Adda" in page or wrong.get("wrong") == ""
+        assert not Intake.objects.exists()
+
+    def test_words_of_another_kind_are_not_kept(self, nobody: Client, places: None) -> None:
+        assert nobody.post("/requests/without-account/", self.WISH | {"kind": "access"}).status_code == 200
+        assert Intake.objects.get().kind == "access"
+
+
+@committed
+def test_the_receipt_is_a_page_and_the_restriction_stands_on_data_and_privacy(ada: Person, nobody: Client) -> None:
+    opened = ada.file("restriction", asked={"ground": "accuracy", "what": EVIL})
+    services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
+    request = run(opened.request)
+    assert request.status == Status.COMPLETED
+    page = text(ada.client.get(f"/requests/{request.reference}/receipt/"))
+    for words in ("Receipt of a restriction", "Article 18(1)(a)", "Conversations", "Nothing had to be marked"):
+        assert words in page, words
+    assert "Adda" not in page
+    assert "The use of your data is restricted" in text(ada.client.get(f"/requests/{request.reference}/"))
+    assert "Since" in text(ada.client.get("/privacy/")).split("The use of your data is restricted")[1][:200]
+    assert Letter.objects.filter(owner=request.pk).count() == 3
+    answer = nobody.post("/requests/find/", {"reference": request.reference, "code": opened.code}, follow=True)
+    assert "The use of your data is restricted" in text(answer)
+    assert "Adda" not in text(answer)  # status and receipt, and not what was written
+    assert nobody.get(f"/requests/{request.reference}/receipt/").status_code == 200
+
+
+def test_a_person_whose_data_is_restricted_reads_it_all(ada: Person, held: Any) -> None:
+    Subject.objects.filter(pk=ada.subject.pk).update(restricted_at=timezone.now())
+    assert ada.client.get(f"/conversations/{held.conversation.id}/").status_code == 200
+    assert ada.file("access").request.status in (Status.APPROVED, Status.IN_REVIEW)
