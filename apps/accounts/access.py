@@ -46,6 +46,11 @@ def holds_permission(user_id: UUID, permission: str) -> bool:
     return user is not None and user.has_perm(permission)
 
 
+def is_administrator_still(user_id: UUID) -> bool:
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    return user is not None and (user.is_superuser or user.groups.filter(name=roles.ADMINISTRATORS).exists())
+
+
 def is_administrator(request: HttpRequest) -> bool:
     user: Any = request.user
     return user.is_superuser or user.groups.filter(name=roles.ADMINISTRATORS).exists()

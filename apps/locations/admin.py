@@ -17,7 +17,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
@@ -25,7 +25,7 @@ from unfold.admin import ModelAdmin
 from apps.locations import policy, services, trying
 from apps.locations.contract import Health
 from apps.locations.errors import HorizonTooLong
-from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, kept, merged_config
+from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, kept, merged_config, written_secrets
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_class
@@ -107,9 +107,12 @@ class LocationAdmin(ModelAdmin):
                 elif "try" in data:
                     shown["preview"] = _preview(request, location, config, search)
                 elif self._save(request, form, config):
-                    return redirect("admin:locations_location_change", location.pk)
+                    # a fragment of its own: without one the browser keeps #try of the test before
+                    return redirect(f"{reverse('admin:locations_location_change', args=[location.pk])}#state")
                 shown["summary"] = trying.summary_of(connector(config))
                 shown["sealed_secrets"] = sealed.seal(config_form, config)
+        elif data:  # a mistake somewhere: what secret was written is carried on, sealed, and not asked for again
+            shown["sealed_secrets"] = sealed.seal(config_form, written_secrets(config_form, present))
         elif config:
             shown["summary"] = trying.summary_of(connector(config))
         tested: Health | None = shown.get("tested")

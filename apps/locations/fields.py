@@ -10,6 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from apps.locations.paths import check_template
 
 
+class SecretText(forms.Textarea):
+    """A box for a secret of several lines: like a password, it is taken and never shown, also not after a mistake."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class PathTemplatesField(forms.CharField):
     """One path template a line; cleaned to a list."""
 

@@ -103,6 +103,12 @@ def kept(form: forms.Form, config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in getattr(form, "secrets", ())}
 
 
+def written_secrets(form: forms.Form, present: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the secrets of a form that may have mistakes elsewhere: as written, else as they were."""
+    names = getattr(form, "secrets", ())
+    return {name: _cleaned(form).get(name) or present.get(name) for name in names}
+
+
 def _cleaned(form: forms.Form) -> dict[str, Any]:
     form.errors  # noqa: B018 (cleans it)
     return form.cleaned_data

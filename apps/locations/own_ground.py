@@ -21,24 +21,33 @@ FOR_PLACES = "places"  # the one folder of DATA_DIR in which nothing of Habeas i
 def refusal(path: str) -> str:
     """Say why no place may be there; "" if one may. Symbolic links count as what they mean."""
     asked = _real(path)
-    if _is_own(asked):
-        return _("Habeas or the machine keeps its own files there: write another path.")
     roots = [_real(root) for root in settings.LOCATION_ROOTS]
-    if any(asked == root or root in asked.parents for root in roots):
+    named = [root for root in roots if asked == root or root in asked.parents]
+    if _is_own(asked) or any(_touch(asked, shut) for shut in _machine(named)):
+        return _("Habeas or the machine keeps its own files there: write another path.")
+    if named:
         return ""
     if not roots:
         return _("No folder of this machine is open to places. Whoever runs it names some in LOCATION_ROOTS.")
-    named = ", ".join(str(root) for root in roots)
-    return _("Places may only lie below %(folders)s (LOCATION_ROOTS): write a path there.") % {"folders": named}
+    folders = {"folders": ", ".join(str(root) for root in roots)}
+    return _("Places may only lie below %(folders)s (LOCATION_ROOTS): write a path there.") % folders
+
+
+def _machine(named: list[Path]) -> list[Path]:
+    """Return the machine's folders, without those in which the operator has opened one, as /run/media for a disk."""
+    folders = [_real(folder) for folder in MACHINE]
+    return [folder for folder in folders if not any(folder in root.parents for root in named)]
 
 
 def _is_own(asked: Path) -> bool:
-    """Say whether a path is one of ours, lies below one, or has one below it."""
     is_for_places = _real(settings.DATA_DIR / FOR_PLACES) in [asked, *asked.parents]
-    around = [_real(folder) for folder in (settings.BASE_DIR, settings.DATA_DIR)]
-    if not is_for_places and any(asked == own or own in asked.parents or asked in own.parents for own in around):
-        return True
-    return any(asked == own or own in asked.parents or asked in own.parents for own in _own())
+    around = [] if is_for_places else [_real(folder) for folder in (settings.BASE_DIR, settings.DATA_DIR)]
+    return any(_touch(asked, own) for own in [*around, *_own()])
+
+
+def _touch(asked: Path, own: Path) -> bool:
+    """Say whether a path is that one, lies below it, or has it below it."""
+    return asked == own or own in asked.parents or asked in own.parents
 
 
 def _own() -> Iterator[Path]:
@@ -47,7 +56,7 @@ def _own() -> Iterator[Path]:
     folders += [
         one["OPTIONS"]["location"] for one in settings.STORAGES.values() if "location" in one.get("OPTIONS", {})
     ]
-    yield from (_real(str(folder)) for folder in [*folders, *MACHINE])
+    yield from (_real(str(folder)) for folder in folders)
 
 
 def _real(path: str | Path) -> Path:

@@ -33,8 +33,9 @@ class Preview:
     requests: int = 0  # that it took, where a kind counts them
 
     @property
-    def found(self) -> dict[str, int]:
-        return dict(self.counts)
+    def lines(self) -> list[tuple[str, int]]:
+        """Counts by kind, for the page: a template takes `counts.items` for a kind that is called so."""
+        return list(self.counts.items())
 
     @property
     def count(self) -> int:

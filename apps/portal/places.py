@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from apps.archives.selectors import open_archives
-from apps.locations.contract import Identity, Obstacle, Scope
+from apps.locations.contract import DoneByHand, Identity, Obstacle, Scope
 from apps.locations.labels import label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -60,6 +60,7 @@ class HeldPlace:
     size: int  # bytes, where the place says so
     is_complete: bool  # False: there is more than was counted
     is_silent: bool  # the place is switched off or did not answer
+    is_by_hand: bool  # nobody knows before a person has looked there
     horizon_days: int | None
     kept: list[Kept]
 
@@ -133,8 +134,9 @@ def _held(subject: Subject, location: Location, found: Found) -> HeldPlace:
         size=found.size,
         is_complete=found.is_complete,
         is_silent=found.is_silent,
+        is_by_hand=isinstance(connector_for(location), DoneByHand),
         horizon_days=location.horizon_days,
-        kept=[_kept(obstacle) for obstacle in found.obstacles],
+        kept=[_kept(obstacle) for obstacle in found.obstacles if obstacle.reason != Reason.BY_HAND],
     )
 
 

@@ -16,6 +16,7 @@ from apps.locations.reasons import Reason
 from apps.requests import selectors
 from apps.requests.clocks import DayType, Period
 from apps.requests.counting import done_words
+from apps.requests.erasure import open_copies
 from apps.requests.models import CHANGES, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import NONE, Regime, regime_of
 from apps.requests.selectors import Happening, PlaceProgress
@@ -160,6 +161,17 @@ def waits_for_lift(request: PrivacyRequest) -> bool:
     """Say whether an erasure stands still until a restriction of the same person is lifted."""
     waiting = request.steps.filter(phase=Step.Phase.PREPARE, state=Step.State.BLOCKED, reason=Reason.RESTRICTED)
     return request.kind == Kind.ERASURE and waiting.exists()
+
+
+def copy_waited_for(request: PrivacyRequest) -> PrivacyRequest | None:
+    """Return the copy that an erasure waits for: one that can be fetched now first, else one that is still being made."""
+    if not waits_for_archive(request):
+        return None
+    return min(
+        open_copies(request),
+        key=lambda one: one.status not in (Status.COMPLETED, Status.PARTLY_COMPLETED),
+        default=None,
+    )
 
 
 def was_overtaken(request: PrivacyRequest) -> bool:

@@ -44,25 +44,34 @@ def identity_indexes(ring: Ring, kind: str, value: str) -> list[bytes]:
     return ring.all(partial(identity_index, kind=kind, value=value))
 
 
-def create_subject(account: User | None = None, *, emails: Iterable[str] = (), actor: Actor | None = None) -> Subject:
-    """Add a person: the key first, then the row, the addresses and the entry. Raises IdentityTaken.
+def create_subject(
+    account: User | None = None,
+    *,
+    emails: Iterable[str] = (),
+    known_by: Iterable[tuple[str, str]] = (),
+    actor: Actor | None = None,
+) -> Subject:
+    """Add a person: the key first, then the row, what they are known by and the entry. Raises IdentityTaken.
 
     Without an account it is somebody else who brings them in: that raises SubjectSuppressed for one who was erased.
     """
-    known_by = [("email", email) for email in _distinct(emails)]
+    known_by = [*(("email", email) for email in _distinct(emails)), *known_by]
     if account is None:
         suppression.refuse_suppressed(known_by)
     subject_id = uuid4()
     key = keys.create_key(KeyKind.SUBJECT, owner=subject_id)
     try:
         while True:
-            ring = identity_ring("email")
+            rings = {kind: identity_ring(kind) for kind in sorted({"email", *(kind for kind, _value in known_by)})}
             with transaction.atomic():
-                if not ring.is_held():
+                if not all(ring.is_held() for ring in rings.values()):
                     continue
-                _refuse_held_under_older_keys(ring, known_by)
+                for kind, value in known_by:
+                    _refuse_held_under_older_keys(rings[kind], [(kind, value)])
                 subject = Subject.objects.create(id=subject_id, account=account, handle=new_handle(), key_id=key.id)
-                Identity.objects.bulk_create(_sealed_identity(subject, key.key, ring, *pair) for pair in known_by)
+                Identity.objects.bulk_create(
+                    _sealed_identity(subject, key.key, rings[kind], kind, value) for kind, value in known_by
+                )
                 if account is not None:
                     suppression.forget(known_by)
                 about = Actor.system() if actor is None else actor

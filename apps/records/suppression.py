@@ -23,7 +23,7 @@ Values = Iterable[tuple[str, str]]
 
 def suppress(values: Values) -> int:
     """Note what an erased person was known by, in the caller's transaction; 0 while the list is off. A repeat renews the day."""
-    until = end_date(timezone.now().date())
+    until = end_date(_today())
     if until is None:
         return 0
     ring = open_ring(SUPPRESSION)
@@ -37,7 +37,7 @@ def suppress(values: Values) -> int:
 
 def refuse_suppressed(values: Values) -> None:
     """Raise SubjectSuppressed for somebody who was erased; for whoever adds people that did not sign up themselves."""
-    found = Suppressed.objects.filter(index__in=_indexes(values), until__gte=timezone.now().date())
+    found = Suppressed.objects.filter(index__in=_indexes(values), until__gte=_today())
     if settings.SUPPRESSION_DAYS and found.exists():
         raise SubjectSuppressed
 
@@ -52,7 +52,7 @@ def forget_expired() -> int:
     """Delete what has reached its day; everything, once the list is switched off."""
     over = Suppressed.objects.all()
     if settings.SUPPRESSION_DAYS:
-        over = over.filter(until__lt=timezone.now().date())
+        over = over.filter(until__lt=_today())
     return over.delete()[0]
 
 
@@ -65,6 +65,11 @@ def listed_until(values: Values) -> date | None:
 def end_date(today: date) -> date | None:
     """Return until when somebody erased today stays on the list; None while it is off."""
     return today + timedelta(days=settings.SUPPRESSION_DAYS) if settings.SUPPRESSION_DAYS else None
+
+
+def _today() -> date:
+    """Return the day in the site's own time zone, in which dates are shown; not in that of who asks."""
+    return timezone.localdate(timezone=timezone.get_default_timezone())
 
 
 def _indexes(values: Values) -> list[bytes]:

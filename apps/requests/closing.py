@@ -23,7 +23,7 @@ from apps.requests.schedule import count_dated, count_done, step_for
 
 def other_steps(claim: Claim) -> list[Step]:
     """Return the request's other steps as they are now."""
-    steps = claim.request.steps.select_related("location").exclude(pk=claim.step.pk)
+    steps = claim.request.steps.select_related("location", "task").exclude(pk=claim.step.pk)
     return list(steps.order_by("order", "pk"))
 
 

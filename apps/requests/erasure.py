@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.archives import services as archives
@@ -40,7 +41,6 @@ from apps.requests.workers import STOPPING
 ASK_ARCHIVE_AGAIN = timedelta(seconds=20)
 ASK_HOLD_AGAIN = timedelta(hours=1)
 EVERYTHING = Scope()
-ENDED_WITHOUT_WORK = (Status.REFUSED, Status.WITHDRAWN, Status.LAPSED)
 
 
 def before_prepare(request: PrivacyRequest, step: Step) -> Obstacle | None:
@@ -48,7 +48,7 @@ def before_prepare(request: PrivacyRequest, step: Step) -> Obstacle | None:
     held = hold_on(request) or restriction_on(request)
     if held is not None:
         return held
-    if not request.waives_archive_first and open_copies(request):
+    if not request.waives_archive_first and open_copies(request).exists():
         return Obstacle(Reason.WAITS_FOR_ARCHIVE, pause=ASK_ARCHIVE_AGAIN)
     return None
 
@@ -75,16 +75,17 @@ def restriction_on(request: PrivacyRequest) -> Obstacle | None:
     return Obstacle(Reason.RESTRICTED, pause=ASK_HOLD_AGAIN) if restricted.exists() else None
 
 
-def open_copies(request: PrivacyRequest) -> bool:
-    """Say whether the person still waits for a copy: it is being made, or it is there and was not yet fetched whole."""
-    if request.subject_id is None:
-        return False
+def open_copies(request: PrivacyRequest) -> QuerySet[PrivacyRequest]:
+    """Return the copies that the person still waits for: being made, wholly or in part, or there and not fetched whole.
+
+    A place may not answer for long: seven days before the erasure is due the person is asked, and staff decide.
+    """
     others = PrivacyRequest.objects.filter(subject_id=request.subject_id, kind__in=COPIES).exclude(pk=request.pk)
-    others = others.exclude(status__in=ENDED_WITHOUT_WORK)
-    if others.exclude(status__in=(Status.COMPLETED, Status.PARTLY_COMPLETED)).exists():
-        return True
+    if request.subject_id is None:
+        return others.none()
     unserved = open_archives(request.subject_id).filter(served_at__isnull=True)
-    return unserved.filter(request_id__in=others.values("pk")).exists()
+    is_there = Q(status=Status.COMPLETED, pk__in=unserved.values("request_id"))
+    return others.filter(is_there | ~Q(status__in=ENDED)).order_by("received_at")
 
 
 def prepare(claim: Claim) -> None:

@@ -53,7 +53,9 @@ def _compare(receipt: Receipt) -> int:
         details = details_of(request, vault)
     except RecordErased:
         return 0
-    steps = list(request.steps.select_related("location").exclude(phase=Step.Phase.VERIFY).order_by("order", "pk"))
+    steps = list(
+        request.steps.select_related("location", "task").exclude(phase=Step.Phase.VERIFY).order_by("order", "pk")
+    )
     horizon = irrecoverable(request, details, steps)
     is_over = _is_over(horizon)
     has_slipped = _has_slipped(receipt, horizon)

@@ -18,7 +18,7 @@ from apps.archives.selectors import archives_of_request
 from apps.audit import selectors as audit
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.locations.contract import Identity, Obstacle, Scope
+from apps.locations.contract import DoneByHand, Identity, Obstacle, Scope
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -67,8 +67,8 @@ def with_email_indexes(indexes: list[bytes]) -> QuerySet[PrivacyRequest]:
 def by_reference_and_code(reference: str, code: str) -> PrivacyRequest | Intake | None:
     """Return what the two open without a sign-in: status and receipt, nothing else. None for whatever does not fit."""
     tidy = tidy_reference(reference)
-    found: PrivacyRequest | Intake | None = PrivacyRequest.objects.filter(reference=tidy).first()
-    found = found or Intake.objects.filter(reference=tidy).first()
+    known, waiting = (model.objects.filter(reference=tidy).first() for model in (PrivacyRequest, Intake))  # always both
+    found: PrivacyRequest | Intake | None = known or waiting
     return found if found is not None and is_code(code, bytes(found.code_hash)) else None
 
 
@@ -259,6 +259,7 @@ class PlanRow:
     is_complete: bool  # False: counting took too long, there is more
     obstacles: list[Obstacle]
     trouble: str  # the place did not answer: in plain words
+    is_by_hand: bool = False  # nothing can be counted: a person looks there
 
 
 def identity_of_request(request: PrivacyRequest) -> Identity:
@@ -277,16 +278,19 @@ def plan_preview(request: PrivacyRequest, places: Iterable[Location] | None = No
 def _preview(location: Location, who: Any, scope: Any, kind: str) -> PlanRow:
     counts: Counter[str] = Counter()
     obstacles: list[Obstacle] = []
-    is_complete, trouble = True, ""
+    is_complete, trouble, is_by_hand = True, "", False
     if location.is_enabled:
         try:
             connector = connector_for(location)
+            is_by_hand = isinstance(connector, DoneByHand)
             if kind == Kind.ERASURE:
                 obstacles = connector.preflight(who, scope)
-            is_complete = _count(connector.find(who, scope), counts)
+            is_complete = _count(connector.find(who, scope), counts) and not is_by_hand
         except LocationError as error:
             trouble, is_complete = str(error), False
-    return PlanRow(location.name, location.kind, location.is_enabled, dict(counts), is_complete, obstacles, trouble)
+    return PlanRow(
+        location.name, location.kind, location.is_enabled, dict(counts), is_complete, obstacles, trouble, is_by_hand
+    )
 
 
 def _count(items: Iterator[Any], counts: Counter[str]) -> bool:

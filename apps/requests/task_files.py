@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID, uuid4
 
 from apps.keys import services as keys
 from apps.records import objects
+from apps.records.importers.values import as_file_name
 from apps.requests.documents import Counted, Document
 from apps.requests.errors import RecordErased
 from apps.requests.models import Task, TaskFile
@@ -17,10 +18,23 @@ FOLDER = "tasks"
 
 
 def add_task_file(task: Task, document: Document, chunks: Iterable[bytes], *, is_proof: bool) -> TaskFile:
-    """Take a file: row, object, then the row says that it is there. Outside transactions. Raises TooLarge."""
+    """Take a file that counts at once. Outside transactions. Raises TooLarge."""
+    row = take_task_file(task, document, chunks, is_proof=is_proof)
+    keep_task_files([row])
+    row.refresh_from_db()
+    return row
+
+
+def take_task_file(task: Task, document: Document, chunks: Iterable[bytes], *, is_proof: bool) -> TaskFile:
+    """Take a file: row, then object. It counts only when `keep_task_files` says so, in the transaction of what it is for.
+
+    Outside transactions. Raises TooLarge.
+    """
     key_id, key = _key(task)
     row = TaskFile(id=uuid4(), task=task, is_proof=is_proof, object_name=objects.new_name(FOLDER, task.request_id))
-    row.sealed = content.seal_json(key, [document.name, document.media_type], context=_context(row, "sealed"))
+    row.sealed = content.seal_json(
+        key, [as_file_name(document.name), document.media_type], context=_context(row, "sealed")
+    )
     row.save(force_insert=True)
     counted = Counted(chunks)
     is_taken = False
@@ -30,9 +44,20 @@ def add_task_file(task: Task, document: Document, chunks: Iterable[bytes], *, is
     finally:
         if not is_taken and objects.try_delete(row.object_name):
             row.delete()
-    TaskFile.objects.filter(pk=row.pk).update(stored=True, size=counted.size)
-    row.refresh_from_db()
+    row.size = counted.size
+    row.save(update_fields=["size"])
     return row
+
+
+def keep_task_files(rows: Sequence[TaskFile]) -> None:
+    TaskFile.objects.filter(pk__in=[row.pk for row in rows]).update(stored=True)
+
+
+def discard_task_files(rows: Sequence[TaskFile]) -> None:
+    """Delete what was taken and is not kept; what cannot be deleted now goes with the task."""
+    for row in rows:
+        if objects.try_delete(row.object_name):
+            row.delete()
 
 
 def describe_task_file(row: TaskFile) -> Document:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -23,7 +24,9 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
+from apps.locations.models import Location
 from apps.locations.reasons import Reason
+from apps.locations.services import check_location
 from apps.mail.services import erase_letters
 from apps.requests import by_hand, letters, task_letters
 from apps.requests.dates import today
@@ -54,6 +57,7 @@ def tidy() -> dict[str, int]:
             "links sent": send_links,
             "documents destroyed": destroy_decided_evidence,
             "archives discarded": discard_unwanted_archives,
+            "own places checked": check_own_places,
         }
     )
 
@@ -86,6 +90,14 @@ def _do(duties: dict[str, Callable[[], int]]) -> dict[str, int]:
         except (LocationError, AuditError, KeysError, OperationalError) as error:
             log.warning("%s: %s; tried again", name, type(error).__name__)
     return done
+
+
+def check_own_places() -> int:
+    """Ask our own places how they are, once, soon after they were made: nobody adds them, and so nobody tests them."""
+    new = list(Location.objects.filter(kind__in=settings.OWN_LOCATIONS, checked_at__isnull=True))
+    for place in new:
+        check_location(place, actor=Actor.system())
+    return len(new)
 
 
 def discard_unwanted_archives() -> int:

@@ -76,3 +76,12 @@ def test_with_a_token_whoever_has_it_may_ask(client: Client, settings: Any) -> N
     good = {"Authorization": "Bearer t0ken"}
     assert client.get("/metrics", REMOTE_ADDR="192.0.2.7", headers=good).status_code == 200
     assert client.post("/metrics", headers=good).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer ", "Bearer", "Bearer secretx", "bearer secret", "Basic secret", "Bearer sécret"]
+)
+def test_a_token_is_compared_whole_whatever_is_sent(client: Client, settings: Any, given: str) -> None:
+    settings.METRICS_TOKEN = "secret"
+    assert client.get("/metrics", headers={"Authorization": given}).status_code == 404
+    assert client.get("/metrics", REMOTE_ADDR="127.0.0.1").status_code == 404

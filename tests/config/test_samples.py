@@ -10,6 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.portal.management.commands import make_sample_people
+from apps.portal.samples import people
 from apps.portal.samples.people import PASSWORD, PEOPLE
 from apps.records.models import Attachment, Conversation, Message
 
@@ -38,3 +40,23 @@ def test_they_are_made_once_and_can_sign_in(settings: Any, tmp_path: Path, clien
         browser.post("/accounts/login/", {"login": person.email, "password": PASSWORD})
         assert "_auth_user_id" in browser.session, person.name
         assert person.email in (tmp_path / "sample-people.txt").read_text()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_who_was_erased_is_made_again_only_when_asked_for(settings: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    settings.SAMPLE_SITE, settings.DATA_DIR = True, tmp_path
+    monkeypatch.setattr(make_sample_people, "PEOPLE", [PEOPLE[2], PEOPLE[5]])  # without conversations: quick
+    monkeypatch.setattr(people, "PEOPLE", [PEOPLE[2], PEOPLE[5]])
+    call_command("make_sample_people", verbosity=0)
+    User.objects.filter(email=PEOPLE[5].email).delete()
+    call_command("make_sample_people", verbosity=0)
+    assert list(User.objects.values_list("email", flat=True)) == [PEOPLE[2].email]
+    said = (tmp_path / "sample-people.txt").read_text()
+    assert PEOPLE[5].email not in said
+    assert "make_sample_people --again" in said
+    call_command("make_sample_people", "--again", verbosity=0)
+    assert User.objects.count() == 2
+    assert "--again" not in (tmp_path / "sample-people.txt").read_text()
+    User.objects.all().delete()  # a new database beside an old folder
+    call_command("make_sample_people", verbosity=0)
+    assert User.objects.count() == 2

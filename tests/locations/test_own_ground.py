@@ -92,6 +92,14 @@ def test_without_a_root_no_folder_is_a_place_and_a_root_opens_nothing_of_ours(se
         assert "keeps its own files" in refusal(path), path
 
 
+def test_a_root_below_a_folder_of_the_machine_opens_itself_alone(settings):
+    settings.LOCATION_ROOTS = [Path("/run/media/disk")]
+    assert not refusal("/run/media/disk")
+    assert not refusal("/run/media/disk/exports")
+    for path in ("/run/media", "/run/secrets", "/run/media/disk/../../secrets", "/dev/sda", "/proc/self"):
+        assert "keeps its own files" in refusal(path), path
+
+
 def test_the_folder_for_places_in_the_data_folder_is_open_and_nothing_beside_it(settings):
     data = Path(settings.DATA_DIR)
     settings.LOCATION_ROOTS = [data / "places"]

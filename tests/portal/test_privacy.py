@@ -18,10 +18,12 @@ from apps.audit.handles import new_handle
 from apps.locations.contract import Item, Obstacle
 from apps.locations.errors import Unavailable
 from apps.locations.models import Location
+from apps.locations.services import save_location
 from apps.portal import asking
 from apps.requests.services import look_at_request
-from tests.portal.conftest import Person
+from tests.portal.conftest import Person, file
 from tests.portal.test_conversations import store
+from tests.portal.test_requests import ERASURE
 from tests.records.conftest import conversation
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -154,3 +156,22 @@ def test_what_is_kept_against_being_brought_in_again_is_said_only_where_it_is(ad
     assert "bring you in again" not in ada.client.get("/privacy/").content.decode()
     settings.SUPPRESSION_DAYS = 90
     assert "For 90 days nobody here can bring you in again" in ada.client.get("/privacy/").content.decode()
+
+
+def test_where_a_person_has_to_look_is_not_called_empty(shelf: type[Shelf], ada: Person) -> None:
+    config = {"person": "Ms Green", "email": "green@example.org", "days": 14, "instructions": "Second floor."}
+    save_location(Location(kind="hand", name="Filing room", country="Ireland"), config=config, actor=Actor.system())
+    shelf.items = 0
+    held = ada.client.get("/privacy/").content.decode()
+    asked = ada.client.post("/requests/new/details/", ERASURE).content.decode()
+    for page in (held, asked):
+        assert "Not known yet" in row(page, "Filing room")
+        assert "Nothing" not in row(page, "Filing room")
+        assert "cannot go yet" not in row(page, "Filing room")
+        assert "Nothing" in row(page, "Support desk")
+
+
+def test_bytes_say_what_they_are_of(places: None, ada: Person) -> None:
+    attached = file("notes.txt", b"x" * 978, "text/plain")
+    store(ada, conversation("a", "x" * 5_000, attachments=[attached]))
+    assert re.search(r"files of 978.bytes", row(ada.client.get("/privacy/").content.decode(), "Conversations"))

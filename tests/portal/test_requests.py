@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from apps.portal import access
+from apps.portal.views import receipts
 from apps.records.models import Subject
 from apps.requests import engine, selectors, services
 from apps.requests.models import Intake, PrivacyRequest, Status
+from apps.requests.services import OpenedRequest
 from apps.requests.services.intake import send_links
 from tests.portal.conftest import Person, approve_everything
 from tests.portal.test_conversations import store
@@ -303,3 +308,80 @@ def test_an_intake_that_is_not_confirmed_shows_that_we_wait(nobody: Client, plac
     assert code
     nobody.post("/requests/find/", {"reference": row.reference, "code": code[0]})
     assert "We wait for you" in text(nobody.get(reverse("portal:request", args=[row.reference])))
+
+
+def partly_collected(ada: Person) -> OpenedRequest:
+    """File an access of which one place does not answer, and have the rest published."""
+    opened = ada.file("access")
+    engine.drain()
+    steps = opened.request.steps.filter(phase="collect")
+    missing = steps.order_by("location__name").first()
+    assert missing is not None
+    steps.filter(pk=missing.pk).update(state="blocked", reason="unreachable", until=None, ended_at=None)
+    PrivacyRequest.objects.filter(pk=opened.request.pk).update(status=Status.PARTLY_COMPLETED, ended_at=None)
+    return opened
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_an_erasure_that_waits_leads_to_the_copy_and_says_what_it_waits_for(ada: Person) -> None:
+    copy = partly_collected(ada).request
+    erasure = ada.file("erasure").request
+    approve_everything(erasure)
+    page = text(ada.client.get(reverse("portal:request", args=[erasure.reference])))
+    assert "not every place has answered yet" in page
+    assert "Seven days before the erasure is due we ask you" in page
+    link = f'class="button" href="{reverse("portal:request", args=[copy.reference])}"'
+    assert link in page
+    PrivacyRequest.objects.filter(pk=copy.pk).update(status=Status.COMPLETED)
+    page = text(ada.client.get(reverse("portal:request", args=[erasure.reference])))
+    assert "have not downloaded it to its end" in page
+    assert link in page
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_a_copy_that_an_erasure_ends_says_what_does_not_come_any_more(ada: Person) -> None:
+    copy = partly_collected(ada)
+    erasure = ada.file("erasure", waives_archive_first=True).request
+    approve_everything(erasure)
+    query = {"reference": copy.request.reference, "code": copy.code}
+    page = text(Client().post("/requests/find/", query, follow=True))
+    assert "An erasure came first" in page
+    assert "does not come any more" in page
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_unreadable_is_said_of_the_future_until_it_is_there(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = ada.file("erasure")
+    approve_everything(opened.request)
+    browser = Client()
+    browser.post("/requests/find/", {"reference": opened.request.reference, "code": opened.code})
+    receipt = reverse("portal:receipt", args=[opened.request.reference])
+    page = text(browser.get(receipt))
+    assert "Unreadable from this moment on" in page
+    assert "Unreadable since" not in page
+    later = timezone.now() + timedelta(minutes=2)
+    monkeypatch.setattr(receipts.timezone, "now", lambda: later)
+    assert "Unreadable since" in text(browser.get(receipt))
+
+
+def asked(browser: Client, path: str, sent: dict[str, str]) -> list[str]:
+    """Post a form, and return the questions that the database was asked for it, their values left out."""
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.post(path, sent).status_code in (200, 302, 400)
+    return [re.sub(r"'[^']*'|\b\d+\b", "?", query["sql"]) for query in queries]
+
+
+def test_filing_without_an_account_does_the_same_work_for_known_and_unknown_people(ada: Person, nobody: Client) -> None:
+    known = asked(nobody, "/requests/without-account/", INTAKE | {"email": ada.user.email})
+    unknown = asked(Client(), "/requests/without-account/", INTAKE | {"email": "eda@example.org"})
+    assert Intake.objects.count() == 2
+    assert known == unknown
+    assert not any("records_identity" in question for question in known)  # nobody is looked for
+
+
+def test_looking_up_a_reference_asks_the_same_whether_it_is_there_or_not(ada: Person, nobody: Client) -> None:
+    there = ada.file("erasure").request.reference
+    sent = {"code": "AAAAA-AAAAA-AAAAA"}
+    found = asked(nobody, "/requests/find/", sent | {"reference": there})
+    lost = asked(Client(), "/requests/find/", sent | {"reference": "HB-2222-2222"})
+    assert [one for one in found if "requests_" in one] == [one for one in lost if "requests_" in one]

@@ -449,6 +449,27 @@ def test_an_erasure_waits_for_the_persons_own_copy(ada, place):
     assert result(request, "Your downloads")["erased"] == 1
 
 
+def test_an_erasure_waits_for_what_is_still_missing_of_a_copy(ada, place):
+    place.put("ada@example.org", 1)
+    place.switch(unavailable=True)
+    copy = run(filed(ada, "access"))
+    copy.steps.filter(location__name="Support desk").update(blocked_since=timezone.now() - timedelta(hours=25))
+    assert run(copy).status == Status.PARTLY_COMPLETED
+    Archive.objects.filter(request_id=copy.pk).update(served_at=timezone.now())  # the first part was fetched
+    request = run(approved(ada))
+    assert request.steps.get(phase="prepare").reason == "waits_for_archive"
+    place.switch(unavailable=False)
+    wake(copy)
+    assert run(copy).status == Status.COMPLETED
+    wake(request)
+    assert (
+        run(request).steps.get(phase="prepare").reason == "waits_for_archive"
+    )  # the rest is there and not yet fetched
+    Archive.objects.filter(request_id=copy.pk).update(served_at=timezone.now())
+    wake(request)
+    assert run(request).status == Status.COMPLETED
+
+
 def test_waiving_the_copy_lets_the_erasure_go_on_and_the_copy_lapse(ada, place):
     place.switch(unavailable=True)
     copy = run(filed(ada, "access"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -75,7 +76,7 @@ def test_the_receipt_says_what_stays_and_until_when(erased: Any, ben: Subject) -
 def test_it_ends_on_its_day_and_when_it_is_switched_off(erased: Any, settings: Any) -> None:
     nightly()
     assert Suppressed.objects.count() == 1
-    Suppressed.objects.update(until=timezone.now().date() - timedelta(days=1))
+    Suppressed.objects.update(until=timezone.localdate() - timedelta(days=1))
     assert bring_in("ada@example.org").pk  # its day has come, also before the schedule has
     nightly()
     assert not Suppressed.objects.exists()
@@ -101,3 +102,15 @@ def test_its_key_is_its_own(erased: Any) -> None:
     assert key.name == "identities"
     index = bytes(there(Suppressed.objects.first()).index)
     assert index != suppression.blind.index(keys.blind_index_key("identity-email"), "email", "ada@example.org")
+
+
+def test_its_days_are_the_sites_own_and_not_those_of_greenwich(settings: Any, own_places: None) -> None:
+    settings.SUPPRESSION_DAYS, settings.TIME_ZONE = DAYS, "Pacific/Kiritimati"  # 14 hours ahead
+    there = datetime.now(ZoneInfo("Pacific/Kiritimati")).date()
+    with timezone.override("Pacific/Pago_Pago"):  # who asks is a day behind
+        suppression.suppress([("email", "carol@example.org")])
+        assert Suppressed.objects.get().until == there + timedelta(days=DAYS)
+        Suppressed.objects.update(until=there)
+        assert suppression.forget_expired() == 0
+        Suppressed.objects.update(until=there - timedelta(days=1))
+        assert suppression.forget_expired() == 1

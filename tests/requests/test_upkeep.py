@@ -9,6 +9,7 @@ from apps.archives.models import Archive
 from apps.audit.actors import Actor
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
+from apps.locations.models import Location
 from apps.mail.models import Letter
 from apps.requests import selectors, services, statistics, upkeep
 from apps.requests.errors import RecordErased, TooLarge
@@ -18,8 +19,13 @@ from tests.requests.conftest import approved, as_officer, as_person, events, fil
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
 
-def test_nothing_is_due_on_a_fresh_site(own_places):
-    assert set(upkeep.nightly().values()) == {0}
+def test_nothing_is_due_on_a_fresh_site_but_a_look_at_our_own_places(own_places):
+    done = upkeep.nightly()
+    assert done.pop("own places checked") == 3
+    assert set(done.values()) == {0}
+    own = Location.objects.filter(kind__in=("records", "archives", "account"))
+    assert set(own.values_list("is_reachable", flat=True)) == {True}
+    assert upkeep.nightly()["own places checked"] == 0
 
 
 def test_the_record_of_a_request_dies_with_its_retention(ada, place):

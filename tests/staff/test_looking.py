@@ -68,7 +68,8 @@ def test_if_the_look_cannot_be_logged_the_page_fails_and_shows_nothing(at_cleos,
 def test_no_page_of_a_request_opens_past_the_purpose(at_cleos, request_of_ada):
     for part in ("approve/", "refuse/", "message/", "extend/", "assign/", "hold/", "withdraw/"):
         answer = at_cleos.get(f"{page(request_of_ada)}{part}")
-        assert (answer.status_code, answer.headers["Location"]) == (302, page(request_of_ada)), part
+        assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (302, page(request_of_ada)), part
+        assert at_cleos.post(f"{page(request_of_ada)}{part}").headers["Location"] == page(request_of_ada), part
 
 
 def test_messages_to_the_team_are_shown_and_conversations_are_not(at_cleos, ada, request_of_ada, conversation_of_ada):
@@ -162,3 +163,21 @@ def test_the_list_names_nobody(at_cleos, ada):
     assert "ada@" not in text
     assert "a note" not in text
     assert "request.looked_at" not in events(request)
+
+
+def test_the_purpose_leads_on_to_the_page_that_was_asked_for_and_nowhere_else(at_cleos, ada, request_of_ada):
+    wanted = f"{page(request_of_ada)}message/"
+    assert f'name="next" value="{wanted}"' in text_of(at_cleos.get(wanted, follow=True))
+    other = filed(ada, "portability")
+    strange = [
+        "https://example.org/",
+        "//example.org/",
+        page(other),
+        f"{page(request_of_ada)}../",
+        "/admin/logout/",
+        "x",
+    ]
+    for path in strange:
+        sent = {"purpose": "review", "next": path}
+        assert at_cleos.post(f"{page(request_of_ada)}open/", sent)["location"] == page(request_of_ada), path
+    assert at_cleos.post(f"{page(request_of_ada)}open/", {"purpose": "review", "next": wanted})["location"] == wanted

@@ -134,3 +134,10 @@ def test_a_page_says_plainly_that_master_keys_cannot_be_reached(old, at_roots, m
     assert "Nothing is lost" in answer.content.decode()
     monkeypatch.undo()
     assert at_roots.get(PAGE).status_code == 200
+
+
+def test_where_nothing_can_be_chosen_nothing_is_offered(old, at_roots, tmp_path):
+    offer = "Propose to destroy the chosen ones"
+    assert offer in at_roots.read(PAGE)
+    press(at_roots, "propose/", epochs=[str(old.pk)])
+    assert offer not in at_roots.read(PAGE)

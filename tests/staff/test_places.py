@@ -12,7 +12,7 @@ from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.audit.selectors import looks_at
 from apps.locations.connectors.files import FilesConnector
-from apps.locations.contract import Health
+from apps.locations.contract import Health, Item
 from apps.locations.models import Location
 from apps.locations.services import config_of, save_location
 from tests.requests.conftest import staff
@@ -58,7 +58,9 @@ def test_one_is_tried_saved_tested_and_takes_part(at_roots, folder):
     assert "people/ada@example.org/di….txt" in text
     assert "divorce" not in text
     assert not Location.objects.filter(name="Exports").exists()
-    at_roots.post(f"{PLACES}add/?kind=files", values(folder))
+    saved = at_roots.post(f"{PLACES}add/?kind=files", values(folder))
+    assert saved["location"].endswith("/change/#state")  # else a browser keeps the #try of before
+    assert 'id="state"' in text_of(at_roots.get(saved["location"]))
     place = Location.objects.get(name="Exports")
     assert config_of(place)["root"] == str(folder)
     at_roots.post(f"{PLACES}{place.pk}/check/")
@@ -208,3 +210,42 @@ def test_a_place_that_forgets_too_late_is_refused_until_somebody_says_why(at_roo
         place = Location.objects.get(name="Exports")
         assert (place.horizon_days, place.horizon_reason) == (90, reason["horizon_reason"])
         assert "decided by the board" in at_roots.read(f"{PLACES}{place.pk}/change/")
+
+
+def test_a_kind_that_is_called_like_a_method_is_counted_like_any_other(at_roots, folder, monkeypatch):
+    def find(self, who, scope):
+        yield from (Item("a", "items"), Item("b", "items"), Item("c", "file"))
+
+    monkeypatch.setattr(FilesConnector, "find", find)
+    search = {"try": "1", "search-kind": "email", "search-value": "a@example.org", "search-purpose": "support"}
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=files", values(folder, **search)))
+    assert "items 2, file 1" in text
+
+
+SFTP = {
+    "config-host": "127.0.0.1", "config-port": "9", "config-username": "u", "config-root": "/srv", "config-templates": "{email}/",
+    "config-host_key": "ssh-ed25519 AAAA",
+}  # fmt: skip
+BACK_END = {
+    "config-backend": "django.core.files.storage.FileSystemStorage", "config-templates": "{email}/",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings_of_it", "field", "secret", "kept"),
+    [
+        ("sftp", SFTP, "private_key", "line-one-of-the-key", "line-one-of-the-key"),
+        ("storages", BACK_END, "secret_options", "token = line-one-of-the-key", {"token": "line-one-of-the-key"}),
+    ],
+)
+def test_a_secret_of_several_lines_is_not_sent_back_with_a_mistake_elsewhere(
+    at_roots, own_places, kind, settings_of_it, field, secret, kept
+):
+    sent = settings_of_it | {f"config-{field}": secret}
+    text = text_of(at_roots.post(f"{PLACES}add/?kind={kind}", sent | {"name": ""}))
+    assert "line-one-of-the-key" not in text
+    assert "This field is required" in text
+    carried = text.split('name="sealed-secrets" value="')[1].split('"')[0]
+    mended = settings_of_it | {"name": "Mended", "sealed-secrets": carried, "country": "Ireland", "horizon_reason": "x"}
+    at_roots.post(f"{PLACES}add/?kind={kind}", mended | {"config-horizon_days": "1"})
+    assert config_of(Location.objects.get(name="Mended"))[field] == kept

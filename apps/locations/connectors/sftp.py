@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from apps.locations.connectors.storages import StorageConnector, foreign_errors
 from apps.locations.contract import Health, Identity, Progress, Scope
 from apps.locations.errors import Refused
+from apps.locations.fields import SecretText
 from apps.locations.finding import FindingForm
 from apps.locations.objects import ANY_TYPE, Opened, Stored
 
@@ -37,7 +38,7 @@ class ConfigForm(FindingForm):
         help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays, or a key is used."),
     )  # fmt: skip
     private_key = forms.CharField(
-        label=gettext_lazy("Private key"), required=False, widget=forms.Textarea(attrs={"rows": 3}), max_length=10_000,
+        label=gettext_lazy("Private key"), required=False, widget=SecretText(attrs={"rows": 3}), max_length=10_000,
         help_text=gettext_lazy("The whole text, without a passphrase. Kept sealed and never shown again."),
     )  # fmt: skip
     host_key = forms.CharField(

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from apps.locations import objects, own_ground
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.fields import SecretText
 from apps.locations.finding import Finding, FindingForm
 from apps.locations.objects import ANY_TYPE, CHUNK_SIZE, Opened, Stored
 from apps.locations.reasons import Reason
@@ -59,7 +60,7 @@ class ConfigForm(FindingForm):
         help_text=gettext_lazy("One a line, as in: root_path = /team. Nothing secret here."),
     )  # fmt: skip
     secret_options = OptionsField(
-        label=gettext_lazy("Secret options"), required=False, widget=forms.Textarea(attrs={"rows": 2}),
+        label=gettext_lazy("Secret options"), required=False, widget=SecretText(attrs={"rows": 2}),
         help_text=gettext_lazy("The same for passwords, keys and tokens. Kept sealed and never shown again."),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.accounts.checks import SAMPLE_DOMAIN
@@ -38,7 +39,11 @@ PEOPLE = (
 )
 
 
-def card() -> str:
-    """Who can sign in, for the terminal."""
-    lines = [f"{person.email:<24} {person.what}" for person in PEOPLE]
-    return f"Sign in as (password for all: {PASSWORD})\n  " + "\n  ".join(lines) + "\n"
+def card(there: Sequence[Person] = PEOPLE) -> str:
+    """Who can sign in, for the terminal, and how those come back who were erased."""
+    lines = [f"{person.email:<24} {person.what}" for person in there]
+    gone = [person.name for person in PEOPLE if person not in there]
+    said = f"Sign in as (password for all: {PASSWORD})\n  " + "\n  ".join(lines) + "\n"
+    if gone:
+        said += f"Not there any more: {', '.join(gone)}. Made anew by: python manage.py make_sample_people --again\n"
+    return said

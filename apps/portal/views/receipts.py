@@ -8,6 +8,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -111,6 +112,11 @@ def _receipt(pr: PrivacyRequest, number: int | None) -> Receipt:
     raise Http404
 
 
+def _is_ahead(moment: datetime | None) -> bool:
+    """Say whether a moment is still to come: who opens the receipt at once may be half a minute early."""
+    return moment is not None and moment > timezone.now()
+
+
 def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
     """Put the body's codes and moments into words; the proof holds it as it is."""
     regime = regime_of(body["law"]["regime"])
@@ -137,6 +143,7 @@ def _erasure(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
     ended = selectors.end_of_master_keys(found.request)
     return {
         "unreadable_at": _moment(body["unreadable_at"]),
+        "is_still_ahead": _is_ahead(_moment(body["unreadable_at"])),
         "irrecoverable_by": _day(body["irrecoverable_by"]),
         "irrecoverable_reason": reason_words(body.get("irrecoverable_code") or "") or body["irrecoverable_reason"],
         "waits": [_wait(row) for row in body.get("irrecoverable_parts", [])],

@@ -143,13 +143,15 @@ def _show(request: HttpRequest, pr: PrivacyRequest, *, is_own: bool, form: Messa
         "regime": regime,
         "receipts": selectors.receipts_of(pr),
         "waits_for_archive": story.waits_for_archive(pr),
+        "now_at": story.now(),
+        "copy": story.copy_waited_for(pr),
         "was_overtaken": story.was_overtaken(pr),
         "waits_for_lift": story.waits_for_lift(pr),
         "is_change": pr.kind in CHANGES,
         "is_lifting": pr.lift_on is not None and pr.lifted_at is None,
     }
     if is_own:
-        context |= {"form": form or MessageForm(), "archives": selectors.archives_of(pr), "now_at": story.now()}
+        context |= {"form": form or MessageForm(), "archives": selectors.archives_of(pr)}
         context |= {"is_withdrawable": selectors.is_withdrawable(pr)} | _written(pr)
     return with_own_script(render(request, "portal/request.html", context))
 

@@ -27,7 +27,7 @@ from apps.keys.errors import KeyDestroyed
 from apps.keys.services import KeyKind
 from apps.locations.errors import LocationError
 from apps.records import contexts, rows
-from apps.records.changes import Change, trimmed
+from apps.records.changes import Change, changed_at, trimmed
 from apps.records.drafts import pack_node, unpack_node
 from apps.records.errors import (
     Contention,
@@ -36,7 +36,8 @@ from apps.records.errors import (
     RecordsError,
     SubjectRestricted,
 )
-from apps.records.importers.display import text_of
+from apps.records.importers.display import REMOVED_AT, text_of
+from apps.records.importers.types import Node
 from apps.records.models import Attachment, Conversation, Message, Rewrite, Subject
 from apps.records.opening import open_nodes
 from apps.records.services.deleting import finish_deletions, purge_conversations
@@ -280,7 +281,10 @@ def _copy_files(rewrite: Rewrite) -> None:
 def _take_place(rewrite: Rewrite, actor: Actor) -> None:
     """Put the copy in the place of the old conversation, with the intent that names what is removed."""
     change = _change_of(rewrite)
-    words = _words_that_go(rewrite, change)
+    going = _nodes_that_go(rewrite, change)
+    words = ["\n".join(part.text for part in text_of(node)) for node in going.values()]
+    counted = Message.objects.filter(conversation=rewrite.old, position__in=change.removed, is_message=True)
+    fewer = sum(changed_at(going[one], REMOVED_AT) is None for one in counted.values_list("position", flat=True))
     with transaction.atomic():
         old = _lock(rewrite.subject_id, rewrite.old)
         _check_open(rewrite)
@@ -298,7 +302,7 @@ def _take_place(rewrite: Rewrite, actor: Actor) -> None:
             index_number=old.index_number,
             sealed=_header(old, new, words),
             updated_at=old.updated_at,
-            message_count=old.message_count,
+            message_count=max(old.message_count - fewer, 0),
             imported_at=old.imported_at,
             erasing_at=None,
         )
@@ -306,10 +310,9 @@ def _take_place(rewrite: Rewrite, actor: Actor) -> None:
         rewrite.save(update_fields=["intent"])
 
 
-def _words_that_go(rewrite: Rewrite, change: Change) -> list[str]:
+def _nodes_that_go(rewrite: Rewrite, change: Change) -> dict[int, Node]:
     old, _new = _pair(rewrite)
-    nodes = open_nodes(old, Box(keys.open_key(old.key_id)), sorted(change.positions))
-    return ["\n".join(part.text for part in text_of(node)) for node in nodes.values()]
+    return open_nodes(old, Box(keys.open_key(old.key_id)), sorted(change.positions))
 
 
 def _header(old: Conversation, new: Conversation, words: list[str]) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from django.db import transaction
@@ -23,12 +24,13 @@ from apps.records.sources.reading import Batch, Cursor
 from apps.records.uploads import spooled
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+FILES_A_QUERY = 400
 LARGEST = 4 * 1024**3
 BY_CONTENT = "sha256:"  # ids that are made from the content: of a file that grows they would not stay the same
 
 
 class Seen(Protocol):
-    def has(self, found: Found) -> bool: ...
+    def among(self, found: Sequence[Found]) -> set[str]: ...
 
     def note(self, found: Found) -> None: ...
 
@@ -40,10 +42,15 @@ class SeenFiles:
         self.source = source
         self._ring = open_ring(SOURCE_FILE)
 
-    def has(self, found: Found) -> bool:
-        indexes = self._ring.all(partial(name_index, name=found.name))
-        here = SourceFile.objects.filter(source=self.source, index__in=indexes)
-        return here.filter(stamp=found.stamp[:200]).exists()
+    def among(self, found: Sequence[Found]) -> set[str]:
+        """Return the names of those that were read as they are now."""
+        while True:
+            names = {index: one for one in found for index in self._ring.all(partial(name_index, name=one.name))}
+            here = SourceFile.objects.filter(source=self.source, index__in=list(names)).values_list("index", "stamp")
+            read = {names[bytes(index)].name for index, stamp in here if stamp == names[bytes(index)].stamp[:200]}
+            if self._ring.is_current():
+                return read
+            self._ring = open_ring(SOURCE_FILE)
 
     def note(self, found: Found) -> None:
         while True:
@@ -90,9 +97,7 @@ class FilesReader:
 
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
         """Yield a file at a time; which ones were read is kept beside the cursor, in rows."""
-        for found, person in self.files():
-            if self.seen is not None and self.seen.has(found):
-                continue
+        for found, person in self._unread():
             done = self._done(found)
             if not person:
                 yield Batch({}, {}, [Skipped(found.name, _("Its path names no person."))], done)
@@ -101,6 +106,12 @@ class FilesReader:
             else:
                 yield from self._read(found, person, done)
         yield Batch({}, {})
+
+    def _unread(self) -> Iterator[tuple[Found, str]]:
+        files = self.files()
+        while some := list(islice(files, FILES_A_QUERY)):
+            read = self.seen.among([found for found, _person in some]) if self.seen is not None else set()
+            yield from ((found, person) for found, person in some if found.name not in read)
 
     def files(self) -> Iterator[tuple[Found, str]]:
         for found in self.store.find():

@@ -36,6 +36,8 @@ def add_source(*, name: str, location: Location, mapping: dict[str, Any], actor:
 def change_source(source: Source, *, actor: Actor, **settings: Any) -> None:
     """Change how often a source is read and whether it adds people, or stop and go on."""
     with transaction.atomic():
+        Source.objects.select_for_update().get(pk=source.pk)
+        source.refresh_from_db(fields=["every", "adds_people", "is_active"])  # what another has changed meanwhile stays
         for name in ("every", "adds_people", "is_active"):
             setattr(source, name, settings.get(name, getattr(source, name)))
         source.save(update_fields=["every", "adds_people", "is_active"])

@@ -6,6 +6,7 @@ withdrew the consent, and nothing that they deleted here comes back.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -52,7 +53,9 @@ LEASE = timedelta(seconds=305)
 PERIODS = {Source.Every.HOURLY: timedelta(hours=1), Source.Every.DAILY: timedelta(days=1)}
 AGAIN = timedelta(minutes=10)  # when the place does not answer
 MOST_TROUBLES = 500
-MOST_UNKNOWN = 200
+MOST_UNKNOWN = 200  # named
+MOST_COUNTED = 20_000  # of more the count says no more than that
+MARK_DIGITS = 16
 REPORTS_KEPT = timedelta(days=14)  # they name rows and people
 KEPT = 60  # runs of a source that are shown
 
@@ -124,6 +127,7 @@ class _Run:
         report = report_of(self.run)
         self.troubles: list[list[str]] = report["troubles"]
         self.unknown: list[str] = report["unknown"]
+        self.marks: set[str] = set(report.get("marks", []))
 
     def go(self) -> bool:
         try:
@@ -196,11 +200,19 @@ class _Run:
             return None
         if self.source.adds_people:
             return self._add_person(value)
-        if value not in self.unknown:
-            self._count(unknown_people=1)
-            if len(self.unknown) < MOST_UNKNOWN:
-                self.unknown.append(value)
+        self._note_unknown(value)
         return None
+
+    def _note_unknown(self, value: str) -> None:
+        """Count each person once, however often a run meets them, and name the first ones."""
+        mark = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:MARK_DIGITS]
+        if mark in self.marks:
+            return
+        if len(self.marks) < MOST_COUNTED:
+            self.marks.add(mark)
+            self._count(unknown_people=1)
+        if len(self.unknown) < MOST_UNKNOWN:
+            self.unknown.append(value)
 
     def _known(self, value: str) -> list[Subject]:
         if self.kind == "subject_id":
@@ -215,11 +227,7 @@ class _Run:
             return None
         try:
             suppression.refuse_suppressed([(self.kind, value)])
-            if self.kind == "email":
-                subject = subjects.create_subject(emails=[value])
-            else:
-                subject = subjects.create_subject()
-                subjects.add_identity(subject, self.kind, value, actor=Actor.system())
+            subject = subjects.create_subject(known_by=[(self.kind, value)])
         except SubjectSuppressed:  # erased, and not brought in again
             self._count(withheld=1)
             return None
@@ -256,6 +264,8 @@ class _Run:
     def _seal_report(self) -> None:
         if self.troubles or self.unknown:
             report = {"troubles": self.troubles, "unknown": self.unknown}
+            if self.run.state == SourceRun.State.RUNNING:  # for the next piece of the same run
+                report["marks"] = sorted(self.marks)
             self.run.sealed_report = content.seal_json(site_key("sources"), report, context=_context(self.run))
 
     def _finish(self, state: SourceRun.State) -> None:

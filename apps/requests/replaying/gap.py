@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from apps.accounts.access import is_administrator_still
 from apps.audit import continuing, quarantine
 from apps.audit import services as audit
 from apps.audit.actors import Actor
@@ -18,7 +19,9 @@ class GapNotAccepted(Exception):
 
 
 def accept_gap(user_id: UUID, *, actor: Actor) -> bool:
-    """Accept the gap as one of two people; True when this was the second and the new log has begun.
+    """Accept the gap as one of two administrators; True when this was the second and the new log has begun.
+
+    The first must be one still: otherwise this is the first word, and another is wanted.
 
     Afterwards the site still stands in quarantine: `replay_tombstones` erases what the keys database and the rest of the log
     know to be erased, and opens it.
@@ -28,7 +31,7 @@ def accept_gap(user_id: UUID, *, actor: Actor) -> bool:
         if state is None or not state.quarantine_reason or state.gap_accepted_by == user_id:
             raise GapNotAccepted
         continuing.sign_gap(actor=actor)
-        if state.gap_accepted_by is None:
+        if state.gap_accepted_by is None or not is_administrator_still(state.gap_accepted_by):
             SiteState.objects.update(gap_accepted_by=user_id, gap_actor=actor.handle)
             return False
     with quarantine.replaying():

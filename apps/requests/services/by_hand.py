@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 from django.db import transaction
@@ -13,17 +14,25 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.requests.engine import poke
 from apps.requests.errors import EmptyText, WrongStatus
-from apps.requests.models import Step, Task
+from apps.requests.models import Step, Task, TaskFile
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lock_request
+from apps.requests.task_files import keep_task_files
 from apps.requests.vault import open_vault, seal_task, task_words
 
 
 @transaction.atomic
 def confirm_task(
-    task: Task, *, note: str, item_count: int, stays_until: date | None = None, officer: User, actor: Actor
+    task: Task,
+    *,
+    note: str,
+    item_count: int,
+    stays_until: date | None = None,
+    files: Sequence[TaskFile] = (),
+    officer: User,
+    actor: Actor,
 ) -> None:
-    """Write down what was done, and let the step go on with it. Files are added before (task_files.py).
+    """Write down what was done, and let the step go on with it. `files` were taken before (task_files.py).
 
     `item_count`: how many items there were, 0 for none. `stays_until`: something had to stay; the task comes back then.
     Raises EmptyText, and WrongStatus when it is confirmed already or the request has ended.
@@ -35,6 +44,7 @@ def confirm_task(
     waiting = Step.objects.filter(pk=task.step_id, state__in=(Step.State.NEEDS_PERSON, Step.State.BLOCKED))
     if locked is None or not waiting.exists():
         raise WrongStatus(task.request.reference)
+    keep_task_files(files)
     vault = open_vault(task.request)
     words = task_words(locked, vault) | {"note": note.strip()}
     Task.objects.filter(pk=locked.pk).update(

@@ -17,6 +17,7 @@ from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.services import KeyKind
 from apps.records import objects
+from apps.records.importers.values import as_file_name
 from apps.requests.documents import Counted, Document
 from apps.requests.errors import WrongStatus
 from apps.requests.models import Evidence, PrivacyRequest
@@ -35,7 +36,9 @@ def add_evidence(request: PrivacyRequest, document: Document, chunks: Iterable[b
     row = Evidence(id=uuid4(), request=request, object_name=objects.new_name(FOLDER, request.pk))
     key = keys.create_key(KeyKind.EVIDENCE, owner=row.pk)
     row.key_id = key.id
-    row.sealed = content.seal_json(key.key, [document.name, document.media_type], context=_context(row, "sealed"))
+    row.sealed = content.seal_json(
+        key.key, [as_file_name(document.name), document.media_type], context=_context(row, "sealed")
+    )
     row.save(force_insert=True)
     counted = Counted(chunks)
     is_taken = False

@@ -22,7 +22,7 @@ from apps.requests.by_hand import assignment_of
 from apps.requests.dates import today
 from apps.requests.documents import Document
 from apps.requests.errors import RecordErased, RequestError
-from apps.requests.models import ENDED, PrivacyRequest, Step, Task
+from apps.requests.models import ENDED, PrivacyRequest, Step, Task, TaskFile
 from apps.requests.staff import words
 from apps.requests.staff.pages import opened, permitted, show
 from apps.requests.staff.todo import REVIEW
@@ -149,16 +149,18 @@ def task(request: HttpRequest, found: PrivacyRequest, pk: UUID) -> HttpResponseB
 def _confirm(request: HttpRequest, row: Task, form: TaskForm) -> bool:
     values = form.cleaned_data
     user: Any = request.user
+    taken: list[TaskFile] = []
     try:
         for name, is_proof in (("copies", False), ("proof", True)):
             for file in values.get(name) or []:
                 document = Document(file.name, file.content_type or "application/octet-stream")
-                task_files.add_task_file(row, document, file.chunks(), is_proof=is_proof)
+                taken.append(task_files.take_task_file(row, document, file.chunks(), is_proof=is_proof))
         services.confirm_task(
             row, note=values["note"], item_count=values["item_count"], stays_until=values.get("stays_until"),
-            officer=user, actor=request.actor,  # type: ignore[attr-defined]
+            files=taken, officer=user, actor=request.actor,  # type: ignore[attr-defined]
         )  # fmt: skip
-    except RequestError as error:
+    except RequestError as error:  # sent twice, perhaps: the files of the first count
+        task_files.discard_task_files(taken)
         form.add_error(None, words.what_went_wrong(error))
         return False
     messages.success(request, _("Noted. The request goes on with it."))

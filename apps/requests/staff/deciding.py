@@ -75,7 +75,7 @@ def approve(request: HttpRequest, found: PrivacyRequest) -> HttpResponse:
         "is_last_yes": is_last_yes,
         "is_second": found.approvals.exists(),
         "known_by": named_values(found, details_of(found)),
-        "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first and open_copies(found),
+        "waits_for_copy": found.kind == Kind.ERASURE and not found.waives_archive_first and open_copies(found).exists(),
         "is_restriction": found.kind == Kind.RESTRICTION,
         "act": plan.act_words(found, seen, is_last_yes=is_last_yes),
     }

@@ -91,9 +91,10 @@ class MasterKeysAdmin(ModelAdmin):
         if not user.has_perm(VIEW):
             raise PermissionDenied
         proposals, standing = current_proposals()
+        lines = [_line(one) for one in master_keys()]
         context = self.admin_site.each_context(request) | {
             "title": _("Master keys"),
-            "lines": [_line(one) for one in master_keys()],
+            "lines": lines,
             "proposals": [_word(one, user) for one in proposals],
             "policy": _word(standing, user) if standing is not None else None,
             "policy_stands": standing is not None and policy.is_approved(standing),
@@ -102,6 +103,7 @@ class MasterKeysAdmin(ModelAdmin):
             "roll_days": settings.MASTER_KEY_ROLL_DAYS,
             "is_file": settings.MASTER_KEY_PROVIDER == "file",
             "may_decide": user.has_perm(DECIDE),
+            "is_choosable": any(line.may_propose for line in lines),
         }
         return render(request, "admin/keys/master_keys.html", context)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -49,7 +50,8 @@ def opened(view: View) -> View:
     def checked(request: HttpRequest, reference: str, **kwargs: Any) -> HttpResponseBase:
         found = request_or_404(reference)
         if not looks.purpose_of(request, found):
-            return redirect(page_of(found))
+            wanted = f"?{urlencode({'next': request.path})}" if request.method in ("GET", "HEAD") else ""
+            return redirect(page_of(found) + wanted)
         return view(request, found, **kwargs)
 
     return checked

@@ -107,6 +107,9 @@ def _line(place: Location, row: PlanRow | None, notes: list[str]) -> PlanLine:
         return PlanLine(staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, disabled)
     if row.trouble:
         return PlanLine(staff_label(place), Badge(_("Does not answer"), words.WARN), "", False, [row.trouble, *notes])
+    if row.is_by_hand:
+        said = [_("Not known yet: a person looks there."), words.reason(Reason.BY_HAND), *notes]
+        return PlanLine(staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, said)
     found = count_words(row.counts)
     if found and not row.is_complete:
         found = _("At least %(counted)s") % {"counted": found}
@@ -142,12 +145,12 @@ def act_words(request: PrivacyRequest, seen: Preview, *, is_last_yes: bool) -> s
 
 def step_lines(request: PrivacyRequest, *, may_retry: bool) -> list[StepLine]:
     """Return the steps in the order in which they run."""
-    steps = request.steps.select_related("location").order_by("order", "location__name")
+    steps = request.steps.select_related("location", "task").order_by("order", "location__name")
     return [_step_line(step, may_retry) for step in steps]
 
 
 def _step_line(step: Step, may_retry: bool) -> StepLine:
-    task = Task.objects.filter(step=step).first() if step.location else None
+    task: Task | None = getattr(step, "task", None)
     waits = step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON)
     return StepLine(
         step=step,

@@ -50,12 +50,21 @@ def open_request(request: HttpRequest, reference: str) -> HttpResponseBase:
     if not form.is_valid():
         return _ask(request, found, form, status=400)
     looks.look_at(request, found, form.cleaned_data["purpose"])
-    return redirect(page_of(found))
+    return redirect(_wanted(found, request.POST.get("next", "")))
+
+
+def _wanted(found: PrivacyRequest, path: str) -> str:
+    """Return the page that was asked for, if it is one of this request; else the request's own."""
+    page = page_of(found)
+    is_ours = path.startswith(page) and ".." not in path and "\\" not in path
+    return path if is_ours else page
 
 
 def _ask(request: HttpRequest, found: PrivacyRequest, form: PurposeForm, *, status: int = 200) -> HttpResponse:
     title = _("Request %(reference)s") % {"reference": found.reference}
-    return show(request, "open", title, {"reference": found.reference, "form": form}, status=status)
+    wanted = request.POST.get("next", "") or request.GET.get("next", "")
+    context = {"reference": found.reference, "form": form, "next": wanted}
+    return show(request, "open", title, context, status=status)
 
 
 @require_GET

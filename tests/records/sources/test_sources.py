@@ -9,6 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from sqlalchemy import text as sql
 
@@ -16,13 +18,15 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.selectors import details_of
+from apps.keys.models import Key
 from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.locations.sql import engine_of
-from apps.records import selectors, services
+from apps.records import selectors, services, suppression
 from apps.records.models import Conversation, Source, SourceRun, Subject
 from apps.records.sources import keeping, running
 from apps.records.sources import sql as sql_reading
+from apps.records.sources.files import FilesReader, SeenFiles
 from tests.locations.stores.conftest import Place
 from tests.records.conftest import by
 
@@ -198,6 +202,64 @@ def test_unknown_people_are_counted_and_named_or_added_if_the_operator_says_so(
     assert len(said(carl)) == 2
     SourceRun.objects.update(started_at=timezone.now() - timedelta(days=15))
     assert running.forget_old_reports() == 1
+
+
+def test_a_stranger_is_counted_once_also_when_no_more_are_named(
+    sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "MOST_UNKNOWN", 1)
+    chats = Chats(sqlite_place)
+    for number, email in enumerate(["a@example.org", "b@example.org", "c@example.org", "b@example.org"]):
+        chats.say(email, f"c{number}", "Hello")
+        chats.say(email, f"d{number}", "Hello")
+    source = add(sqlite_place, COLUMNS)
+    keeping.read_now(source)
+    while running.run_source(source.pk, seconds=0):  # in pieces: the next one knows whom the one before has counted
+        pass
+    run = SourceRun.objects.get()
+    assert run.counts["unknown_people"] == 3
+    assert running.report_of(run) == {"troubles": [], "unknown": ["a@example.org"]}
+
+
+def test_whom_somebody_else_adds_at_the_same_moment_is_not_added_twice_or_without_a_name(
+    sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats = Chats(sqlite_place)
+    chats.say("42", "c1", "Hello")
+    refuse = suppression.refuse_suppressed
+
+    def meanwhile(values: Any) -> None:
+        monkeypatch.undo()
+        services.create_subject(known_by=[("user_id", "42")])
+        refuse(values)
+
+    monkeypatch.setattr(suppression, "refuse_suppressed", meanwhile)
+    counts = read(add(sqlite_place, COLUMNS | {"person_kind": "user_id"}, adds_people=True))
+    [subject] = Subject.objects.all()
+    assert len(said(subject)) == 1
+    assert "added_people" not in counts
+    assert Key.objects.filter(kind="subject", destroyed_at=None).count() == 1
+
+
+def test_two_changes_of_a_source_at_once_keep_both(files_place: Place) -> None:
+    source = add(files_place, {"folder": "", "path": "{email}/", "format": "auto"})
+    first, second = Source.objects.get(pk=source.pk), Source.objects.get(pk=source.pk)
+    keeping.change_source(first, actor=Actor.system(), is_active=False)
+    keeping.change_source(second, actor=Actor.system(), adds_people=True)
+    source.refresh_from_db()
+    assert (source.is_active, source.adds_people) == (False, True)
+
+
+def test_asking_which_files_were_read_takes_one_question_for_many(ada: Subject, files_place: Place) -> None:
+    for number in range(6):
+        put(files_place, f"ada@example.org/{number}.txt", "User: Hello\n")
+    source = add(files_place, {"folder": "", "path": "{email}/", "format": "auto"})
+    assert read(source)["conversations"] == 6
+    put(files_place, "ada@example.org/3.txt", "User: Hello\nUser: More\n")
+    reader = FilesReader(files_place.kind, files_place.config, source.mapping, seen=SeenFiles(source))
+    with CaptureQueriesContext(connection) as queries:
+        unread = [found.name for found, _person in reader._unread()]
+    assert (unread, len(queries)) == (["ada@example.org/3.txt"], 1)
 
 
 def test_other_kinds_of_identity_are_added_too(sqlite_place: Place) -> None:

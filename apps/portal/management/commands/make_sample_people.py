@@ -10,7 +10,7 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from apps.accounts.models import User
@@ -22,20 +22,44 @@ from apps.records import importers
 from apps.records import services as records
 
 
-class Command(BaseCommand):
-    help = "Makes the people of the sample site (SAMPLE_SITE=on, 127.0.0.1 only). A repeat makes what is missing."
+def _marker() -> Path:
+    """The file that remembers who was made, by the samples' own names: apart from the people, who may be erased."""
+    return Path(settings.DATA_DIR) / "sample-people.made"
 
-    def handle(self, *args: Any, **options: Any) -> None:
+
+def _made() -> set[str]:
+    """Return who was made here before. In a new database nobody was, whatever the file says."""
+    path = _marker()
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() and User.objects.exists() else set()
+
+
+def _is_there(person: Person) -> bool:
+    return User.objects.filter(email=person.email).exists()
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes the people of the sample site (SAMPLE_SITE=on, 127.0.0.1 only), each once: whoever was erased stays so, "
+        "until it is told to make them again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--again", action="store_true", help="make those anew who are not there any more")
+
+    def handle(self, *args: Any, again: bool = False, **options: Any) -> None:
         if not settings.SAMPLE_SITE:  # which settings refuse on any host but loopback
             raise CommandError("Sample people have a password that everybody knows: only `make run` makes them.")
         if quarantine.reason():
             self.stdout.write("The site stands in quarantine after a restore: no sample people are made.")
             return
+        made = _made()
         for person in PEOPLE:
-            if not User.objects.filter(email=person.email).exists():
+            if not _is_there(person) and (again or person.name not in made):
                 self._make(person)
+            made |= {person.name}
+            _marker().write_text("\n".join(sorted(made)) + "\n", encoding="utf-8")
         path = Path(settings.DATA_DIR) / "sample-people.txt"
-        path.write_text(card(), encoding="utf-8")
+        path.write_text(card([person for person in PEOPLE if _is_there(person)]), encoding="utf-8")
         path.chmod(0o600)
 
     def _make(self, person: Person) -> None:
