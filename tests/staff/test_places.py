@@ -235,7 +235,7 @@ BACK_END = {
     ("kind", "settings_of_it", "field", "secret", "kept"),
     [
         ("sftp", SFTP, "private_key", "line-one-of-the-key", "line-one-of-the-key"),
-        ("storages", BACK_END, "secret_options", "token = line-one-of-the-key", {"token": "line-one-of-the-key"}),
+        ("storage", BACK_END, "secret_options", "token = line-one-of-the-key", {"token": "line-one-of-the-key"}),
     ],
 )
 def test_a_secret_of_several_lines_is_not_sent_back_with_a_mistake_elsewhere(

@@ -76,6 +76,7 @@ class AzureConnector:
                 self._opened = BlobServiceClient(
                     address, credential=credential, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
                     retry_total=RETRIES, max_single_get_size=READ_SIZE, max_chunk_get_size=READ_SIZE,
+                    permit_redirects=False,  # a SAS would be sent along to wherever the answer points
                 )  # fmt: skip
         return self._opened
 

@@ -87,6 +87,7 @@ class GcsConnector:
         if self._opened is None:
             import google.auth
             from google.auth.credentials import AnonymousCredentials
+            from google.auth.transport.requests import AuthorizedSession
             from google.cloud import storage
             from google.oauth2 import service_account
 
@@ -101,7 +102,11 @@ class GcsConnector:
                 else:
                     credentials, _project = google.auth.default()
                 options = {"api_endpoint": endpoint.rstrip("/")} if endpoint else None
-                self._opened = storage.Client(project="-", credentials=credentials, client_options=options)
+                session = AuthorizedSession(credentials)
+                session.max_redirects = 0  # what is asked goes to nobody else
+                self._opened = storage.Client(
+                    project="-", credentials=credentials, client_options=options, _http=session
+                )
         return self._opened
 
     @property
@@ -318,7 +323,7 @@ def foreign_errors() -> Iterator[None]:
         TransportError,
     )
     from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-    from requests.exceptions import InvalidURL, MissingSchema, RequestException
+    from requests.exceptions import InvalidURL, MissingSchema, RequestException, TooManyRedirects
 
     try:
         yield
@@ -335,8 +340,8 @@ def foreign_errors() -> Iterator[None]:
         if getattr(error, "retryable", False):
             raise Unavailable("Google's sign-in cannot answer just now.") from None
         raise Refused("The key of the service account is missing, not valid or withdrawn.") from None
-    except (InvalidURL, MissingSchema):
-        raise Refused("The address of the bucket is not valid.") from None
+    except (InvalidURL, MissingSchema, TooManyRedirects):
+        raise Refused("The address of the bucket is not valid, or leads elsewhere.") from None
     except (RetryError, RequestException, ConnectionError, GoogleAuthError, DataCorruption, InvalidResponse):
         raise Unavailable("The bucket does not answer.") from None
     except ValueError:
