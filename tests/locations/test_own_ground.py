@@ -73,7 +73,7 @@ def test_a_place_lies_below_a_root_that_the_operator_names(settings, tmp_path):
     (tmp_path / "exports" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "inwards").symlink_to(tmp_path / "exports" / "shop")
     for name in ("elsewhere", "exports-of-others", "exports/../elsewhere", "exports/link", "exports/link/x", ""):
-        assert "LOCATION_ROOTS" in refusal(str(tmp_path / name)), name
+        assert refusal(str(tmp_path / name)), name
         config = {"root": str(tmp_path / name)} | TEMPLATES
         with pytest.raises(Refused):
             FilesConnector(config).check()
@@ -85,9 +85,11 @@ def test_a_place_lies_below_a_root_that_the_operator_names(settings, tmp_path):
 
 def test_without_a_root_no_folder_is_a_place_and_a_root_opens_nothing_of_ours(settings, tmp_path):
     settings.LOCATION_ROOTS = []
-    assert "No folder of this machine" in refusal(str(tmp_path))
+    assert "No folder of this machine" in refusal("/srv/exports")
+    settings.LOCATION_ROOTS = [Path("/mnt")]
+    assert "only lie below /mnt (LOCATION_ROOTS)" in refusal("/srv/exports")
     settings.LOCATION_ROOTS = [Path("/")]
-    assert not refusal(str(tmp_path))
+    assert not refusal("/srv/exports")
     for path in own(settings):
         assert "keeps its own files" in refusal(path), path
 
