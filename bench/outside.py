@@ -41,6 +41,8 @@ def main() -> None:
     print(f"Places outside: {count:,} items of one person")
     bench_openai(count)
     bench_http(count)
+    bench_lanying(count)
+    bench_mongodb(count)
     print(
         f"  memory of this process, servers included: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
     )
@@ -122,6 +124,82 @@ def bench_http(count: int) -> None:
         for name, work in all_of(connector, ada).items():
             row("HTTP", name, count, timed(work)[0], hand[name] * count / BY_HAND)
         server.stop()
+
+
+def bench_lanying(count: int) -> None:
+    from apps.locations.connectors.lanying import LanyingConnector
+    from apps.locations.contract import Identity
+    from tests.contracts.lanying_standin import APP, BOT, TOKEN, LanyingStandIn
+
+    server = LanyingStandIn()
+    config = {"api_endpoint": server.address, "app_id": APP, "access_token": TOKEN, "identity": "user_id"}
+    connector, who = LanyingConnector(config), Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
+    client, headers = connector.client, {"user_id": "5"}
+
+    def history() -> list[Any]:
+        found: list[Any] = []
+        start = 0
+        while True:
+            asked = {"opposite_id": BOT, "msg_id_start": start, "limit": 100}
+            page = client.get("/message/conversation", params=asked, headers=headers).json()["data"]
+            found, start = found + page["messages"], page["next_msg_id"]
+            if not start:
+                return found
+
+    def erase() -> None:
+        for message in history():
+            body = {"conversation_id": BOT, "msg_id": message["msg_id"]}
+            client.post("/message/recall", json=body, headers=headers)
+        client.delete("/message/conversation", params={"conversation_id": BOT}, headers=headers)
+        client.post("/user/delete", json={}, headers=headers)
+
+    for uid in (5, 4):
+        server.add_user(uid, "somebody")
+        for _number in range(count):
+            server.add_message(uid, BOT, "x" * 1000)
+    by_hand = {"find": timed(history)[0], "read": timed(history)[0], "erase": timed(erase)[0]}
+    for name, work in all_of(connector, who).items():
+        row("Lanying", name, count, timed(work)[0], by_hand[name])
+    server.stop()
+
+
+def bench_mongodb(count: int) -> None:
+    from bson import json_util
+
+    from apps.locations.connectors.mongodb.connector import MongoConnector
+    from apps.locations.contract import Identity
+    from apps.locations.mongo import client_of
+    from tests.mongodb import MongoDB, Running
+
+    data = MongoDB()
+    with Running(data) as server:
+        rule = {"collection": "notes", "field": "user_id", "kind": "user_id"}
+        config = {
+            "hosts": server.address,
+            "database": "shop",
+            "user": data.user,
+            "password": data.password,
+            "tls": "off",
+        }
+        connector = MongoConnector(config | {"collections": [rule]})
+        stored = data.collection("shop", "notes")
+        with client_of(config) as client:
+            notes, mine = client["shop"]["notes"], {"user_id": 5}
+
+            def erase() -> None:
+                while ids := [one["_id"] for one in notes.find(mine, {"_id": 1}).limit(1000)]:
+                    notes.delete_many({"_id": {"$in": ids}})
+
+            for uid in (5, 4):
+                stored.extend({"_id": f"{uid}/{n:06}", "user_id": uid, "text": "x" * 1000} for n in range(count))
+            by_hand = {
+                "find": timed(lambda: sum(1 for _one in notes.find(mine, {"_id": 1})))[0],
+                "read": timed(lambda: sum(len(json_util.dumps(one)) for one in notes.find(mine).sort("_id")))[0],
+                "erase": timed(erase)[0],
+            }
+        who = Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
+        for name, work in all_of(connector, who).items():
+            row("MongoDB", name, count, timed(work)[0], by_hand[name])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -183,6 +184,37 @@ def azure(count: int, server: Any) -> Iterator[tuple[str, Side]]:
     yield "azure (Azurite)", ours(kind.connector)
 
 
+def sftp(count: int, server: Any) -> Iterator[tuple[str, Side]]:
+    from apps.locations.connectors.sftp import SftpConnector, open_storage
+
+    folder = server.root / "users/4"
+    folder.mkdir(parents=True)
+    config = {
+        "host": "127.0.0.1", "port": server.port, "username": server.user, "private_key": server.private_key,
+        "host_key": server.host_key, "root": str(server.root), "templates": ["users/{user_id}/"],
+    }  # fmt: skip
+    client = open_storage(config).sftp
+    put = lambda name: (server.root / name).write_bytes(b"x" * SIZE)  # noqa: E731
+
+    def read() -> int:
+        size = 0
+        for name in client.listdir(str(folder)):
+            with client.open(f"{folder}/{name}", "rb") as file:
+                size += len(file.read())
+        return size
+
+    def erase() -> int:
+        names = client.listdir(str(folder))
+        for name in names:
+            client.remove(f"{folder}/{name}")
+        return len(names)
+
+    fill(put, count)
+    yield "by hand", Side(lambda: len(client.listdir_attr(str(folder))), read, erase)
+    fill(put, count)
+    yield "sftp (OpenSSH)", ours(SftpConnector(config))
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     import django
@@ -194,6 +226,7 @@ def main() -> None:
     from tests.ceph import missing_programs, running_gateway
     from tests.contracts.gcs_standin import GcsStandIn
     from tests.services import free_port
+    from tests.sftp import running_sftp
 
     good = True
     with contextlib.ExitStack() as stack:
@@ -210,6 +243,10 @@ def main() -> None:
         else:
             server = stack.enter_context(running_azurite(folder))
             kinds.append(lambda: azure(count, server))
+        if shutil.which("/usr/sbin/sshd") is None:
+            print("openssh-server is not installed: SFTP is left out")
+        else:
+            kinds.append(lambda: sftp(count, stack.enter_context(running_sftp(folder))))
         print(
             f"{count:,} objects of {SIZE:,} bytes of one person: seconds, and how many times the loop by hand (aim {AIM})"
         )

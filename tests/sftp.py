@@ -5,6 +5,7 @@ It lets in the account under which the tests run, by its key, and gives internal
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import shutil
 import subprocess
@@ -53,7 +54,14 @@ def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
     if program is None or shutil.which("ssh-keygen") is None:
         not_here("openssh-server")
         return
-    folder, port = tmp_path_factory.mktemp("sftp"), free_port()
+    with running_sftp(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_sftp(folder: Path) -> Iterator[Sftp]:
+    """Start the server with its keys below a folder; what it shows lies in `root` there."""
+    program, port = shutil.which("sshd") or "/usr/sbin/sshd", free_port()
     host, mine, other = (_new_key(folder / name) for name in ("host", "mine", "other"))
     (folder / "authorized").write_text(mine.with_suffix(".pub").read_text())
     (folder / "config").write_text(CONFIGURATION.format(port=port, folder=folder))

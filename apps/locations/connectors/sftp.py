@@ -75,7 +75,7 @@ class SftpConnector(StorageConnector):
     def storage(self) -> Any:
         if self._opened is None:
             with foreign_errors():
-                self._opened = _open(self._config)
+                self._opened = open_storage(self._config)
         return self._opened
 
     def summary(self) -> list[str]:
@@ -156,7 +156,7 @@ def _stored(key: str, found: Any) -> Stored:
     return Stored(key, 0, None, "", {"not_followed": "link" if stat.S_ISLNK(found.st_mode) else "special file"})
 
 
-def _open(config: dict[str, Any]) -> Any:
+def open_storage(config: dict[str, Any]) -> Any:
     """Return django-storages' storage, made to refuse a server with another host key."""
     import paramiko
     from storages.backends.sftpstorage import SFTPStorage
