@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
-from apps.audit import continuing, notes, publishing, quarantine, selectors, sequencer, services, verification
+from apps.audit import continuing, notes, publishing, quarantine, selectors, sequencer, services, tiles, verification
 from apps.audit.entries import canonical_json
 from apps.audit.errors import LogDamaged
 from apps.audit.handles import new_handle
-from apps.audit.models import Checkpoint, Entry, Pending, Tile
+from apps.audit.models import Checkpoint, Entry, Leaf, Pending, SiteState, Tile
 from tests.audit import test_attacks as attacks
 from tests.audit.conftest import past_the_triggers
 from tests.audit.test_attacks import Entries, raw_entries, rewrite_database, sign, write_log
@@ -190,6 +189,11 @@ def test_a_checkpoint_of_a_log_that_is_not_named_is_refused(continued, tiles_dir
     assert result.code == 1 and "which this one does not name" in result.err
 
 
+def test_nor_is_one_of_a_log_that_went_before_and_is_named_by_nothing(kept):
+    SiteState.objects.update_or_create(only=True, defaults={"log_number": 2})
+    assert "which this log does not name" in site(kept)
+
+
 def test_a_third_log_is_compared_with_what_was_kept_of_both_before(continued, kept, tiles_dir, tmp_path, write):
     second = tmp_path / "second"
     second.write_text((tiles_dir / publishing.CHECKPOINT).read_text())
@@ -250,9 +254,19 @@ def test_nor_does_one_whose_tiles_are_damaged(write, tiles_dir):
     first = continue_log()
     assert selectors.details_of(first)["kept"] == 0
     assert Tile.objects.count() == 1 and site() == ""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM audit_leaf")
-        assert cursor.fetchone() == (302,)
+    assert Leaf.objects.count() == 302
+
+
+def test_nor_does_one_whose_root_cannot_be_told(kept, monkeypatch):
+    def damaged(_):
+        raise LogDamaged("a tile is missing in the database")
+
+    with monkeypatch.context() as patch, quarantine.replaying():
+        patch.setattr(tiles, "tree_of", damaged)
+        first = continuing.begin_new_log(officers=[], instead_of=1)
+    assert selectors.details_of(first)["kept"] == 0
+    services.sequence()
+    assert site() == ""
 
 
 def test_a_site_of_which_nothing_is_known_begins_a_new_log_too(db, tiles_dir, tmp_path):

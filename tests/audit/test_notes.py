@@ -102,3 +102,9 @@ def test_a_checkpoint_of_another_log_under_the_same_key_is_refused():
 def test_a_malformed_key_is_refused(text):
     with pytest.raises(BadNote):
         notes.VerifierKey.parse(text)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a\tb", "a\u2028b"])
+def test_a_key_whose_name_no_note_could_have_is_refused(name):
+    with pytest.raises(BadNote):
+        notes.VerifierKey.parse(str(notes.VerifierKey(name, VERIFIER.public)))

@@ -98,6 +98,13 @@ def test_pages_of_one_entry_are_for_eve_alone(client, some_log, handle, page):
     assert sign_in(client, "eve@larkspur.example", "auditors").get(address).status_code == 200
 
 
+def test_each_anchor_is_named_by_its_kind_and_place(eve, some_log, settings, tmp_path):
+    entry = {"KIND": "folder", "PLACE": "/mnt/auditors", "BACKEND": "apps.audit.anchors.folder.FolderAnchor"}
+    settings.ANCHORS = [entry | {"OPTIONS": {"path": str(tmp_path)}}]
+    text = eve.get("/audit/").content.decode()
+    assert "<b>Folder</b>" in text and "/mnt/auditors" in text and "Nothing there yet" in text
+
+
 def test_the_verify_button_is_for_eve_alone(client, some_log):
     assert client.post("/audit/verify/").status_code == 302
     assert sign_in(client, "mallory@example.org").post("/audit/verify/").status_code == 404

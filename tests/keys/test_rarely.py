@@ -7,14 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
 from apps.audit.actors import Actor
-from apps.keys import services
+from apps.audit.events import Event
+from apps.audit.models import Entry
+from apps.audit.selectors import index_of
+from apps.audit.services import wait_until_signed
+from apps.keys import selectors, services
+from apps.keys.errors import KeyStoreDamaged
 from apps.keys.kinds import KeyKind
-from apps.keys.models import Key
+from apps.keys.models import Epoch, Key
 from apps.keys.providers.file import FileProvider
-from apps.keys.services import replacing
-from tests.keys.test_ending import approve, old, propose  # noqa: F401
+from apps.keys.services import destroying, replacing
+from apps.keys.services.installing import installation
+from tests.keys.test_ending import approve, destroy, old, propose  # noqa: F401
 from tests.keys.test_replacing import Person
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -55,3 +62,114 @@ def test_a_key_of_a_kind_that_nobody_moves_is_not_replaced(ada):
     archive = services.create_key(KeyKind.ARCHIVE, owner=uuid.uuid4())
     replaced, waiting, damaged = replacing.replace_several([archive.id], actor=Actor.system())
     assert (replaced, waiting, damaged) == ([], {archive.id}, set())
+
+
+def test_no_intent_is_written_for_a_key_that_is_lost(ada, actor, events):
+    with pytest.raises(KeyStoreDamaged):
+        services.erase_keys([ada.id, uuid.uuid4()], about="", actor=actor)
+    assert events() == [] and services.open_key(ada.id) == ada.key
+
+
+def test_nothing_is_destroyed_inside_a_transaction_that_may_be_rolled_back(ada, actor, events):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        services.erase_keys([ada.id], about="", actor=actor)
+    assert events() == []
+    with transaction.atomic():
+        intent = services.intend_destruction([ada.id], about="", actor=actor)
+    wait_until_signed(intent)
+    with transaction.atomic("keys"), pytest.raises(RuntimeError, match="durable"):
+        services.destroy_keys([ada.id], intent=intent)
+    assert services.open_key(ada.id) == ada.key
+
+
+def test_the_keys_note_the_newest_intent_that_they_have_carried_out(ada, actor):
+    """So a keys database restored alone is seen to be behind."""
+    assert installation().log_size == 0
+    services.erase_keys([ada.id], about="", actor=actor)
+    intent = Entry.objects.filter(event=Event.KEYS_INTENDED).latest("pk")
+    assert installation().log_size == (index_of(intent) or 0) + 1
+    carla = Person()
+    carla.replace()
+    assert installation().log_size == (index_of(carla.intents()[-1]) or 0) + 1
+
+
+def test_the_journal_is_emptied_after_each_end_of_a_key(ada, actor, monkeypatch):
+    emptied: list[str] = []
+    monkeypatch.setattr(destroying, "truncate_journal", emptied.append)
+    services.erase_keys([ada.id], about="", actor=actor)
+    assert emptied == ["keys"]
+    carla = Person()
+    del emptied[:]
+    carla.replace()
+    assert emptied == ["keys"]
+
+
+def test_a_replacement_that_breaks_off_before_its_outcome_is_gone_on_with(monkeypatch, events):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    carla = Person()
+    before = len(events())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(replacing, "record_destruction", killed)
+        carla.replace()
+    tombstone = Key.objects.get(pk=carla.first)
+    assert tombstone.destroyed_at is not None and events()[before:] == ["keys.intended"]
+    assert carla.replace().destroyed_at == tombstone.destroyed_at  # the first time counts
+    assert events()[before:] == ["keys.intended", "keys.destroyed"]
+    assert carla.all_opens()
+
+
+def test_the_outcome_of_a_master_key_is_written_once_though_the_row_was_not(old, monkeypatch):  # noqa: F811
+    real = Epoch.save
+
+    def killed(self, **options):
+        if "destroyed_at" in options.get("update_fields", ()):
+            raise KeyboardInterrupt
+        real(self, **options)
+
+    approve(propose(old))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Epoch, "save", killed)
+        destroy()
+    old.refresh_from_db()
+    assert old.destroyed_at is None and Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED).exists()
+    assert destroy().destroyed == [old]
+    assert Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED).count() == 1
+
+
+def test_keys_that_open_nothing_are_told_from_those_that_do(ada, ben, person, actor, monkeypatch):
+    monkeypatch.setattr(selectors, "IDS_A_QUERY", 2)  # several questions
+    gone, lost = person(), uuid.uuid4()
+    below = {
+        key.id: services.create_keys(KeyKind.CONVERSATION, [uuid.uuid4()], parent=key.id)[0].id for key in (ada, gone)
+    }
+    services.erase_keys([gone.id], about="", actor=actor)
+    found = selectors.destroyed_among([ada.id, ben.id, gone.id, lost, *below.values()])
+    assert found == {gone.id, below[gone.id]}
+
+
+def test_staff_see_open_proposals_the_policy_and_the_newest_backups(old, tmp_path, actor):  # noqa: F811
+    assert selectors.current_proposals() == ([], None)
+    proposal = propose(old)
+    policy = services.propose_policy(officer=uuid.uuid4(), actor=actor)
+    assert selectors.current_proposals() == ([proposal], policy)
+    services.withdraw_proposal(policy.pk, actor=actor)
+    approve(proposal)
+    destroy()
+    assert selectors.current_proposals() == ([], None)
+    made = services.back_up_keys(tmp_path / "newer", actor=actor)
+    newest, before = selectors.newest_backups()
+    assert newest.digest == made.sha256.hex() != before.digest and newest.begun_at > before.begun_at
+    assert selectors.newest_backups(1) == [newest]
+
+
+def test_only_live_keys_with_a_name_are_named(ada, actor):
+    first = services.named_key(KeyKind.BLIND_INDEX, "b")
+    second = services.named_key(KeyKind.BLIND_INDEX, "a")
+    services.named_key(KeyKind.SITE, "c")
+    found = selectors.live_named_keys([KeyKind.BLIND_INDEX, KeyKind.SUBJECT])
+    assert [(one.kind, one.name) for one in found] == [("blind_index", "a"), ("blind_index", "b")]
+    assert first != second
+    services.erase_keys([found[0].id], about="", actor=actor)
+    assert [one.name for one in selectors.live_named_keys([KeyKind.BLIND_INDEX])] == ["b"]

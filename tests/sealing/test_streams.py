@@ -177,6 +177,20 @@ def test_a_range_reads_only_the_chunks_that_hold_it():
     assert asked == [(0, HEADER), (HEADER + SEALED_CHUNK, 2 * SEALED_CHUNK)]
 
 
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_a_range_ends_where_it_is_wanted_in_whatever_chunk_that_is(batch, monkeypatch):
+    monkeypatch.setattr(streams, "RANGE_CHUNKS", batch)
+    plain = content(4 * CHUNK + 5)
+    data = sealed(plain)
+    for start, stop in (
+        (CHUNK + 7, CHUNK + 9),
+        (5, 2 * CHUNK + 9),
+        (3 * CHUNK + 1, 4 * CHUNK + 2),
+        (2 * CHUNK, 3 * CHUNK),
+    ):
+        assert ranged(data, start, stop) == plain[start:stop]
+
+
 def test_a_range_of_a_damaged_stream_is_refused():
     good = sealed(content(3 * CHUNK))
     place = HEADER + SEALED_CHUNK + 100
