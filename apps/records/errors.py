@@ -39,6 +39,10 @@ class RecordingNotAllowed(RecordsError):
     """The person has withdrawn the consent to keeping new conversations. They can give it again."""
 
 
+class RecordingRestricted(RecordingNotAllowed):
+    """The use of the person's data is restricted: nothing new is stored until that is lifted."""
+
+
 class IdentityTaken(RecordsError):
     """The address or id already belongs to another person."""
 

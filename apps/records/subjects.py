@@ -20,7 +20,7 @@ from apps.keys import services as keys
 from apps.keys.services import KeyKind
 from apps.locations import contract
 from apps.records import contexts, suppression
-from apps.records.errors import IdentityTaken, RecordingNotAllowed, SubjectFrozen, SubjectNotFound
+from apps.records.errors import IdentityTaken, RecordingNotAllowed, RecordingRestricted, SubjectFrozen, SubjectNotFound
 from apps.records.indexing.ring import IDENTITY, Ring, open_ring
 from apps.records.keyring import is_named_still, open_subject_key, read_under_key
 from apps.records.models import Identity, Subject
@@ -196,21 +196,28 @@ def lock_for_writing(subject_id: UUID, *, recording: bool = False) -> Subject:
     """Lock a person's row for the rest of the transaction and return it; everything written for them begins here.
 
     PostgreSQL locks the row; SQLite's transactions are IMMEDIATE, so what is read here is current and stays so. Raises
-    SubjectFrozen once an erasure has begun (or the row is gone), and RecordingNotAllowed where consent is needed.
+    SubjectFrozen once an erasure has begun (or the row is gone), and RecordingNotAllowed where consent is needed
+    (RecordingRestricted: a restriction stands).
     """
     subject = Subject.objects.select_for_update(no_key=True).filter(pk=subject_id).first()
     if subject is None or subject.frozen_at is not None:
         raise SubjectFrozen
-    if recording and not subject.is_recording_allowed:
-        raise RecordingNotAllowed
+    if recording:
+        _check_recording(subject)
     return subject
 
 
 def check_writable(subject_id: UUID) -> None:
     """Ask beforehand what `lock_for_writing` will ask with authority; raises the same."""
-    subject = Subject.objects.filter(pk=subject_id).only("frozen_at", "is_recording_allowed").first()
+    subject = Subject.objects.filter(pk=subject_id).only("frozen_at", "is_recording_allowed", "restricted_at").first()
     if subject is None or subject.frozen_at is not None:
         raise SubjectFrozen
+    _check_recording(subject)
+
+
+def _check_recording(subject: Subject) -> None:
+    if subject.restricted_at is not None:
+        raise RecordingRestricted
     if not subject.is_recording_allowed:
         raise RecordingNotAllowed
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.mail.models import Letter
-from apps.records.models import Subject
+from apps.records.models import Import, Subject
 from apps.requests import selectors, services
 from apps.requests.models import Intake, PrivacyRequest, Status
 from apps.requests.services.intake import send_links
@@ -159,7 +159,10 @@ def test_the_receipt_is_a_page_and_the_restriction_stands_on_data_and_privacy(ad
     assert nobody.get(f"/requests/{request.reference}/receipt/").status_code == 200
 
 
-def test_a_person_whose_data_is_restricted_reads_it_all(ada: Person, held: Any) -> None:
+def test_a_person_whose_data_is_restricted_reads_it_all_and_nothing_new_is_stored(ada: Person, held: Any) -> None:
     Subject.objects.filter(pk=ada.subject.pk).update(restricted_at=timezone.now())
     assert ada.client.get(f"/conversations/{held.conversation.id}/").status_code == 200
+    assert "Nothing new is stored until that is lifted" in text(ada.client.get("/conversations/import/"))
+    ada.client.post("/conversations/import/", {"text": "You: hello again\n\nAssistant: good day"})
+    assert Import.objects.filter(subject=ada.subject).count() == 1  # the one from before
     assert ada.file("access").request.status in (Status.APPROVED, Status.IN_REVIEW)

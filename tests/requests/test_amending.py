@@ -15,9 +15,11 @@ from apps.locations.services import save_location
 from apps.mail.models import Letter
 from apps.records import services as records
 from apps.records import subjects
+from apps.records.errors import RecordingRestricted
 from apps.records.models import Conversation, Subject
 from apps.records.selectors.reading import read_conversation
 from apps.records.services import place_hold
+from apps.records.services.restricting import release_subject
 from apps.requests import engine, selectors, services, upkeep
 from apps.requests.corrections import HAND, NOTHING, VALUES, Correction
 from apps.requests.dates import today
@@ -369,6 +371,14 @@ class TestRestriction:
         assert (request.lifted_at, restricted_since(ada)) == (None, None)
         assert confirm(request, "Support desk", cleo).status == Status.COMPLETED
         assert request.lifted_at
+
+    def test_nothing_new_is_stored_until_it_is_lifted(self, ada, ben, cleo):
+        restriction(ada, cleo)
+        with pytest.raises(RecordingRestricted):
+            records.store_conversations(ada, [conversation("c1", "Hi")], actor=Actor.system())
+        assert records.store_conversations(ben, [conversation("c1", "Hi")], actor=Actor.system()).conversations == 1
+        release_subject(ada.pk, actor=Actor.system())
+        assert records.store_conversations(ada, [conversation("c1", "Hi")], actor=Actor.system()).conversations == 1
 
     def test_an_erasure_waits_until_it_is_lifted(self, ada, cleo):
         restriction(ada, cleo)

@@ -68,7 +68,7 @@ def _failure(reason: str) -> str:
         "too_large": _("This file is larger than we take."),
         "too_many_attempts": _("Reading it failed again and again. The privacy team has to look at it."),
         "frozen": _("Your erasure has begun, so nothing new is stored."),
-        "not_allowed": _("You have switched off the keeping of conversations."),
+        "not_allowed": _("You have switched off the keeping of conversations, or their use is restricted."),
         "storage_full": _("There was no room to store the file. The fault is ours. Try again in an hour."),
     }
     return words.get(reason, "")

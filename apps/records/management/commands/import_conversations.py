@@ -14,7 +14,14 @@ from apps.audit.actors import Actor
 from apps.audit.commands import ContentCommand
 from apps.locations.errors import LocationError
 from apps.records import importers, services
-from apps.records.errors import RecordingNotAllowed, RecordsError, SubjectFrozen, SubjectNotFound, SubjectSuppressed
+from apps.records.errors import (
+    RecordingNotAllowed,
+    RecordingRestricted,
+    RecordsError,
+    SubjectFrozen,
+    SubjectNotFound,
+    SubjectSuppressed,
+)
 from apps.records.models import Subject
 from apps.records.reports import ImportReport
 from apps.records.subjects import create_subject, find_subject, subject_for
@@ -47,6 +54,8 @@ class Command(ContentCommand):
             problem = error.why
         except SubjectFrozen:
             raise CommandError("An erasure of this person's data has begun: nothing more is stored.") from None
+        except RecordingRestricted:
+            raise CommandError("The use of this person's data is restricted: nothing new is stored.") from None
         except RecordingNotAllowed:
             raise CommandError("This person has withdrawn the consent to keeping new conversations.") from None
         except (LocationError, RecordsError) as error:
