@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from typing import Any
 
@@ -33,8 +34,13 @@ class LanyingStandIn(StandIn):
         self.forgotten: set[tuple[int, int]] = set()  # conversations that are not recent any more
         self.asked: list[Asked] = []
         self._number = 0
+        self._adding = threading.Lock()
 
     def add_message(self, sender: int, receiver: int, content: str, ext: str = "") -> int:
+        with self._adding:  # tests add from several threads, and numbers and views have one order
+            return self._add(sender, receiver, content, ext)
+
+    def _add(self, sender: int, receiver: int, content: str, ext: str) -> int:
         self._number += 1
         message = {
             "msg_id": self._number, "from_xid": {"uid": sender, "device_sn": 1}, "to_xid": {"uid": receiver, "device_sn": 0},
