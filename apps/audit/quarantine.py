@@ -128,6 +128,11 @@ def state() -> SiteState:
     return SiteState.objects.get_or_create(only=True)[0]
 
 
+def wait_for_others() -> None:
+    """Let whoever else asks for this wait until the caller's transaction ends: for what may be said only once."""
+    list(SiteState.objects.select_for_update().filter(pk=state().pk))
+
+
 def adopt_installation(installation: UUID) -> None:
     """Write down to which installation the records belong; the keys database has the same id."""
     state()

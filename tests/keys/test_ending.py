@@ -104,6 +104,46 @@ def test_two_people_decide_and_the_master_key_is_gone(old, ada, master_keys):
     assert destroy() == services.Ended()
 
 
+def in_between(monkeypatch, name: str) -> list[services.Ended]:
+    """Have another worker run whole, directly before this one comes to the function of that name."""
+    real, others = getattr(ending, name), []
+
+    def after_another(*arguments):
+        monkeypatch.setattr(ending, name, real)
+        others.append(destroy())
+        return real(*arguments)
+
+    monkeypatch.setattr(ending, name, after_another)
+    return others
+
+
+@pytest.mark.parametrize("step", ["_mark", "_destroy", "_record"])
+def test_two_workers_at_once_destroy_a_master_key_once_and_say_so_once(step, old, ada, monkeypatch):
+    approve(propose(old))
+    others = in_between(monkeypatch, step)
+    mine = destroy()
+    assert [ended.destroyed for ended in [*others, mine]] == [[old], []]
+    outcome = Entry.objects.get(event=Event.MASTER_KEYS_DESTROYED)
+    old.refresh_from_db()
+    assert details_of(outcome)["intent"] == hash_of(Entry.objects.get(pk=old.intent_entry))
+    assert services.open_key(ada.id) == ada.key
+
+
+def test_of_two_intents_the_first_one_counts(old, monkeypatch):
+    approve(propose(old))
+    real, first = ending._mark, []
+
+    def marked_by_another(epoch, intent, proposal, ended):
+        first.append(intent.pk - 1)
+        Epoch.objects.filter(pk=epoch.pk).update(intent_entry=first[0])
+        real(epoch, intent, proposal, ended)
+
+    monkeypatch.setattr(ending, "_mark", marked_by_another)
+    assert destroy().destroyed == [old]
+    old.refresh_from_db()
+    assert [old.intent_entry] == first
+
+
 def test_a_wrapped_copy_of_a_destroyed_key_opens_until_then_and_never_after(ada, ben, tmp_path):
     epoch = current_epoch()
     copy = Key.objects.select_related("epoch").get(pk=ada.id)

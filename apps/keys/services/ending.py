@@ -89,10 +89,18 @@ def _announce(epochs: Sequence[Epoch], proposal: Proposal, actor: Actor, ended: 
 
 
 def _mark(epoch: Epoch, intent: Entry, proposal: Proposal, ended: Ended) -> None:
-    """Look again in the transaction that makes it final: `restore_keys` may have brought a key back, or somebody withdrawn."""
+    """Look again in the transaction that makes it final: `restore_keys` may have brought a key back, or somebody withdrawn.
+
+    Of two workers who have both signed an intent, the first one's counts, and both go on under it.
+    """
     with transaction.atomic("keys", durable=True):
         locked = Epoch.objects.select_for_update().get(pk=epoch.pk)
         current = Proposal.objects.select_for_update().get(pk=proposal.pk)
+        if locked.destroyed_at is not None:
+            return
+        if locked.intent_entry is not None:
+            epoch.intent_entry = locked.intent_entry
+            return
         found = obstacles_of(locked)
         if current.withdrawn_at is None and not found:
             epoch.intent_entry = intent.pk
@@ -111,7 +119,9 @@ def _destroy(epoch: Epoch, actor: Actor, ended: Ended) -> None:
     _record(epoch, gone_at, actor)
     with transaction.atomic("keys"):
         epoch.destroyed_at, epoch.gone_at = timezone.now(), gone_at
-        epoch.save(update_fields=["destroyed_at", "gone_at"])
+        standing = Epoch.objects.filter(pk=epoch.pk, destroyed_at=None)
+        if not standing.update(destroyed_at=epoch.destroyed_at, gone_at=gone_at):
+            return  # another worker was faster
         proposal = epoch.proposal
         if proposal is not None and not proposal.epochs.filter(destroyed_at=None).exists():
             Proposal.objects.filter(pk=proposal.pk, withdrawn_at=None).update(executed_at=timezone.now())
@@ -119,13 +129,14 @@ def _destroy(epoch: Epoch, actor: Actor, ended: Ended) -> None:
 
 
 def _record(epoch: Epoch, gone_at: datetime | None, actor: Actor) -> None:
-    """Write the outcome, once."""
+    """Write the outcome, once, also when two workers come to it together."""
     intent_id = epoch.intent_entry or 0
     intent = Entry.objects.filter(pk=intent_id).first()
     later = Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED, id__gt=intent_id)
-    if any(details_of(entry)["epochs"] == [str(epoch.pk)] for entry in later.iterator()):
-        return
     with transaction.atomic(durable=True):
+        quarantine.wait_for_others()
+        if any(details_of(entry)["epochs"] == [str(epoch.pk)] for entry in later.iterator()):
+            return
         append(
             Event.MASTER_KEYS_DESTROYED,
             about="",
