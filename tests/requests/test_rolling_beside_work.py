@@ -104,10 +104,14 @@ def test_nothing_is_lost_and_nothing_erased_opens(ada: Subject, ben: Subject, at
             roll_and_destroy(tmp_path)
             rolls += 1
 
+    def bring_in() -> None:
+        for batch in range(BATCHES):
+            store(ada, A_BATCH * (batch + 1), A_BATCH)
+
     request = filed(ada)
     rolling = at_work(roll)
     work = [
-        at_work(lambda: [store(ada, A_BATCH * (batch + 1), A_BATCH) for batch in range(BATCHES)]),
+        at_work(bring_in),
         at_work(lambda: run(request)),
         at_work(lambda: [delete_conversations(ben, [pk], actor=SYSTEM) for pk, _key_id in doomed]),
     ]

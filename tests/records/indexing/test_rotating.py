@@ -207,6 +207,7 @@ def test_people_and_conversations_that_come_while_keys_are_changed_come_once(ada
         assert give(ada, f"c{number}").already_held == 1
 
 
+@pytest.mark.thorough
 def test_no_crash_loses_anybody_or_leaves_a_key_behind(ada: Subject, ben: Subject) -> None:
     crashes = begun = 0
     for _at in each_crash(lambda: rotate(EMAIL), die, step=7):
