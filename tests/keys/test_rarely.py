@@ -9,13 +9,14 @@ import pytest
 from django.core.management import call_command
 from django.db import transaction
 
+from apps.audit import quarantine
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.audit.selectors import index_of
+from apps.audit.selectors import details_of, index_of
 from apps.audit.services import wait_until_signed
 from apps.keys import selectors, services
-from apps.keys.errors import KeyStoreDamaged
+from apps.keys.errors import InQuarantine, KeyStoreDamaged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Epoch, Key
 from apps.keys.providers.file import FileProvider
@@ -56,6 +57,19 @@ def test_the_command_says_when_a_master_key_is_gone_for_good(old, monkeypatch, c
     approve(propose(old))
     call_command("destroy_master_keys")
     assert f"{old}: destroyed; gone for good at 2030-01-02 03:04 UTC" in capsys.readouterr().out
+    outcome = Entry.objects.get(event=Event.MASTER_KEYS_DESTROYED)
+    assert details_of(outcome)["gone_by"] == "2030-01-03"  # a day on which it is gone in every zone
+
+
+def test_no_master_key_is_destroyed_in_quarantine_or_inside_a_transaction(old, monkeypatch):  # noqa: F811
+    approve(propose(old))
+    for alias in ("default", "keys"):
+        with transaction.atomic(alias), pytest.raises(RuntimeError, match="durable"):
+            destroy()
+    with monkeypatch.context() as patch, pytest.raises(InQuarantine):
+        patch.setattr(quarantine, "reason", lambda: "log_behind")
+        destroy()
+    assert destroy().destroyed == [old]
 
 
 def test_a_key_of_a_kind_that_nobody_moves_is_not_replaced(ada):

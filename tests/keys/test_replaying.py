@@ -63,7 +63,9 @@ def test_erased_keys_that_came_back_or_are_missing_are_tombstones_again(person, 
     assert services.open_key(ben.id) == ben.key
 
 
-def test_a_replaced_key_that_came_back_is_named_with_all_that_was_removed_and_buried_once_it_is_replaced(actor):
+def test_a_replaced_key_that_came_back_is_named_with_all_that_was_removed_and_buried_once_it_is_replaced(
+    actor, monkeypatch
+):
     carla = Person()
     copy = copy_of(carla.first)
     carla.replace()
@@ -73,7 +75,10 @@ def test_a_replaced_key_that_came_back_is_named_with_all_that_was_removed_and_bu
     assert (one.key_id, one.kind, one.owner) == (carla.first, KeyKind.SUBJECT, carla.row.pk)
     assert one.removed == (carla.gone.id,)
     assert one.moment <= timezone.now()
+    emptied: list[str] = []
+    monkeypatch.setattr(replaying, "truncate_journal", emptied.append)
     replaying.bury_returned(one)
+    assert emptied == ["keys"]
     assert is_tombstone(carla.first) and replaying.returned_keys() == []
     replaying.bury_returned(one)
     assert carla.all_opens()
@@ -96,6 +101,7 @@ def test_lost_keys_are_declared_so_by_a_signed_intent(actor, ben):
     assert is_signed(intent)
     assert details_of(intent) | {"erased": sorted(map(str, lost)), "reason": "lost"} == details_of(intent)
     assert details_of(Entry.objects.get(event=Event.KEYS_DESTROYED))["destroyed"] == 2
+    assert details_of(Entry.objects.get(event=Event.KEYS_DESTROYED))["already"] == 0
     assert services.open_key(ben.id) == ben.key
 
 

@@ -120,3 +120,16 @@ def test_two_threads_do_not_disturb_each_other():
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_what_both_libraries_can_write_is_written_by_the_fast_one():
+    assert content.pack({"a": [1, "é"]})[:1] == b"\x01"
+    assert content.pack(2**70)[:1] == b"\x02"  # beyond 64 bits
+
+
+def test_bytes_behind_packed_content_are_refused():
+    packed = content.pack("words")
+    assert content.unpack(packed) == "words"
+    for more in (b"!", packed[1:]):
+        with pytest.raises(DecryptionError):
+            content.unpack(packed + more)
