@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from apps.audit import anchoring, quarantine, sequencer
 from apps.audit.models import Pending
+from apps.keys.selectors import waiting_keys
 from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest, Step
 
@@ -28,7 +29,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def metrics(request: HttpRequest) -> HttpResponse:
     if not _may_read(request):
         raise Http404
-    text = "".join(f"{line}\n" for line in [*_log(), *_anchors(), *_work()])
+    text = "".join(f"{line}\n" for line in [*_log(), *_anchors(), *_keys(), *_work()])
     return HttpResponse(text, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -64,6 +65,11 @@ def _anchors() -> Iterator[str]:
     yield from _gauges("habeas_anchor_success_timestamp_seconds", "When a checkpoint was left there last.", times)
     waits = {_labels(one): (now - one.waiting_since).total_seconds() if one.waiting_since else 0 for one in found}
     yield from _gauges("habeas_anchor_waiting_seconds", "How long a signed checkpoint has waited for it.", waits)
+
+
+def _keys() -> Iterator[str]:
+    says = "Keys without an owner, too many to be destroyed before a person has looked."
+    yield from _gauge("habeas_keys_waiting_for_person", says, waiting_keys())
 
 
 def _work() -> Iterator[str]:

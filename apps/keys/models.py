@@ -163,6 +163,7 @@ class Installation(models.Model):
     # Every key that the first so many entries of the log say is destroyed, is a tombstone here. It goes back with a
     # restore of this database, and stands ahead of the log after one of the records.
     log_size = models.BigIntegerField(default=0)
+    waiting_keys = models.PositiveIntegerField(default=0)  # without an owner, and too many to sweep unseen
 
     class Meta:
         default_permissions = ()

@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 
 from apps.keys.errors import KeyDestroyed
 from apps.keys.lineage import IDS_A_QUERY
-from apps.keys.models import Backup, Epoch, Key, Proposal
+from apps.keys.models import Backup, Epoch, Installation, Key, Proposal
 from apps.keys.policy import Obstacle, obstacles_of
 from apps.keys.services.opening import check_live
 
@@ -29,6 +29,7 @@ __all__ = [
     "master_keys",
     "newest_backups",
     "tombstones_among",
+    "waiting_keys",
 ]
 
 
@@ -138,3 +139,8 @@ def newest_backups(most: int = 5) -> list[MadeBackup]:
     """Return the verified backups, newest first."""
     found = Backup.objects.order_by("-begun_at")[:most]
     return [MadeBackup(one.begun_at, one.keys, bytes(one.sha256).hex()) for one in found]
+
+
+def waiting_keys() -> int:
+    """Return how many keys without an owner the last sweep left to a person; 0 when it destroyed what it found."""
+    return Installation.objects.values_list("waiting_keys", flat=True).first() or 0

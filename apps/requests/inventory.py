@@ -169,7 +169,7 @@ INVENTORY = {
         "site", "site", opaque="id proposed_by approved_by approval_entry",
         plain="is_standing proposed_at approved_at withdrawn_at executed_at",
     ),
-    "keys.Installation": Table("site", "site", opaque="id", plain="only created_at restored_at log_size"),
+    "keys.Installation": Table("site", "site", opaque="id", plain="only created_at restored_at log_size waiting_keys"),
     # the site itself
     "locations.Location": Table(
         "site", "site", sealed="sealed_config", opaque="id",

@@ -15,6 +15,8 @@ from apps.audit import services
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import AnchorState
+from apps.keys.models import Installation
+from apps.keys.services import installation
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -58,6 +60,13 @@ def test_numbers_of_the_log_of_anchors_and_of_work(client: Client, settings: Any
     assert found['habeas_anchor_success_timestamp_seconds{kind="folder",place="/share"}'] == pytest.approx(
         now.timestamp(), abs=1
     )
+
+
+def test_keys_that_wait_for_a_person_are_counted(client: Client) -> None:
+    assert values(client)["habeas_keys_waiting_for_person"] == 0
+    installation()
+    Installation.objects.update(waiting_keys=101)
+    assert values(client)["habeas_keys_waiting_for_person"] == 101
 
 
 def test_without_a_token_only_this_machine_may_ask(client: Client) -> None:

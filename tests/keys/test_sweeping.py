@@ -17,6 +17,7 @@ from apps.keys import services
 from apps.keys.errors import KeyDestroyed, KeyStoreDamaged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Installation, Key
+from apps.keys.selectors import waiting_keys
 from apps.keys.services import Sweep, sweep_ownerless_keys, sweeping
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -78,10 +79,13 @@ def test_more_than_a_few_wait_for_a_person(family, person, monkeypatch, caplog, 
     keys = [person() for _ in range(lost)]
     make_old()
     monkeypatch.setattr(sweeping, "MOST_SHARE", sweeping.MOST_SHARE * all_keys / 250)
+    assert waiting_keys() == 0
     assert sweep_ownerless_keys() == Sweep(waiting=lost)
+    assert waiting_keys() == lost, "a supervisor reads it until a person has looked"
     assert "without a person" in caplog.text
     assert services.open_key(keys[0].id) == keys[0].key
     assert sweep_ownerless_keys(confirmed_by=Actor.command_line()) == Sweep(destroyed=lost)
+    assert waiting_keys() == 0
     with pytest.raises(KeyDestroyed):
         services.open_key(keys[0].id)
 
@@ -92,6 +96,9 @@ def test_an_empty_records_database_destroys_nothing(family, named):
     make_old()
     assert sweep_ownerless_keys() == Sweep(waiting=250)
     assert len(services.open_keys([key.id for key in family])) == 250
+    named.update(key.id for key in family)
+    assert sweep_ownerless_keys() == Sweep()
+    assert waiting_keys() == 0, "once the right database is named nothing waits any more"
 
 
 def test_nothing_is_swept_while_a_restore_may_be_followed_by_another(family, person, settings):
@@ -99,8 +106,9 @@ def test_nothing_is_swept_while_a_restore_may_be_followed_by_another(family, per
     make_old()
     settings.KEYS_BACKUP_RETENTION_DAYS = 7
     services.installation()
-    Installation.objects.update(restored_at=timezone.now() - timedelta(days=6))
+    Installation.objects.update(restored_at=timezone.now() - timedelta(days=6), waiting_keys=7)
     assert sweep_ownerless_keys() == Sweep()
+    assert waiting_keys() == 0, "what was found before the restore"
     Installation.objects.update(restored_at=timezone.now() - timedelta(days=8))
     assert sweep_ownerless_keys() == Sweep(destroyed=1)
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from apps.audit.actors import Actor
 from apps.keys.models import Key
 from apps.keys.services.destroying import erase_keys
-from apps.keys.services.installing import installation
+from apps.keys.services.installing import installation, note_waiting_keys
 
 AGE = timedelta(hours=24)  # longer than any transaction that may still commit the content of a new key
 MOST_KEYS = 100  # more than these, or than the share, are not leftovers but a fault: a person looks first
@@ -43,16 +43,20 @@ def sweep_ownerless_keys(*, confirmed_by: Actor | None = None) -> Sweep:
     """
     restored_at = installation().restored_at
     if restored_at and timezone.now() < restored_at + timedelta(days=settings.KEYS_BACKUP_RETENTION_DAYS):
+        note_waiting_keys(0)  # what a sweep found before the restore says nothing about the keys of today
         return Sweep()
     dead, ownerless = _ownerless_keys()
     purged = _delete_rows(dead)
     if not ownerless:
+        note_waiting_keys(0)
         return Sweep(purged=purged)
     most = min(MOST_KEYS, MOST_SHARE * Key.objects.filter(destroyed_at=None).count())
     if len(ownerless) > most and confirmed_by is None:
         logger.warning("%d keys have no owner: more than may be swept without a person", len(ownerless))
+        note_waiting_keys(len(ownerless))
         return Sweep(purged=purged, waiting=len(ownerless))
     result = erase_keys(ownerless, about="", actor=confirmed_by or Actor.system(), reason="ownerless")
+    note_waiting_keys(0)
     return Sweep(destroyed=result.destroyed, purged=purged)
 
 
