@@ -72,7 +72,7 @@ def test_one_that_forgets_too_late_ends_with_1_until_a_reason_is_recorded(tmp_pa
     Location.objects.filter(pk=place.pk).update(horizon_reason="Decided by the board")
     code, said = check("--json")
     assert code == 0
-    [row] = [row for row in json.loads(said) if row["place"] == "Exports"]
+    [row] = [row for row in json.loads(said)["places"] if row["place"] == "Exports"]
     assert (row["policy"], row["horizon_days"], row["facts"]) == ("excepted", 90, {"Versions": "on"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -168,22 +169,41 @@ def test_what_t1_would_be_now_is_said_before_anybody_asks(ada: Any, place: Any, 
 def test_check_locations_prints_the_parts_and_warns_of_what_is_too_long(
     ada: Any, provable: None, settings: Any
 ) -> None:
-    def printed(code: int) -> str:
+    def printed(code: int, *arguments: str) -> str:
         out = StringIO()
         if code:
             with pytest.raises(SystemExit) as ended:
-                call_command("check_locations", stdout=out, stderr=out)
+                call_command("check_locations", *arguments, stdout=out, stderr=out)
             assert ended.value.code == code
         else:
-            call_command("check_locations", stdout=out, stderr=out)
+            call_command("check_locations", *arguments, stdout=out, stderr=out)
         return out.getvalue()
+
+    def read(code: int) -> Any:
+        return json.loads(printed(code, "--json"))["erased_now"]
 
     text = printed(0)
     assert "Erased now: unreadable at once, irrecoverable by" in text
     assert "the next roll of the master key" in text and "Backups of the records database" in text
     assert "longer than" not in text
+    same = read(0)
+    assert f"irrecoverable by {same['irrecoverable_by']}" in text and same["reason"] == ""
+    assert [part["wait"] for part in same["keys"]] == ["roll", "grace", "keys_backups", "provider"]
+    assert all(f": {part['until']}\n" in text for part in [*same["keys"], *same["waits"]])
+    assert not any(wait["too_long"] for wait in same["waits"])
     settings.RECORDS_BACKUP_RETENTION_DAYS = 60
     assert "Backups of the records database (RECORDS_BACKUP_RETENTION_DAYS): longer than the 30 days" in printed(4)
+    assert [wait["wait"] for wait in read(4)["waits"] if wait["too_long"]] == ["records_backups"]
     settings.RECORDS_BACKUP_RETENTION_DAYS = 0
     settings.KEYS_BACKUP_RETENTION_DAYS = 60
     assert "Keys: longer than the 30 days" in printed(4)
+
+
+def test_without_a_day_check_locations_gives_the_reason(ada: Any) -> None:
+    out = StringIO()
+    call_command("check_locations", "--json", stdout=out)
+    found = json.loads(out.getvalue())["erased_now"]
+    assert (found["irrecoverable_by"], found["reason"], found["keys"]) == (None, "cannot_be_proven", [])
+    assert found["waits"][0] == {
+        "wait": "keys", "place": "", "until": None, "reason": "cannot_be_proven", "too_long": False,
+    }  # fmt: skip

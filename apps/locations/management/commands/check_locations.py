@@ -7,6 +7,7 @@ Exit codes: 0 all is well; 1 a place breaks the policy (ERASURE_HORIZON_DAYS) an
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +18,7 @@ from apps.audit.actors import Actor
 from apps.keys.horizons import BACKUPS, GONE, GRACE_PART, PROVIDER, ROLL, key_horizon
 from apps.locations import policy
 from apps.locations.contract import Health
-from apps.locations.horizons import KEYS, PLACE, RECORDS_BACKUPS, erasure_horizon
+from apps.locations.horizons import KEYS, PLACE, RECORDS_BACKUPS, Horizon, Wait, erasure_horizon
 from apps.locations.labels import horizon_words, label
 from apps.locations.models import Location
 from apps.locations.services import check_location
@@ -38,7 +39,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one JSON list of places")
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object: places, and erased_now, the parts of T1"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print each place with what was read of it; then end with the code of the worst."""
@@ -54,11 +57,15 @@ class Command(BaseCommand):
                 code = 1
             elif code == 0 and (not health.is_reachable or health.problems):
                 code = 4
-        too_long = self._print_horizon(checked, silent=options["json"])
-        if code == 0 and too_long:
+        horizon = erasure_horizon(key_horizon(), [(place, timezone.now()) for place in checked])
+        late = late_waits(horizon)
+        if code == 0 and late:
             code = 4
         if options["json"]:
-            self.stdout.write(json.dumps(rows, ensure_ascii=False, indent=1))
+            found = {"places": rows, "erased_now": horizon_described(horizon, late)}
+            self.stdout.write(json.dumps(found, ensure_ascii=False, indent=1))
+        else:
+            self._print_horizon(horizon, late)
         if code == 1:
             limit = settings.ERASURE_HORIZON_DAYS
             self.stderr.write(
@@ -68,14 +75,8 @@ class Command(BaseCommand):
         if code:
             raise SystemExit(code)
 
-    def _print_horizon(self, places: list[Location], *, silent: bool) -> bool:
-        """Print how the second moment of an erasure comes about; return whether it is later than the policy allows."""
-        now = timezone.now()
-        horizon = erasure_horizon(key_horizon(), [(place, now) for place in places])
-        waits = [wait for wait in horizon.waits if wait.what != PLACE]  # places have their own verdict
-        late = [wait for wait in waits if wait.until and policy.is_too_long((wait.until - now.date()).days - 1)]
-        if silent:
-            return bool(late)
+    def _print_horizon(self, horizon: Horizon, late: list[Wait]) -> None:
+        """Print how the second moment of an erasure comes about, and what of it is later than the policy allows."""
         end = f"irrecoverable by {horizon.by}" if horizon.by else f"no date ({horizon.reason})"
         self.stdout.write(f"Erased now: unreadable at once, {end}")
         for part in horizon.key_parts:
@@ -86,7 +87,6 @@ class Command(BaseCommand):
         for wait in late:
             limit = settings.ERASURE_HORIZON_DAYS
             self.stderr.write(f"{WAITS[wait.what]}: longer than the {limit} days of our policy (ERASURE_HORIZON_DAYS).")
-        return bool(late)
 
     def _print(self, location: Location, health: Health) -> None:
         state = "reachable" if health.is_reachable else "NOT reachable"
@@ -106,6 +106,36 @@ def verdict_of(location: Location, health: Health) -> str:
     if location.horizon_reason:
         return "excepted"
     return "refused" if policy.refuses(health.horizon_days) else "warned"
+
+
+def late_waits(horizon: Horizon) -> list[Wait]:
+    """Return what takes longer than the policy allows, places left out: they have a verdict of their own."""
+    today = timezone.now().date()
+    ours = [wait for wait in horizon.waits if wait.what != PLACE]
+    return [wait for wait in ours if wait.until and policy.is_too_long((wait.until - today).days - 1)]
+
+
+def horizon_described(horizon: Horizon, late: list[Wait]) -> dict[str, Any]:
+    """Return T1 of what would be erased now: `until` is the first day of which it is true, null where none is known."""
+    return {
+        "irrecoverable_by": _day(horizon.by),
+        "reason": horizon.reason,
+        "keys": [{"wait": part.code, "until": _day(part.until)} for part in horizon.key_parts],
+        "waits": [
+            {
+                "wait": wait.what,
+                "place": wait.place,
+                "until": _day(wait.until),
+                "reason": wait.reason,
+                "too_long": wait in late,
+            }
+            for wait in horizon.waits
+        ],
+    }
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
 
 
 def described(location: Location, health: Health, verdict: str) -> dict[str, Any]:
