@@ -11,6 +11,7 @@ urlpatterns = [
     path("entries/<int:pk>/", views.entry, name="entry"),
     path("entries/<int:pk>/proof", views.proof, name="proof"),
     path("about/<slug:handle>/", views.story, name="story"),
+    path("master-keys/", views.epochs, name="master_keys"),
     re_path(r"^export\.(?P<extension>csv|jsonl)$", views.export, name="export"),
     path("bundle.zip", views.bundle, name="bundle"),
     path("verify/", views.verify, name="verify"),

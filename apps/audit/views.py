@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict, Streaming
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.audit import anchoring, bundles, exports, listing, selectors, services, verification
+from apps.audit import anchoring, bundles, exports, listing, master_keys, selectors, services, verification
 from apps.audit.access import auditors_only
 from apps.audit.errors import LogDamaged, NotSigned
 from apps.audit.forms import FilterForm
@@ -70,6 +70,14 @@ def story(request: HttpRequest, handle: str) -> HttpResponse:
     return render(
         request, "audit/story.html", _beside() | {"handle": handle, "rows": rows, "after": after, "more": more}
     )
+
+
+@require_safe
+@auditors_only
+def epochs(request: HttpRequest) -> HttpResponse:
+    """When each master key ended, with the proof of every entry that says so."""
+    endings, is_cut = master_keys.endings()
+    return render(request, "audit/master_keys.html", _beside() | {"endings": endings, "is_cut": is_cut})
 
 
 @require_safe

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import listing, selectors, services, verification, views
+from apps.audit import listing, master_keys, selectors, services, verification, views
 from apps.audit.actors import Actor, Role
 from apps.audit.errors import NotSigned
 from apps.audit.events import Event
@@ -29,7 +29,13 @@ from tests.audit.verifier import run_verifier
 
 pytestmark = [pytest.mark.django_db(databases=["default", "keys"]), pytest.mark.usefixtures("signing_without_commits")]
 
-PAGES = ["/audit/", "/audit/export.csv", "/audit/export.jsonl", "/audit/log/tile/entries/000.p/1"]
+PAGES = [
+    "/audit/",
+    "/audit/master-keys/",
+    "/audit/export.csv",
+    "/audit/export.jsonl",
+    "/audit/log/tile/entries/000.p/1",
+]
 
 
 def sign_in(client, email, *groups, **fields):
@@ -396,3 +402,63 @@ class TestPublicLog:
 
     def test_without_a_checkpoint_there_are_no_tiles(self, client):
         assert client.get("/audit/log/tile/0/000.p/1").status_code == 404
+
+
+class TestMasterKeys:
+    @pytest.fixture
+    def tell(self, officer):
+        def tell(event: Event, **details) -> Entry:
+            with transaction.atomic():
+                return services.append(event, about="", actor=officer, **details)
+
+        return tell
+
+    def test_it_tells_when_an_epoch_ended_with_the_proof_of_every_entry(self, eve, tell):
+        first, second, proposal = (UUID(int=number) for number in (1, 2, 3))
+        shown = [tell(Event.MASTER_KEY_BEGUN, epoch=second, retired=[first], provider="vault")]
+        for event in (Event.MASTER_KEYS_PROPOSED, Event.MASTER_KEYS_APPROVED, Event.MASTER_KEYS_INTENDED):
+            shown.append(tell(event, proposal=proposal, epochs=[first]))
+        services.sequence()
+        before = eve.get("/audit/master-keys/")
+        assert "Destruction intended" in before.content.decode() and "Gone for good" not in before.content.decode()
+        shown.append(tell(Event.MASTER_KEYS_DESTROYED, intent=b"i" * 32, epochs=[first], gone_by=timezone.now().date()))
+        unsigned = eve.get("/audit/master-keys/").content.decode()
+        assert f"/audit/entries/{shown[-1].pk}/" in unsigned and f"/audit/entries/{shown[-1].pk}/proof" not in unsigned
+        services.sequence()
+        response = eve.get("/audit/master-keys/")
+        text, (newest, oldest) = response.content.decode(), response.context["endings"]
+        assert (newest.epoch, oldest.epoch) == (str(second), str(first))
+        assert [row.entry.pk for row in oldest.rows] == [entry.pk for entry in shown]
+        assert [row.entry.pk for row in newest.rows] == [shown[0].pk] and newest.destroyed is None
+        assert f"Gone for good by {timezone.now().date()}." in text and "Out of service" in text
+        for entry in shown:
+            assert f'href="/audit/entries/{entry.pk}/proof"' in text
+            assert eve.get(f"/audit/entries/{entry.pk}/proof").status_code == 200
+        assert "/audit/master-keys/" in eve.get("/audit/").content.decode()
+
+    def test_under_a_standing_policy_the_policy_is_who_decided(self, eve, tell):
+        epoch, policy, other = (UUID(int=number) for number in (1, 2, 3))
+        tell(Event.MASTER_KEY_POLICY_SET, proposal=other)
+        shown = [
+            tell(Event.MASTER_KEY_POLICY_PROPOSED, proposal=policy),
+            tell(Event.MASTER_KEY_POLICY_SET, proposal=policy),
+            tell(Event.MASTER_KEYS_INTENDED, proposal=policy, epochs=[epoch]),
+            tell(Event.MASTER_KEYS_DESTROYED, intent=b"i" * 32, epochs=[epoch]),
+        ]
+        tell(Event.MASTER_KEY_POLICY_ENDED, proposal=policy)
+        response = eve.get("/audit/master-keys/")
+        [ending] = response.context["endings"]
+        assert [row.entry.pk for row in ending.rows] == [entry.pk for entry in shown]
+        assert "cannot be proven" in response.content.decode()
+
+    def test_a_long_history_is_cut_and_says_so(self, eve, tell, monkeypatch):
+        for number in (1, 2):
+            tell(Event.MASTER_KEYS_DESTROYED, intent=b"i" * 32, epochs=[UUID(int=number)])
+        assert "Older entries" not in eve.get("/audit/master-keys/").content.decode()
+        monkeypatch.setattr(master_keys, "MOST_ENTRIES", 1)
+        response = eve.get("/audit/master-keys/")
+        assert [ending.epoch for ending in response.context["endings"]] == [str(UUID(int=2))]
+        assert "Older entries" in response.content.decode()
+
+    def test_without_any_it_says_so(self, eve):
+        assert "No master key was replaced yet" in eve.get("/audit/master-keys/").content.decode()
