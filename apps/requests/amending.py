@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from apps.locations.contract import Rectifies, Restricts
+from django.db import transaction
+
+from apps.locations.contract import Identity, Rectifies, Restricts
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -16,8 +18,9 @@ from apps.locations.registry import connector_for
 from apps.requests import by_hand, claims, closing, receipts
 from apps.requests.claims import Claim
 from apps.requests.corrections import NOTHING, VALUES, correction_at
-from apps.requests.models import Step, Task
-from apps.requests.who import identity_of
+from apps.requests.models import PrivacyRequest, Step, Task
+from apps.requests.vault import details_of, seal_details
+from apps.requests.who import copy_of, identity_now, identity_of
 
 ALL_DONE = "done"
 
@@ -33,7 +36,21 @@ def correct(claim: Claim) -> None:
     connector = connector_for(location)
     if correction.way != VALUES or not isinstance(connector, Rectifies):
         return _act(claim, location, None)
-    return _act(claim, location, partial(connector.rectify, identity_of(claim.request, details), correction.changes))
+    return _act(claim, location, partial(connector.rectify, _as_it_began(claim), correction.changes))
+
+
+def _as_it_began(claim: Claim) -> Identity:
+    """Return the person as they were known before anything was corrected: other places know them by what is wrong here."""
+    if "identities" in claim.details:
+        return identity_of(claim.request, claim.details)
+    now = copy_of(identity_now(claim.request, claim.details))
+    with transaction.atomic():
+        locked = claims.lock(claim.request)
+        details = details_of(locked, claim.vault)
+        if "identities" not in details:
+            details["identities"] = now
+            PrivacyRequest.objects.filter(pk=locked.pk).update(sealed=seal_details(locked, details, claim.vault))
+    return identity_of(locked, details)
 
 
 def restrict(claim: Claim) -> None:

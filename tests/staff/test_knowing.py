@@ -187,3 +187,18 @@ def test_who_noted_it_confirms_nothing_and_may_take_it_back(ada, cleo, dan, two_
     with pytest.raises(NothingNoted):
         services.confirm_noted(request, "phone", "1", officer=dan, actor=as_officer(dan))
     assert dict(selectors.identity_of_request(request).values) == {"email": "ada@example.org"}
+
+
+def test_what_is_noted_with_another_request_does_not_change_whose_data_an_erasure_takes(
+    ada, crm, cleo, dan, two_decide
+):
+    erasure, other = filed(ada, Kind.ERASURE), filed(ada)
+    services.note_identity(other, "phone", "1", officer=cleo, actor=as_officer(cleo))
+    assert ("phone", "1") in selectors.identity_of_request(erasure).values  # the control: nobody has said yes yet
+    for officer in (cleo, dan):
+        services.approve_request(erasure, actor=as_officer(officer), officer=officer)
+        value = f"K-18 {officer.pk}"
+        assert services.note_identity(other, "customer_no", value, officer=cleo, actor=as_officer(cleo))
+        assert ("customer_no", value) in selectors.identity_of_request(other).values
+        assert not [kind for kind, _value in selectors.identity_of_request(erasure).values if kind == "customer_no"]
+    assert erasure.approvals.count() == 2
