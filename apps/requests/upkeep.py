@@ -221,4 +221,4 @@ def _empty(request_id: UUID) -> None:
     request.evidence.filter(destroyed_at__isnull=False).delete()
     request.approvals.update(officer=None)
     request.tasks.all().delete()
-    request.steps.update(sealed_cursor=None)
+    request.steps.update(sealed_cursor=None, sealed_kept=None)

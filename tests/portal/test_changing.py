@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.audit.actors import Actor
+from apps.locations.models import Location
 from apps.mail.models import Letter
 from apps.records.models import Import, Subject
 from apps.requests import selectors, services
@@ -166,3 +167,16 @@ def test_a_person_whose_data_is_restricted_reads_it_all_and_nothing_new_is_store
     ada.client.post("/conversations/import/", {"text": "You: hello again\n\nAssistant: good day"})
     assert Import.objects.filter(subject=ada.subject).count() == 1  # the one from before
     assert ada.file("access").request.status in (Status.APPROVED, Status.IN_REVIEW)
+
+
+@committed
+def test_what_is_not_done_in_every_place_is_not_said_of_all(ada: Person) -> None:
+    Location.objects.create(kind="http", name="Elsewhere", is_enabled=False)
+    opened = ada.file("restriction", asked={"ground": "accuracy", "what": "All"})
+    services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
+    request = run(opened.request)
+    assert request.status == Status.PARTLY_COMPLETED
+    for path in ("", "receipt/"):
+        page = text(ada.client.get(f"/requests/{request.reference}/{path}"))
+        assert "nothing else is done with it" not in page
+        assert "not done yet" in page or "not final" in page

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.locations.contract import Change
@@ -268,6 +270,20 @@ class TestOwnPlaces:
         assert (request.status, result(request, "Conversations")["changed"]) == (Status.COMPLETED, 1)
         assert sorted(subjects.identities_of(ada)) == [("email", ADA), ("phone", "+49 2")]
 
+    def test_a_place_that_knows_them_by_what_is_wrong_here_is_still_asked_with_it(self, ada, cleo, crm, settings):
+        settings.CONNECTORS = settings.CONNECTORS | {"changing": "tests.requests.fakes.PlaceByPhone"}
+        crm.set("+49 1", phone="+49 1")
+        subjects.add_identity(ada, "phone", "+49 1", actor=Actor.system())
+        request = filed(ada, "rectification", asked=WISH)
+        change = values(("phone", "+49 1", "+49 2"))
+        services.note_corrections(request, said(Conversations=change, CRM=change), actor=as_officer(cleo))
+        services.approve_request(request, officer=cleo, actor=as_officer(cleo))
+        request.steps.filter(location__name="CRM").update(order=1)  # after our own records
+        assert run(request).status == Status.COMPLETED
+        assert ("phone", "+49 2") in subjects.identities_of(ada)
+        assert crm.values["+49 1"] == {"phone": "+49 2"}
+        assert result(request, "CRM")["outcome"] == "rectified"
+
     def test_a_held_conversation_is_blocked_until_its_day(self, ada, cleo):
         records.store_conversations(ada, [conversation("c1", "Adda here")], actor=Actor.system())
         until = today() + timedelta(days=9)
@@ -372,6 +388,16 @@ class TestRestriction:
         assert confirm(request, "Support desk", cleo).status == Status.COMPLETED
         assert request.lifted_at
 
+    def test_what_is_being_marked_is_not_lifted_before_it_has_ended(self, ada, cleo, place):
+        request = restriction(ada, cleo)
+        later = timezone.now() + timedelta(minutes=10)
+        marking = request.steps.filter(location__name="Support desk")
+        marking.update(state="running", token=uuid4(), lease_until=later)
+        PrivacyRequest.objects.filter(pk=request.pk).update(lift_on=today())
+        assert lift_due_restrictions() == 0
+        marking.update(lease_until=timezone.now())
+        assert lift_due_restrictions() == 1
+
     def test_nothing_new_is_stored_until_it_is_lifted(self, ada, ben, cleo):
         restriction(ada, cleo)
         with pytest.raises(RecordingRestricted):
@@ -407,6 +433,13 @@ class TestRestriction:
         assert upkeep.end_retentions() == 0
         PrivacyRequest.objects.filter(pk=request.pk).update(lifted_at=request.ended_at)
         assert upkeep.end_retentions() == 1
+
+    def test_a_correction_of_what_they_are_known_by_waits_too(self, ada, cleo):
+        subjects.add_identity(ada, "phone", "+49 1", actor=Actor.system())
+        restriction(ada, cleo)
+        request = rectification(ada, cleo, Conversations=values(("phone", "+49 1", "+49 2")))
+        assert step_at(request, "Conversations").reason == "restricted"
+        assert ("phone", "+49 1") in subjects.identities_of(ada)
 
     def test_a_correction_waits_until_it_is_lifted(self, ada, cleo):
         records.store_conversations(ada, [conversation("c1", "Adda here")], actor=Actor.system())

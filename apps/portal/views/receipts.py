@@ -155,13 +155,13 @@ def _erasure(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
 def _change(body: dict[str, Any]) -> dict[str, Any]:
     act = body["act"]
     meaning = ""
-    if act == RESTRICTED:
+    if act == RESTRICTED and body["is_final"]:  # else it is not so in every place yet
         law = {"ground": _(body["ground"])} if body["ground"] else {"ground": body["law"]["article"]}
         meaning = _(
             "Your data is stored and shown to you, and nothing else is done with it (%(ground)s). You are told before that is lifted."
         )
         meaning %= law
-    if act == LIFTED:
+    if act == LIFTED and body["is_final"]:
         meaning = _("You were told before. Your data is used again as before.")
     return {"title": TITLES[act][0 if body["is_final"] else 1], "counted": COUNTED[act], "meaning": meaning}
 

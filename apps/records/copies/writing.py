@@ -57,7 +57,7 @@ def uncopied(policy: CopyPolicy) -> QuerySet[Conversation]:
 def write_copy(
     policy: CopyPolicy, store: Store, row: Conversation, *, still_ours: Callable[[], None] = lambda: None
 ) -> Copy | None:
-    """Copy one conversation as it is now; None if it was erased or changed meanwhile. Raises LocationError.
+    """Copy one conversation as it is now; None if it was erased, changed or restricted meanwhile. Raises LocationError.
 
     `still_ours` is asked now and then while the bytes go out, and may raise LostClaim.
     """
@@ -88,7 +88,8 @@ def _write_down(policy: CopyPolicy, row: Conversation) -> Copy | None:
     copy.id = uuid4()
     copy.object_name = str(Name(policy.pk, row.subject_id, row.pk, copy.pk, policy.form))
     with transaction.atomic():
-        lock_for_writing(row.subject_id)
+        if lock_for_writing(row.subject_id).restricted_at is not None:
+            return None
         rule = CopyPolicy.objects.select_for_update().filter(pk=policy.pk, is_active=True).first()
         if rule is None or not _as_it_was(row).exists():  # ended: what is written down after that would stay for ever
             return None
@@ -109,7 +110,8 @@ def _is_kept(copy: Copy, row: Conversation, ring: Ring) -> bool:
     """Say that the copy is there, and doom those before it, unless what it is of, or the key of its hash, is not as it was."""
     try:
         with transaction.atomic():
-            lock_for_writing(row.subject_id)
+            if lock_for_writing(row.subject_id).restricted_at is not None:
+                return False
             if not _as_it_was(row).exists() or not ring.is_held():
                 return False
             changes = {"stored": True, "size": copy.size, "mac": copy.mac, "mac_number": copy.mac_number}

@@ -15,7 +15,7 @@ from apps.audit.actors import Actor
 from apps.keys import services as keys
 from apps.locations import contract
 from apps.records import changes as rewriting
-from apps.records.errors import ConversationsHeld, IdentityTaken, NotCorrectable, SubjectNotFound
+from apps.records.errors import ConversationsHeld, IdentityTaken, NotCorrectable, SubjectNotFound, SubjectRestricted
 from apps.records.importers.display import REMOVED_AT, text_of
 from apps.records.importers.types import Node
 from apps.records.models import Conversation, Identity, Subject
@@ -37,7 +37,7 @@ def rectify_subject(subject_id: UUID, changes: Sequence[contract.Change], *, act
 
     `field` is MESSAGE or a kind of identity, and `before` always needed. In the person's own words `before` becomes
     `value`; without a value each message with these words is removed, whoever wrote it. Raises SubjectNotFound,
-    NotCorrectable (before anything is changed), IdentityTaken, and what `rewrite_conversation` raises; a conversation that
+    SubjectRestricted or NotCorrectable (before anything is changed), IdentityTaken, and what `rewrite_conversation` raises; a conversation that
     is held does not keep the others from being corrected.
     """
     subject = Subject.objects.filter(pk=subject_id).first()
@@ -52,6 +52,8 @@ def rectify_subject(subject_id: UUID, changes: Sequence[contract.Change], *, act
 
 def _check(subject: Subject, words: Sequence[contract.Change], known_by: Sequence[contract.Change]) -> None:
     """Refuse what cannot be carried out before anything is changed."""
+    if subject.restricted_at is not None:
+        raise SubjectRestricted
     for change in words:
         shortest = SHORTEST_REMOVED if change.value is None else SHORTEST_WORDS
         if len((change.before or "").strip()) < shortest:

@@ -12,7 +12,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.locations.models import Location
-from apps.records.models import Conversation
+from apps.records.models import Conversation, Subject
 from apps.requests import letters
 from apps.requests.closing import mark_ended
 from apps.requests.corrections import unspoken
@@ -96,6 +96,7 @@ def _check_ready(request: PrivacyRequest, rule: str) -> None:
         if unspoken(details_of(request), places):
             raise CorrectionsWanted(request.reference)
     if request.kind == Kind.RESTRICTION and request.subject_id is not None:
+        list(Subject.objects.select_for_update(no_key=True).filter(pk=request.subject_id))  # one of them at a time
         others = PrivacyRequest.objects.filter(kind=request.kind, subject_id=request.subject_id, lifted_at__isnull=True)
         if others.exclude(pk=request.pk).filter(status__in=(*ACTIVE, Status.COMPLETED)).exists():
             raise OtherRestriction(request.reference)

@@ -9,6 +9,7 @@ from datetime import date
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.audit.actors import Actor
@@ -74,6 +75,8 @@ def _begin(request: PrivacyRequest) -> int:
     if not is_standing(request):
         return 0
     restricted = request.steps.filter(phase=Step.Phase.RESTRICT)
+    if restricted.filter(state=Step.State.RUNNING, lease_until__gt=timezone.now()).exists():
+        return 0  # what it marks now would stay marked; an hour later it has ended
     begun = [step for step in restricted if step.state == Step.State.DONE or step.started_at is not None]
     Step.objects.bulk_create(
         Step(request=request, location_id=step.location_id, phase=Step.Phase.LIFT, order=FIRST) for step in begun

@@ -244,6 +244,23 @@ def test_an_erasure_in_the_middle_of_a_copy_leaves_nothing_behind(
     assert place.remaining(who, Scope()).count == 0
 
 
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_restriction_in_the_middle_of_a_copy_leaves_nothing_behind(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    give(ada, "c1")
+    policy = make_policy(files_place)
+    step, real = ("_write_down", writing._write_down) if when == "before" else ("_is_kept", writing._is_kept)
+
+    def restricted(*arguments: Any) -> Any:
+        Subject.objects.filter(pk=ada.pk).update(restricted_at=timezone.now())
+        return real(*arguments)
+
+    monkeypatch.setattr(writing, step, restricted)
+    assert copied(policy) == {"skipped": 1}
+    assert there(files_place) == []
+
+
 def test_what_is_written_to_while_it_is_copied_is_copied_again(
     ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
