@@ -180,6 +180,26 @@ def test_retention_leaves_alone_what_something_stronger_keeps(
     assert Conversation.objects.filter(subject=ada, erasing_at__isnull=True).count() == 1
 
 
+@pytest.mark.parametrize("state", ["restricted_at", "frozen_at"])
+def test_retention_leaves_alone_who_is_restricted_or_frozen_this_very_moment_and_goes_on_with_the_others(
+    ada: Subject, ben: Subject, storage: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    settings.RETENTION_DAYS = 100
+    for subject in (ada, ben):
+        age(subject, "old", give(subject, "old"), days=500)
+
+    def listed(rows: Any) -> list[Any]:
+        found = list(rows)
+        if ada in found:
+            Subject.objects.filter(pk=ada.pk).update(**{state: timezone.now()})
+        return found
+
+    monkeypatch.setattr(deleting, "list", listed, raising=False)
+    monkeypatch.setattr(deleting, "finish_deletions", lambda **_options: 0)
+    assert services.run_retention() == 1
+    assert (titles(ben), Conversation.objects.filter(subject=ada, erasing_at=None).count()) == ([], 1)
+
+
 def test_uploads_that_never_ended_are_swept(ada: Subject, storage: Path) -> None:
     give(ada, "c1")
     Attachment.objects.update(stored=False)

@@ -29,6 +29,10 @@ def check_copy(policy: CopyPolicy, store: Store, copy: Copy) -> str:
     Skipped: it was replaced or erased this very moment. Raises LocationError when the place does not answer. One whose
     hash is under an earlier key and that is as it was gets its hash under the current one.
     """
+    now = Copy.objects.filter(pk=copy.pk).only("mac", "mac_number").first()
+    if now is None:
+        return SKIPPED
+    copy.mac, copy.mac_number = now.mac, now.mac_number  # a rotation may have renewed them since it was listed
     look = _Look(policy, store, copy, open_ring(COPY))
     try:
         result = look.judge()

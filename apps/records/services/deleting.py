@@ -113,14 +113,13 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
 
 def _keep_forgotten(subject_id: UUID, found: Collection[Conversation]) -> None:
     """Note by blind index what came by a source: the schedule would bring it in again."""
-    came = [row for row in found if row.source == BY_SCHEDULE]
-    Forgotten.objects.bulk_create(
-        [
-            Forgotten(subject_id=subject_id, external_index=row.external_index, index_number=row.index_number)
-            for row in came
-        ],
-        ignore_conflicts=True,
-    )
+    came = Conversation.objects.filter(pk__in=[row.pk for row in found if row.source == BY_SCHEDULE]).order_by("pk")
+    with transaction.atomic():  # read again and locked: a rotation may have brought them under another key since
+        rows_now = came.select_for_update(no_key=True).values_list("external_index", "index_number")
+        notes = [
+            Forgotten(subject_id=subject_id, external_index=index, index_number=number) for index, number in rows_now
+        ]
+        Forgotten.objects.bulk_create(notes, ignore_conflicts=True)
 
 
 def purge_conversations(found: Collection[Conversation]) -> int:
@@ -176,7 +175,8 @@ def _retire(own: int | None, days: int, actor: Actor) -> int:
     count = 0
     for subject in list(subjects.filter(pk__in=old.values("subject_id"))):
         with transaction.atomic():
-            lock_for_writing(subject.pk)
+            if subjects.select_for_update(no_key=True).filter(pk=subject.pk).first() is None:
+                continue  # frozen or restricted this very moment
             marked = _mark(free_conversations(subject.pk) & old)
             _append_entry(subject, marked, actor)
         count += marked.conversations

@@ -135,7 +135,10 @@ def _lock(subject_id: UUID, conversation_id: UUID) -> Conversation:
     subject = lock_for_writing(subject_id)
     if subject.restricted_at is not None:
         raise SubjectRestricted
-    found = Conversation.objects.filter(subject=subject, pk=conversation_id, erasing_at__isnull=True).first()
+    theirs = Conversation.objects.select_for_update(no_key=True).filter(subject=subject, erasing_at__isnull=True)
+    found = theirs.filter(
+        pk=conversation_id
+    ).first()  # locked: no rotation brings its index under another key meanwhile
     if found is None:
         raise ConversationNotFound
     until = held_until(subject_id)

@@ -9,6 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.keys.selectors import tombstones_among
+from apps.records.copies.checking import check_copy
+from apps.records.copies.writing import store_of_policy
 from apps.records.indexing import rotating
 from apps.records.models import Copy, IndexKey, SourceFile, Subject
 from tests.locations.stores.conftest import Place, files_place
@@ -86,6 +88,18 @@ def test_copies_get_their_hash_anew_and_a_changed_one_does_not(
     assert copied(policy)["written"] == 1
     assert checked(policy) == {"ok": 2}
     assert [row.mac_number for row in current(policy)] == [2, 2]
+
+
+@pytest.mark.parametrize("form", ["sealed", "json"])
+def test_a_copy_that_was_listed_before_its_hash_was_made_anew_is_no_damaged_one(
+    ada: Subject, files_place: Place, make_policy: Any, form: str
+) -> None:
+    give(ada, "one")
+    policy = make_policy(files_place, form=form)
+    copied(policy)
+    [listed] = current(policy)
+    assert rotate("copy") == 0
+    assert check_copy(policy, store_of_policy(policy), listed) == "ok"
 
 
 def test_a_place_that_is_away_keeps_the_old_key_and_the_schedule_goes_on(

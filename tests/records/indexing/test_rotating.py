@@ -32,6 +32,7 @@ from apps.records.indexing import rotating
 from apps.records.indexing.ring import CONVERSATION, SUPPRESSION, open_ring
 from apps.records.models import Conversation, Forgotten, Identity, IndexKey, Subject, Suppressed
 from apps.records.reports import ImportReport
+from apps.records.services import deleting
 from tests.keys.crashing import die, each_crash
 from tests.records.conftest import by, conversation
 
@@ -111,6 +112,16 @@ def test_what_was_written_in_the_middle_stands_under_the_new_key(ada: Subject, b
     assert sorted(Conversation.objects.values_list("index_number", flat=True)) == [1, 2]
     assert sorted(Identity.objects.values_list("index_number", flat=True)) == [1, 1, 2]
     assert rotate(EMAIL) == rotating.Rotated(EMAIL, 2, begun=False, renewed=2, destroyed=1)
+
+
+def test_the_note_of_what_was_deleted_stands_under_the_key_that_its_row_stands_under_by_then(ada: Subject) -> None:
+    give(ada, "one")
+    Conversation.objects.update(source=deleting.BY_SCHEDULE)
+    listed = list(Conversation.objects.all())
+    assert rotate(CONVERSATION).renewed == 1
+    deleting._keep_forgotten(ada.pk, listed)
+    row, note = Conversation.objects.get(), Forgotten.objects.get()
+    assert (note.index_number, bytes(note.external_index)) == (2, bytes(row.external_index))
 
 
 def test_one_address_is_of_one_person_under_both_keys_together(
