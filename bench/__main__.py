@@ -1,4 +1,4 @@
-"""The tables of `make bench`: each ratio against a baseline of the same run (docs/speed.md says what they mean).
+"""The tables of `make bench`: each ratio against a baseline of the same run.
 
 python -m bench [--quick]       --quick: 10,000 messages only, a 100 MB download
 """
