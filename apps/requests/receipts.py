@@ -28,6 +28,7 @@ from apps.records import suppression
 from apps.requests import claims, closing, keeping, letters
 from apps.requests.change_receipts import change_body, places_of_change
 from apps.requests.claims import Claim
+from apps.requests.corrections import NOTHING, correction_at
 from apps.requests.dates import utc
 from apps.requests.models import Kind, PrivacyRequest, Receipt, Step, Task
 from apps.requests.moments import irrecoverable, reason_words, waits_as_json
@@ -148,7 +149,7 @@ def receipt_body(
             "stays": _stays(request, places, listed_until),
             "told": {
                 "law": str(regime.notify_cite_of(request.kind)),
-                "places": sorted(step.location.name for step in places if _was_told(step) and step.location),
+                "places": sorted(step.location.name for step in places if _was_told(step, details) and step.location),
             },
         }
         rest = (
@@ -207,9 +208,11 @@ def _outcome(step: Step) -> str:
     return "blocked" if step.state == Step.State.BLOCKED else "needs_person"
 
 
-def _was_told(step: Step) -> bool:
-    is_own = step.location is not None and step.location.kind in settings.OWN_LOCATIONS
-    return not is_own and step.state == Step.State.DONE
+def _was_told(step: Step, details: Mapping[str, Any]) -> bool:
+    """Say whether a place outside was asked, or a person there; where nothing was to be corrected nobody was."""
+    if step.location is None or step.location.kind in settings.OWN_LOCATIONS or step.state != Step.State.DONE:
+        return False
+    return step.phase != Step.Phase.CORRECT or correction_at(details, step.location).way != NOTHING
 
 
 def _stays(request: PrivacyRequest, places: Sequence[Step], listed_until: date | None) -> list[dict[str, Any]]:

@@ -107,6 +107,8 @@ def test_what_an_officer_filled_in_is_corrected_there_and_bens_is_not(ada, ben, 
     assert receipt["told"] == {"law": "Article 19", "places": ["CRM"]}
     text = json.dumps(receipt)
     assert not any(word in text for word in ("Adda", "Potsdam", ADA, "<script"))
+    elsewhere = rectification(ada, cleo)  # the control: nothing is to be corrected there, and nobody is asked
+    assert (result(elsewhere, "CRM")["outcome"], body(elsewhere)["told"]["places"]) == ("not_concerned", [])
     assert "request.corrections_noted" in events(request)
 
 
