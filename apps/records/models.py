@@ -260,7 +260,7 @@ class CopyPolicy(models.Model):
     next_check_at = models.DateTimeField(null=True)
     proposed_by = models.UUIDField(null=True)  # readable copies: the sign-in of who wants them,
     approved_by = models.UUIDField(null=True)  # and of who agreed
-    place_mac = models.BinaryField(max_length=32, null=True)  # of the settings of the place to which they agreed
+    place_mac = models.BinaryField(max_length=32, null=True)  # of the settings of the place that was proposed
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

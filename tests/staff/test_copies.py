@@ -150,6 +150,20 @@ def test_readable_copies_stop_when_their_place_becomes_another(at_roots, at_dans
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_yes_counts_for_the_place_as_it_was_proposed(at_roots, at_dans, folder, ada, tmp_path):
+    give(ada, "c1")
+    policy = readable(at_roots, folder, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    there = {"root": str(tmp_path / "elsewhere"), "templates": ["people/{subject_id}/"]}
+    save_location(folder, config=there, actor=Actor.system())
+    at_dans.post(f"{PAGE}{policy.pk}/approve/")
+    assert not worked(policy).is_active
+    assert (policy.proposed_by, files_in(tmp_path)) == (None, 0)
+    at_roots.post(f"{PAGE}{policy.pk}/start/")  # the control: proposed as it is now
+    at_dans.post(f"{PAGE}{policy.pk}/approve/")
+    assert worked(policy).is_active
+
+
 def test_the_database_knows_no_readable_copies_of_one_person(folder):
     policy = add_policy(name="C", country="", destination=folder, target="c", form="csv", actor=Actor.system())
     with pytest.raises(IntegrityError), transaction.atomic():

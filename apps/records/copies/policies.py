@@ -57,7 +57,8 @@ def add_policy(
         save_location(location, config={"policy": str(policy_id)}, actor=actor)
         policy = CopyPolicy(id=policy_id, location=location, destination=destination, target=target, **settings)
         if policy.is_readable:
-            policy.is_active, policy.proposed_by = False, officer
+            policy.is_active = False
+            _propose(policy, officer)
         _set_times(policy)
         policy.save(force_insert=True)
         _append_entry(Event.COPY_POLICY_ADDED, policy, actor)
@@ -65,13 +66,18 @@ def add_policy(
 
 
 def approve_policy(policy: CopyPolicy, *, officer: UUID, actor: Actor) -> None:
-    """Agree to readable copies as the second person. Raises SecondPersonWanted for the first, NotProposed otherwise."""
+    """Agree to readable copies as the second person. Raises SecondPersonWanted for the first, NotProposed otherwise.
+
+    A proposal whose place has been set up otherwise since is none any more: what was looked at is what is agreed to.
+    """
+    if policy.is_proposed and not _is_place_as_it_was(policy):
+        change_policy(policy, actor=actor, is_active=False)
     with _locked(policy):
         if not policy.is_proposed:
             raise NotProposed
         if policy.proposed_by == officer:
             raise SecondPersonWanted
-        policy.approved_by, policy.place_mac = officer, mac_of_place(policy.destination)
+        policy.approved_by = officer
         _start(policy)
         policy.save(update_fields=CHANGED)
         _append_entry(Event.COPY_POLICY_APPROVED, policy, actor)
@@ -90,7 +96,7 @@ def change_policy(
         if is_active is not None:
             _stop(policy)
         if is_active and policy.is_readable:
-            policy.proposed_by = officer
+            _propose(policy, officer)
         elif is_active:
             _start(policy)
         _set_times(policy)
@@ -99,10 +105,8 @@ def change_policy(
 
 
 def stop_if_place_changed(policy: CopyPolicy) -> bool:
-    """Stop readable copies if their place is not set up as it was when two people agreed; say whether it was so."""
-    if not policy.is_readable or not policy.is_active:
-        return False
-    if hmac.compare_digest(mac_of_place(policy.destination), bytes(policy.place_mac or b"")):
+    """Stop readable copies if their place is not set up as it was when one proposed them; say whether it was so."""
+    if not policy.is_readable or not policy.is_active or _is_place_as_it_was(policy):
         return False
     change_policy(policy, actor=Actor.system(), is_active=False)
     return True
@@ -122,6 +126,14 @@ def _locked(policy: CopyPolicy) -> Iterator[None]:
         CopyPolicy.objects.select_for_update().get(pk=policy.pk)
         policy.refresh_from_db(fields=CHANGED)
         yield
+
+
+def _propose(policy: CopyPolicy, officer: UUID | None) -> None:
+    policy.proposed_by, policy.place_mac = officer, mac_of_place(policy.destination)
+
+
+def _is_place_as_it_was(policy: CopyPolicy) -> bool:
+    return hmac.compare_digest(mac_of_place(policy.destination), bytes(policy.place_mac or b""))
 
 
 def _start(policy: CopyPolicy) -> None:
