@@ -6,11 +6,15 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 from django.conf import settings
 from django.db import connections
+from moto.server import ThreadedMotoServer
 
 from apps.audit import quarantine
 from tests.services import postgres_programs
@@ -40,6 +44,22 @@ class Backup:
                 if (self.folder / name).exists():
                     shutil.copytree(self.folder / name, _folders()[name])
         quarantine.forget()
+
+
+@contextmanager
+def bucket_with_lock(name: str) -> Iterator[str]:
+    """Serve a bucket in which nothing is overwritten, as an anchor wants it; yields the server's address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        access = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **access)
+        client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+        yield address
+    finally:
+        server.stop()
 
 
 def _folders() -> dict[str, Path]:

@@ -22,11 +22,11 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.audit import quarantine, selectors
+from apps.audit import anchoring, quarantine, selectors
 from apps.audit.actors import Actor
 from apps.audit.errors import LogDamaged
 from apps.audit.events import Event
-from apps.audit.models import Checkpoint, Entry, Leaf
+from apps.audit.models import AnchorState, Checkpoint, Entry, Leaf
 from apps.audit.quarantine import Reason
 from apps.audit.selectors import details_of, receipt_text
 from apps.audit.sequencer import log_size
@@ -42,10 +42,11 @@ from apps.records.selectors import read_conversation
 from apps.requests.models import Kind, Receipt
 from apps.requests.replaying import GapNotAccepted, accept_gap
 from apps.requests.vault import body_of
+from config.anchors import anchors as read_environment
 from tests.journeys.scan import fingerprint, scan
 from tests.records.conftest import attachment, conversation
 from tests.requests.conftest import approved, as_person, run, staff
-from tests.restoring import Backup
+from tests.restoring import Backup, bucket_with_lock
 
 pytestmark = [
     pytest.mark.thorough, pytest.mark.starts, pytest.mark.django_db(transaction=True, databases=["default", "keys"]),
@@ -138,6 +139,37 @@ def test_a_restored_site_recognises_itself_replays_proves_and_opens(story: Story
     lifted = Entry.objects.get(event=Event.QUARANTINE_LIFTED)
     assert details_of(lifted)["people"] == (1 if "default" in what else 0)
     assert verify_everything(story.checkpoint).is_complete, "the log goes on from what was signed before"
+
+
+def test_where_everything_went_back_together_one_anchor_alone_knows_better(
+    story: Story, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder elsewhere, or an object-locked bucket: what no restore of the site reaches."""
+    with bucket_with_lock("anchors") as address:
+        (tmp_path / "auditors").mkdir()
+        query = f"endpoint_url={address}&access_key=a&secret_key=b&days=30"
+        monkeypatch.setenv("ANCHORS", f"file://{tmp_path}/auditors,s3://anchors/habeas?{query}")
+        both = settings.ANCHORS = read_environment("ANCHORS")
+        assert anchoring.anchor_due() == 2
+        everything = ("default", "keys", "storage", "tiles")
+        for named, noticed in (([], ""), (both[:1], Reason.LOG_BEHIND), (both[1:], Reason.LOG_BEHIND)):
+            settings.ANCHORS = named
+            story.backups["shorter"].restore(*everything)
+            assert quarantine.reason() == noticed, named
+        with pytest.raises(InQuarantine):
+            keys.open_key(story.ben.key_id)
+        with pytest.raises(CommandError, match="TILES_DIR"):
+            call_command("replay_tombstones")
+        newest = selectors.latest_checkpoint()
+        assert newest is not None and newest.size < int(story.checkpoint.splitlines()[1])
+        assert anchoring.anchor_due() == 0, "the older log is not put over the newer one"
+        assert AnchorState.objects.get().outcome == AnchorState.Outcome.AHEAD
+        story.backups["erased"].restore("tiles")
+        call_command("replay_tombstones")
+        assert quarantine.reason() == ""
+        assert story.words_left == []
+        assert not any(all_of_ada().values()), all_of_ada()
+        assert verify_everything(story.checkpoint).is_complete
 
 
 def test_what_was_signed_before_a_restore_is_put_back_to_the_byte(story: Story) -> None:
