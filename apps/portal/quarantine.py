@@ -11,6 +11,7 @@ from django.urls import Resolver404, resolve
 from apps.accounts.access import is_administrator
 from apps.audit import quarantine
 from apps.audit.quarantine import Reason
+from apps.records.copies.restoring import restore_commands
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -49,10 +50,12 @@ class QuarantineMiddleware:
 def standing_still(request: HttpRequest, why: str) -> HttpResponse:
     """Say why, what happens next, and to staff what is to be done."""
     state = quarantine.state()
+    is_staff = request.user.is_staff or request.user.is_superuser
     shown = {
         "since": state.quarantined_at,
         "reason": Reason(why),
         "why": Reason(why).label,
+        "restore_commands": restore_commands() if is_staff else [],
         "asks_for_gap": state.gap_found_at is not None and is_administrator(request),
         "is_accepted_once": state.gap_accepted_by is not None,
         "is_accepted_by_me": state.gap_accepted_by is not None and state.gap_accepted_by == request.user.pk,

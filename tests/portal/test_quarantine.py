@@ -32,7 +32,7 @@ def test_every_page_says_that_the_site_is_closed(closed: None, client: Client, p
     assert "replay_tombstones" not in response.content.decode(), "what staff do is not for everybody"
 
 
-def test_signing_in_works_and_leads_to_the_page(closed: None, client: Client, ada: Any) -> None:
+def test_signing_in_works_and_leads_to_the_page(ada: Any, closed: None, client: Client) -> None:
     assert client.get("/accounts/login/").status_code == 200
     client.force_login(ada.user)
     response = client.get("/privacy/")
@@ -40,12 +40,23 @@ def test_signing_in_works_and_leads_to_the_page(closed: None, client: Client, ad
     assert "replay_tombstones" not in response.content.decode()
 
 
-def test_staff_see_why_and_what_to_do(closed: None, client: Client, ada: Any) -> None:
+def test_staff_see_why_and_what_to_do(ada: Any, closed: None, client: Client) -> None:
     type(ada.user).objects.filter(pk=ada.user.pk).update(is_staff=True)
     client.force_login(ada.user)
     page = client.get("/admin/").content.decode()
     assert "manage.py replay_tombstones" in page
     assert str(Reason.LOG_BEHIND.label) in page
+    assert "restore_copies" not in page, "there is no rule for copies"
+
+
+def test_staff_see_which_copies_may_bring_something_back(
+    ada: Any, closed: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.portal.quarantine.restore_commands", lambda: ["manage.py restore_copies 'At night'"])
+    client.force_login(ada.user)
+    assert "restore_copies" not in client.get("/").content.decode()
+    type(ada.user).objects.filter(pk=ada.user.pk).update(is_staff=True)
+    assert "<code>manage.py restore_copies &#x27;At night&#x27;</code>" in client.get("/").content.decode()
 
 
 def test_the_site_opens_when_quarantine_is_lifted(closed: None, client: Client) -> None:

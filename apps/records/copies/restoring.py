@@ -5,6 +5,7 @@ The place itself is asked what is there, so that it works when the rows that nam
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -106,6 +107,13 @@ def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None
     run.finished_at, run.lease_until = timezone.now(), None
     run.save()
     return run
+
+
+def restore_commands() -> list[str]:
+    """Return the command line for every rule whose sealed copies may bring something back, as a shell takes it."""
+    rules = CopyPolicy.objects.filter(form=CopyPolicy.Form.SEALED, location__emptied_at__isnull=True)
+    names = rules.order_by("location__name").values_list("location__name", flat=True)
+    return [f"manage.py restore_copies {shlex.quote(name)}" for name in names]
 
 
 def is_restoring(policy: CopyPolicy) -> bool:

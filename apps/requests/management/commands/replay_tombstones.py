@@ -12,7 +12,13 @@ from apps.audit.actors import Actor
 from apps.audit.errors import AuditError
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
+from apps.records.copies.restoring import restore_commands
 from apps.requests.replaying import CannotReplay, Replayed, replay_tombstones
+
+RUN_NEXT = (
+    "What was kept since the backup, and what is lost above, may lie in sealed copies. Bring it back now (what is held is not "
+    "written twice, and what was erased stays shut):"
+)
 
 
 class Command(BaseCommand):
@@ -39,6 +45,9 @@ class Command(BaseCommand):
         except (AuditError, KeysError, LocationError) as error:
             raise CommandError(f"The site stays in quarantine: {error}. Run this again.") from None
         self.stdout.write(in_words(done))
+        commands = restore_commands()
+        if commands:
+            self.stdout.write(f"{RUN_NEXT}\n  " + "\n  ".join(commands))
 
 
 def in_words(done: Replayed) -> str:
