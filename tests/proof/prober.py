@@ -17,11 +17,12 @@ from uuid import UUID
 
 from django.conf import settings
 
+from apps.archives.models import Archive
 from apps.keys import services as keys
 from apps.keys.models import Epoch, Key
 from apps.keys.wrapping import context_of
 from apps.records import contexts
-from apps.records.models import Conversation, Message, Subject
+from apps.records.models import Conversation, Import, Message, Subject
 from apps.sealing import aead, content
 from apps.sealing.aead import WRAPPED_SIZE
 from apps.sealing.errors import DecryptionError
@@ -58,6 +59,9 @@ class Ring:
         subject = Subject.objects.filter(pk=self.subject_id).first()
         conversations = list(Conversation.objects.filter(subject_id=self.subject_id))
         ids = {row.key_id for row in conversations} | ({subject.key_id} if subject else set())
+        for model in (Import, Archive):  # what was uploaded, and what was collected for the person
+            rows = model._default_manager.filter(subject_id=self.subject_id, key_id__isnull=False)
+            ids |= {key_id for key_id in rows.values_list("key_id", flat=True) if key_id}
         for row in Key.objects.filter(pk__in=ids, destroyed_at=None):
             self.names[row.pk] = (row.kind, row.name, row.owner)
             places = self.above.setdefault(row.pk, set())

@@ -22,9 +22,11 @@ from unittest.mock import patch
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
 
+from apps.archives.services import create_archive
 from apps.audit.actors import Actor, Role
 from apps.audit.handles import new_handle
 from apps.keys import journal
@@ -80,6 +82,12 @@ class Proof:
             conversation("stays", f"say {OTHER}", "an answer"),
         ]
         store_conversations(subject, parsed, actor=Actor.system(), source="chatgpt")
+        if name == "whole person":
+            upload = SimpleUploadedFile("talks.txt", f"say {CANARY}".encode())
+            records.start_import(subject, upload, actor=Actor.system())
+            create_archive(
+                request_id=uuid4(), subject_id=subject.pk, handle=new_handle(), language="en", formats=["json"]
+            )
         scene = Scene(name, subject, Ring(subject.pk))
         scene.ring.note(CANARY, OTHER)
         self.scenes.append(scene)
@@ -102,6 +110,7 @@ class Proof:
             scene.facts[when] = {
                 "opened": len(gone),
                 "read": sorted(prober.readable(scene.ring, gone, files)),
+                "kinds": sorted({scene.ring.names[key_id][0] for key_id in gone}),
                 "living": len(opened.keys() - scene.gone),
                 "in clear": prober.in_clear(scene.ring, (CANARY, OTHER), files),
             }
@@ -114,6 +123,7 @@ def key_of(scene: Scene, title: str) -> UUID:
 
 
 def whole_person(scene: Scene) -> None:
+    """Everything goes, what was uploaded and what was being collected for the person included."""
     scene.gone = set(scene.ring.names)
     request = requests.open_request(scene.subject, kind="erasure", regime="gdpr", actor=Actor.system()).request
     requests.approve_request(request, actor=Actor.command_line(), rule="command_line")

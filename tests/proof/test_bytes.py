@@ -15,6 +15,7 @@ from tests.services import Postgres, postgres_programs
 
 pytestmark = pytest.mark.thorough
 READ_BOTH = [CANARY, OTHER]
+KINDS = ["archive", "conversation", "import", "subject"]
 
 
 def prove(site: Site, copies: Path, *more: str) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def check_control_and_end(scenes: dict[str, Any]) -> None:
         end = facts["copies, without it"]
         assert (end["opened"], end["read"]) == (0, []), name
         assert not any(facts[when]["in clear"] for when in ("before", "after", "copies, without it")), name
+        kinds = facts["copies, old master key"]["kinds"]
+        assert kinds == (KINDS if name == "whole person" else ["conversation"]), name
         if name != "whole person":
             assert end["living"] > 0, f"{name}: what stays opens"
 
