@@ -77,6 +77,10 @@ class OtherRestriction(RequestError):
     """Another restriction of this person stands: lifting one would lift both."""
 
 
+class ErasureAgreed(RequestError):
+    """Somebody has agreed to an erasure of this person: whose data goes is not changed by correcting who they are."""
+
+
 class TooSoon(RequestError):
     """A restriction is lifted on a day after the one on which the person is told (GDPR Article 18(3))."""
 

@@ -28,6 +28,7 @@ from apps.requests.dates import today
 from apps.requests.errors import (
     CorrectionsWanted,
     EmptyText,
+    ErasureAgreed,
     OtherRestriction,
     TooSoon,
     UnknownGround,
@@ -216,6 +217,14 @@ def test_it_is_withdrawn_before_work_begins_and_not_after(ada, cleo, crm):
     assert not selectors.is_withdrawable(PrivacyRequest.objects.get(pk=third.pk))
     with pytest.raises(WrongStatus):
         services.withdraw_request(third, actor=as_person(ada))
+
+
+def test_nobody_corrects_whom_an_erasure_takes_that_somebody_agreed_to(ada, ben, cleo, crm):
+    erasure = filed(ada, "erasure")
+    services.approve_request(erasure, rule="command_line", actor=Actor.command_line())
+    with pytest.raises(ErasureAgreed):
+        rectification(ada, cleo, Conversations=values(("user_id", "ada-1", "4711")))
+    assert rectification(ben, cleo, CRM=values(("name", "Adda", "Ben"))).status == Status.COMPLETED
 
 
 class TestOwnPlaces:

@@ -20,6 +20,7 @@ from apps.requests.engine import poke
 from apps.requests.errors import (
     CorrectionsWanted,
     EmptyText,
+    ErasureAgreed,
     IdentityTooLow,
     NoLocation,
     NotApprovable,
@@ -30,7 +31,7 @@ from apps.requests.errors import (
     UnknownGround,
     WrongStatus,
 )
-from apps.requests.models import Approval, Kind, Message, PrivacyRequest, Status, Step
+from apps.requests.models import ENDED, Approval, Kind, Message, PrivacyRequest, Status, Step
 from apps.requests.regimes import TWO_OFFICERS, is_enough, regime_of
 from apps.requests.schedule import ACTIVE, plan
 from apps.requests.vault import Vault, details_of, open_vault, seal_details, seal_message
@@ -65,7 +66,7 @@ def approve_request(
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
     counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
     (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, NoLocation,
-    NotApprovable, CorrectionsWanted, OtherRestriction.
+    NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
     """
     _lock(request, Status.IN_REVIEW)
     if seen and seen != mark_of(request):
@@ -89,9 +90,9 @@ def approve_request(
 
 def _check_ready(request: PrivacyRequest, rule: str) -> None:
     """Refuse what cannot be carried out as it stands."""
-    if (
-        request.kind == Kind.RECTIFICATION and rule == PERSON
-    ):  # on the command line: what nobody spoke of is done by hand
+    if request.kind == Kind.RECTIFICATION and is_erasure_decided(request):
+        raise ErasureAgreed(request.reference)
+    if request.kind == Kind.RECTIFICATION and rule == PERSON:  # a rule: what nobody spoke of is done by hand
         places = Location.objects.that_ever_held_data()
         if unspoken(details_of(request), places):
             raise CorrectionsWanted(request.reference)
@@ -100,6 +101,14 @@ def _check_ready(request: PrivacyRequest, rule: str) -> None:
         others = PrivacyRequest.objects.filter(kind=request.kind, subject_id=request.subject_id, lifted_at__isnull=True)
         if others.exclude(pk=request.pk).filter(status__in=(*ACTIVE, Status.COMPLETED)).exists():
             raise OtherRestriction(request.reference)
+
+
+def is_erasure_decided(request: PrivacyRequest) -> bool:
+    """Say whether another request of the same person is an erasure to which somebody has said yes."""
+    if request.subject_id is None:
+        return False
+    erasures = PrivacyRequest.objects.filter(subject_id=request.subject_id, kind=Kind.ERASURE).exclude(pk=request.pk)
+    return erasures.exclude(status__in=ENDED).filter(approvals__isnull=False).exists()
 
 
 def needs_second_approver(request: PrivacyRequest) -> bool:

@@ -12,9 +12,9 @@ from apps.records import subjects
 from apps.records.errors import IdentityTaken, SubjectFrozen
 from apps.records.models import Identity
 from apps.requests.errors import NothingNoted, SamePerson
-from apps.requests.models import ENDED, Kind, PrivacyRequest, Status
+from apps.requests.models import Kind, PrivacyRequest, Status
 from apps.requests.services.changing import OPEN, lock_request
-from apps.requests.services.deciding import APPROVALS_WANTED, PERSON
+from apps.requests.services.deciding import APPROVALS_WANTED, PERSON, is_erasure_decided
 from apps.requests.vault import details_of, open_vault, seal_details
 from apps.requests.who import identity_of, subject_of
 
@@ -76,7 +76,7 @@ def _add(request: PrivacyRequest, kind: str, value: str, actor: Actor) -> None:
     is_new = (kind, value) not in identity_of(request, details_of(request)).values
     subject = subject_of(request)
     _refuse_somebody_elses(request, kind, value)
-    if kind == "email" or _is_erasure_decided(request):
+    if kind == "email" or is_erasure_decided(request):
         subject = None
     if subject is not None:
         try:
@@ -87,14 +87,6 @@ def _add(request: PrivacyRequest, kind: str, value: str, actor: Actor) -> None:
         _keep(request, NOTED, [kind, value], actor)
     if is_new:
         void_approvals(request, actor)
-
-
-def _is_erasure_decided(request: PrivacyRequest) -> bool:
-    """Say whether another request of the same person is an erasure to which somebody has said yes."""
-    if request.subject_id is None:
-        return False
-    erasures = PrivacyRequest.objects.filter(subject_id=request.subject_id, kind=Kind.ERASURE).exclude(pk=request.pk)
-    return erasures.exclude(status__in=ENDED).filter(approvals__isnull=False).exists()
 
 
 def void_approvals(request: PrivacyRequest, actor: Actor) -> None:
