@@ -18,9 +18,9 @@ from apps.audit.services import wait_until_signed
 from apps.keys import selectors, services
 from apps.keys.errors import InQuarantine, KeyStoreDamaged
 from apps.keys.kinds import KeyKind
-from apps.keys.models import Epoch, Key
+from apps.keys.models import Key
 from apps.keys.providers.file import FileProvider
-from apps.keys.services import destroying, replacing
+from apps.keys.services import destroying, ending, replacing
 from apps.keys.services.installing import installation
 from tests.keys.test_ending import approve, destroy, old, propose  # noqa: F401
 from tests.keys.test_replacing import Person
@@ -135,16 +135,15 @@ def test_a_replacement_that_breaks_off_before_its_outcome_is_gone_on_with(monkey
 
 
 def test_the_outcome_of_a_master_key_is_written_once_though_the_row_was_not(old, monkeypatch):  # noqa: F811
-    real = Epoch.save
+    real = ending._record
 
-    def killed(self, **options):
-        if "destroyed_at" in options.get("update_fields", ()):
-            raise KeyboardInterrupt
-        real(self, **options)
+    def killed(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
 
     approve(propose(old))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Epoch, "save", killed)
+        patch.setattr(ending, "_record", killed)
         destroy()
     old.refresh_from_db()
     assert old.destroyed_at is None and Entry.objects.filter(event=Event.MASTER_KEYS_DESTROYED).exists()
