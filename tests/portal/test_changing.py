@@ -54,7 +54,10 @@ def test_what_is_to_be_corrected_is_filed_as_it_was_typed_and_shown_without_its_
 
 def test_a_restriction_names_its_ground_and_says_what_it_does(ada: Person) -> None:
     page = text(ada.client.post(DETAILS, RESTING))
-    assert "An erasure, also one that you ask for, waits until the restriction is lifted." in page
+    assert (
+        "An erasure request, also one of yours, waits until the restriction is lifted. What you delete in your conversations goes at once."
+        in page
+    )
     assert "Article 18(1)(d)" in page
     confirm(ada, RESTING)
     assert said(PrivacyRequest.objects.get())[0].startswith("I have objected to its use")
