@@ -89,7 +89,7 @@ def test_no_crash_leaves_an_erasure_half_done_or_unsaid(end, ben):
         assert services.open_key(ben.id) == ben.key
         prepare()
     assert crashes >= 20
-    assert 3 <= tombstones_seen <= crashes - 10  # some of the points are after the tombstones, and some before
+    assert 1 <= tombstones_seen <= crashes - 10  # some of the points are after the tombstones, and some before
     assert len(selectors.tombstones_among([key.id for key in doomed])) == 2
     assert_said_once(about)
 
