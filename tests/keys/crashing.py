@@ -21,10 +21,7 @@ class Boom(OperationalError):
 
 
 class Points:
-    """Counts what has an effect outside the process, and ends the work at the point that is wanted.
-
-    A death is noticed by nobody, so after one effect is before the next; a failure is met by other code there.
-    """
+    """Counts what has an effect outside the process, before and after it, and ends the work at the one that is wanted."""
 
     def __init__(self, end_at: int, end: Callable[[], NoReturn]) -> None:
         self.passed = 0
@@ -40,8 +37,7 @@ class Points:
         def noted(*arguments: Any, **named: Any) -> Any:
             self.point()
             result = real(*arguments, **named)
-            if self._end is not die:
-                self.point()
+            self.point()
             return result
 
         return noted

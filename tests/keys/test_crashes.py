@@ -49,7 +49,7 @@ def test_no_crash_leaves_content_whose_key_is_lost(end, settings, tmp_path):
         Key.objects.all().delete()
         Epoch.objects.all().delete()
         settings.MASTER_KEY_DIR = tmp_path / str(at)  # so that each child makes its first master key
-    assert crashes >= 8
+    assert crashes >= 10
     assert subjects().count() == 1  # of the child that reached its end
 
 
@@ -89,7 +89,7 @@ def test_no_crash_leaves_an_erasure_half_done_or_unsaid(end, ben):
         assert services.open_key(ben.id) == ben.key
         prepare()
     assert crashes >= 20
-    assert 1 <= tombstones_seen <= crashes - 10  # some of the points are after the tombstones, and some before
+    assert 3 <= tombstones_seen <= crashes - 10  # some of the points are after the tombstones, and some before
     assert len(selectors.tombstones_among([key.id for key in doomed])) == 2
     assert_said_once(about)
 
