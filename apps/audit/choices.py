@@ -55,6 +55,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "not_signed",
         "waits_for_archive",
         "no_identity",
+        "perhaps_anothers",
         "hard_link",
         "foreign_key",
         "shared",

@@ -133,6 +133,7 @@ class Event(models.TextChoices):
     COPY_ASKED = "request.copy_asked", _("Asked whether the erasure may go on without a copy")
     COPY_WAIVED = "request.copy_waived", _("The erasure does not wait for a copy any more")
     CORRECTIONS_NOTED = "request.corrections_noted", _("Noted what is corrected where")
+    RESTRICTION_EXTENDED = "request.restriction_extended", _("Restriction extended to places added since")
     LIFT_ANNOUNCED = "request.lift_announced", _("Told when the restriction is lifted")
     LIFT_BEGUN = "request.lift_begun", _("Lifting of the restriction begun")
     STEP_INTENDED = "step.intended", _("Erasing in a place intended")
@@ -360,6 +361,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
     Event.COPY_ASKED: {"due": Day()},
     Event.COPY_WAIVED: {},
     Event.CORRECTIONS_NOTED: {"locations": Whole(), "corrections": Whole()},
+    Event.RESTRICTION_EXTENDED: {"steps": Whole()},
     Event.LIFT_ANNOUNCED: {"on": Day()},
     Event.LIFT_BEGUN: {"steps": Whole()},
     Event.STEP_INTENDED: _STEP,

@@ -10,6 +10,10 @@ class Reason(models.TextChoices):
     DISABLED = "disabled", _("The place is switched off: a person has to look")
     BY_HAND = "by_hand", _("A person does it by hand, and confirms it")
     NO_IDENTITY = "no_identity", _("The place knows people by something we do not know of this person")
+    PERHAPS_ANOTHERS = (
+        "perhaps_anothers",
+        _("The place knows people by something that is said to be wrong here, and may be somebody else's"),
+    )
     HARD_LINK = "hard_link", _("The same file has another name outside the person's folder")
     FOREIGN_KEY = "foreign_key", _("Another table of the database points to it and forbids that it goes")
     SHARED = "shared", _("It belongs to several people: a person has to look")

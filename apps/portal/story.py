@@ -36,6 +36,7 @@ TOLD = {
     Event.COMMAND_LINE_APPROVAL: gettext_lazy("Approved by the operator"),
     Event.REQUEST_COOLING_OFF: gettext_lazy("Time to change your mind"),
     Event.REQUEST_EXTENDED: gettext_lazy("We need longer"),
+    Event.RESTRICTION_EXTENDED: gettext_lazy("A place was added since: it is told to leave your data alone, too"),
     Event.LIFT_ANNOUNCED: gettext_lazy("We told you when the restriction is lifted"),
     Event.LIFT_BEGUN: gettext_lazy("Lifting of the restriction began"),
     Event.COPY_WAIVED: gettext_lazy("The erasure does not wait for your copy"),

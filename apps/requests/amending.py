@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
-from apps.locations.contract import Identity, Rectifies, Restricts
+from apps.locations.contract import Identity, Recognises, Rectifies, Restricts
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.requests import by_hand, claims, closing, receipts
 from apps.requests.claims import Claim
-from apps.requests.corrections import NOTHING, VALUES, correction_at
+from apps.requests.corrections import NOTHING, VALUES, called_wrong, correction_at
 from apps.requests.models import PrivacyRequest, Step, Task
 from apps.requests.vault import details_of, seal_details
-from apps.requests.who import copy_of, identity_now, identity_of
+from apps.requests.who import copy_of, identity_now, identity_of, proven_addresses
+from apps.sealing.blind import normalise
 
 ALL_DONE = "done"
+SHARED = ("name", "phone")  # kinds of identity that two people can have in common, so that a wrong one names nobody
 
 
 def correct(claim: Claim) -> None:
@@ -36,11 +40,29 @@ def correct(claim: Claim) -> None:
     connector = connector_for(location)
     if correction.way != VALUES or not isinstance(connector, Rectifies):
         return _act(claim, location, None)
+    if _may_find_somebody_elses(claim, location, connector):
+        return _act(claim, location, None, Reason.PERHAPS_ANOTHERS)
     return _act(claim, location, partial(connector.rectify, _as_it_began(claim), correction.changes))
 
 
+def _may_find_somebody_elses(claim: Claim, location: Location, connector: Any) -> bool:
+    """Say whether a place outside knows people by something that this request itself calls wrong.
+
+    What names one person, is wrong and was never proven may be somebody else's, and find their rows. Then a person looks.
+    """
+    if location.kind in settings.OWN_LOCATIONS:
+        return False  # they know the person by the id of the row
+    proven = {normalise(address) for address in proven_addresses(claim.request, claim.details)}
+    wrong = {
+        kind
+        for kind, value in called_wrong(claim.details, _as_it_began(claim).values)
+        if kind not in SHARED and not (kind == "email" and normalise(value) in proven)
+    }
+    return bool(wrong) and not (isinstance(connector, Recognises) and wrong.isdisjoint(connector.identity_kinds()))
+
+
 def _as_it_began(claim: Claim) -> Identity:
-    """Return the person as they were known before anything was corrected: other places know them by what is wrong here."""
+    """Return the person as they were known before anything was corrected: others may know them by what is wrong here."""
     if "identities" in claim.details:
         return identity_of(claim.request, claim.details)
     now = copy_of(identity_now(claim.request, claim.details))
@@ -73,19 +95,19 @@ def _mark(claim: Claim, *, on: bool) -> None:
     return _act(claim, location, partial(connector.restrict, identity_of(claim.request, claim.details), on))
 
 
-def _act(claim: Claim, location: Location, act: Callable[[], int] | None) -> None:
-    """Do it, or count what a person has done; where neither can be, ask a person."""
+def _act(claim: Claim, location: Location, act: Callable[[], int] | None, why: str = Reason.BY_HAND) -> None:
+    """Do it, or count what a person has done; where neither can be, ask a person, and say why."""
     if claim.cursor != ALL_DONE:
         task = by_hand.confirmed_task(claim.step)
-        changed = task.item_count if task is not None else _try(claim, location, act)
+        changed = task.item_count if task is not None else _try(claim, location, act, why)
         with claims.progress(claim, ALL_DONE, done=changed, counts={"items": changed} if changed else {}):
             Task.objects.filter(step=claim.step, confirmed_at__isnull=True).delete()  # the place could do it after all
     claims.done(claim)
 
 
-def _try(claim: Claim, location: Location, act: Callable[[], int] | None) -> int:
+def _try(claim: Claim, location: Location, act: Callable[[], int] | None, why: str) -> int:
     if act is None:
-        by_hand.ask_person(claim, location)
+        by_hand.ask_person(claim, location, why)
     try:
         return act()
     except NoIdentity:

@@ -11,6 +11,8 @@ from typing import Any
 
 from apps.locations.contract import Change
 from apps.locations.models import Location
+from apps.records.services.rectifying import MESSAGE
+from apps.sealing.blind import normalise
 
 VALUES, HAND, NOTHING = "values", "hand", "nothing"
 WAYS = (VALUES, HAND, NOTHING)
@@ -41,6 +43,22 @@ def unspoken(details: Mapping[str, Any], locations: Iterable[Location]) -> list[
     """Return the places of which nobody has said yet what is to be corrected there."""
     filled = corrections_of(details)
     return [location for location in locations if str(location.pk) not in filled]
+
+
+def called_wrong(details: Mapping[str, Any], known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what of these (kind, value) pairs, by which a person is known, some correction calls wrong, in any place."""
+    wrong = {
+        normalise(change.before)
+        for one in corrections_of(details).values()
+        for change in one.changes
+        if change.before and change.field != MESSAGE
+    }
+    return [(kind, value) for kind, value in known if normalise(value) in wrong]
+
+
+def written_unseen(one: Correction) -> bool:
+    """Say whether a value is written there whatever stands there now."""
+    return any(change.before is None for change in one.changes)
 
 
 def with_corrections(details: Mapping[str, Any], corrections: Mapping[str, Correction]) -> dict[str, Any]:

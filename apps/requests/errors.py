@@ -1,5 +1,9 @@
 """What can be wrong with a request. No message holds a name, an address or content."""
 
+from collections.abc import Collection
+
+from apps.locations.models import Location
+
 
 class RequestError(Exception):
     """Base of the errors of this package."""
@@ -71,6 +75,17 @@ class EmptyText(RequestError):
 
 class CorrectionsWanted(RequestError):
     """For some place nobody has said yet what is to be corrected there (services.note_corrections)."""
+
+
+class FoundThereWanted(RequestError):
+    """The request says that something the person is known by is wrong: it may be somebody else's, and find their rows.
+
+    So a value is written outside only where it is said what is found there. `places`: those of which it is not said.
+    """
+
+    def __init__(self, places: Collection[Location]) -> None:
+        super().__init__(len(places))
+        self.places = places
 
 
 class OtherRestriction(RequestError):

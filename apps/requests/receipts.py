@@ -26,7 +26,7 @@ from apps.locations.horizons import Horizon
 from apps.locations.reasons import Reason
 from apps.records import suppression
 from apps.requests import claims, closing, keeping, letters
-from apps.requests.change_receipts import change_body, places_of_change
+from apps.requests.change_receipts import LIFTED, act_of, change_body, places_of_change
 from apps.requests.claims import Claim
 from apps.requests.corrections import NOTHING, correction_at
 from apps.requests.dates import utc
@@ -148,7 +148,7 @@ def receipt_body(
             "issued_at": utc(timezone.now()),
             "stays": _stays(request, places, listed_until),
             "told": {
-                "law": str(regime.notify_cite_of(request.kind)),
+                "law": str(regime.notify_cite_of(request.kind, is_lifted=act_of(request, places) == LIFTED)),
                 "places": sorted(step.location.name for step in places if _was_told(step, details) and step.location),
             },
         }

@@ -37,6 +37,7 @@ class Right:
     identity_cite: Text
     approval: str = OFFICER
     notify_cite: Text = ""  # who else has to be told, where it is another rule than the regime's
+    end_cite: Text = ""  # of a right that can end: what wants the person told before
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ class Regime:
     def grounds_for(self, kind: str) -> list[Ground]:
         return [ground for ground in self.grounds if kind in ground.kinds]
 
-    def notify_cite_of(self, kind: str) -> Text:
-        return self.right(kind).notify_cite or self.notify_cite
+    def notify_cite_of(self, kind: str, *, is_lifted: bool = False) -> Text:
+        """Return what wants others told of what was done; of the end of it, what wants the person told before."""
+        right = self.right(kind)
+        return right.end_cite if is_lifted else right.notify_cite or self.notify_cite
 
     def asking_ground(self, code: str, kind: str) -> Ground | None:
         return next((one for one in self.asking_grounds if one.code == code and kind in one.kinds), None)
@@ -113,7 +116,7 @@ GDPR = Regime(
         Kind.PORTABILITY: Right(_("Article 20"), REASONABLE, _("Article 12(6)"), OFFICER_OR_POLICY),
         Kind.ERASURE: Right(_("Article 17(1)"), REASONABLE, _("Article 12(6)"), TWO_OFFICERS),
         Kind.RECTIFICATION: Right(_("Article 16"), REASONABLE, _("Article 12(6)")),
-        Kind.RESTRICTION: Right(_("Article 18(1)"), REASONABLE, _("Article 12(6)")),
+        Kind.RESTRICTION: Right(_("Article 18(1)"), REASONABLE, _("Article 12(6)"), end_cite=_("Article 18(3)")),
     },
     acknowledge=None,  # none in the law; we confirm at once all the same
     respond=Period(1, DayType.MONTH, "Article 12(3)", shifts=True),

@@ -37,7 +37,7 @@ from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lapse_request
 from apps.requests.services.evidence import destroy_decided_evidence
 from apps.requests.services.intake import expire_intakes, send_links
-from apps.requests.services.lifting import lift_due_restrictions, standing_restrictions
+from apps.requests.services.lifting import extend_restrictions, lift_due_restrictions, standing_restrictions
 from apps.requests.task_files import delete_task_files
 from apps.requests.vault import open_vault
 
@@ -58,6 +58,7 @@ def tidy() -> dict[str, int]:
             "documents destroyed": destroy_decided_evidence,
             "archives discarded": discard_unwanted_archives,
             "own places checked": check_own_places,
+            "restrictions extended": extend_restrictions,
         }
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
+from allauth.account.models import EmailAddress
 from django.utils.crypto import salted_hmac
 
 from apps.locations.contract import Identity
@@ -95,6 +96,16 @@ def _with_noted(values: Values, details: dict[str, Any]) -> Values:
 def _is_asked_by_id() -> bool:
     """Say whether there is a place that knows people by the ids of single objects; else they need not be looked up."""
     return Location.objects.filter(kind__in=KNOW_OBJECTS, emptied_at__isnull=True).exists()
+
+
+def proven_addresses(request: PrivacyRequest, details: dict[str, Any]) -> set[str]:
+    """Return the addresses at which the person was reached: those of the sign-in, and that of a link they followed."""
+    subject = subject_of(request)
+    account_id = subject.account_id if subject else None
+    proven = set(EmailAddress.objects.filter(user_id=account_id, verified=True).values_list("email", flat=True))
+    if details.get("email") and "data_points" in details:  # filed without an account: services/intake.py
+        proven.add(details["email"])
+    return proven
 
 
 def copy_of(identity: Identity) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +12,17 @@ from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.locations.models import Location
+from apps.locations.services import save_location
 from apps.mail.models import Letter
 from apps.records.models import Import, Subject
 from apps.requests import selectors, services
-from apps.requests.models import Intake, PrivacyRequest, Status
+from apps.requests.dates import today
+from apps.requests.models import Intake, PrivacyRequest, Status, Task
 from apps.requests.services.intake import send_links
+from apps.requests.services.lifting import lift_due_restrictions
 from tests.portal.conftest import Person
 from tests.portal.test_requests import DETAILS, INTAKE, confirm, text
-from tests.requests.conftest import run
+from tests.requests.conftest import add_place, as_officer, run, staff
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 committed = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -55,7 +60,7 @@ def test_what_is_to_be_corrected_is_filed_as_it_was_typed_and_shown_without_its_
 def test_a_restriction_names_its_ground_and_says_what_it_does(ada: Person) -> None:
     page = text(ada.client.post(DETAILS, RESTING))
     assert (
-        "An erasure request, also one of yours, waits until the restriction is lifted. What you delete in your conversations goes at once."
+        "An erasure request, also one of yours, waits until the restriction is lifted, and no part of a conversation can be corrected or removed. A whole conversation that you delete yourself goes at once."
         in page
     )
     assert "Article 18(1)(d)" in page
@@ -183,3 +188,41 @@ def test_what_is_not_done_in_every_place_is_not_said_of_all(ada: Person) -> None
         page = text(ada.client.get(f"/requests/{request.reference}/{path}"))
         assert "nothing else is done with it" not in page
         assert "not done yet" in page or "not final" in page
+
+
+@committed
+def test_what_the_privacy_team_did_by_hand_is_not_said_to_be_looked_at_by_nobody_of_us(
+    ada: Person, settings: Any, tmp_path: Path
+) -> None:
+    settings.CONNECTORS = settings.CONNECTORS | {"fake": "tests.requests.fakes.FakeConnector"}
+    cleo = staff("cleo@example.org", "compliance")
+    room = {"person": "Ms Green", "email": "green@example.org", "days": 14, "instructions": "Second floor."}
+    save_location(Location(kind="hand", name="Filing room"), config=room, actor=Actor.system())
+    add_place(tmp_path / "desk", "Support desk")
+    opened = ada.file("restriction", asked={"ground": "accuracy", "what": "All"})
+    services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
+    request = run(opened.request)
+    for task in Task.objects.filter(request=request):
+        services.confirm_task(task, note="Done.", item_count=1, officer=cleo, actor=as_officer(cleo))
+    assert run(request).status == Status.COMPLETED
+    rows = text(ada.client.get(f"/requests/{request.reference}/receipt/")).split("<tr")
+    said = {name: next(row for row in rows if name in row) for name in ("Filing room", "Support desk")}
+    assert "not looked at by us" in said["Filing room"]
+    assert "not looked at by us" not in said["Support desk"]
+    assert "Done by hand by our privacy team" in said["Support desk"]
+
+
+@committed
+def test_the_receipt_of_a_lifting_names_the_article_by_which_the_person_was_told_before(ada: Person) -> None:
+    cleo = staff("cleo@example.org", "compliance")
+    opened = ada.file("restriction", asked={"ground": "accuracy", "what": "All"})
+    services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
+    request = run(opened.request)
+    tomorrow = today() + timedelta(days=1)
+    services.announce_lift(request, on=tomorrow, text="It is settled.", actor=as_officer(cleo))
+    PrivacyRequest.objects.filter(pk=request.pk).update(lift_on=today())
+    assert lift_due_restrictions() == 1
+    assert run(request).status == Status.COMPLETED
+    page = text(ada.client.get(f"/requests/{request.reference}/receipt/"))
+    assert "You, before it was lifted (GDPR, Article 18(3))." in page
+    assert "Article 19" not in page

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.records import selectors
 from apps.records.importers.types import Node, ParsedConversation
-from apps.records.models import Conversation, Import
+from apps.records.models import Conversation, Import, Subject
 from apps.records.selectors import searching
 from apps.records.services import place_hold, run_import, store_conversations
 from tests.portal.conftest import Person, set_last_authentication
@@ -128,6 +128,16 @@ def test_ticked_conversations_go_and_others_stay(ada: Person, mallory: Person) -
     assert "1 conversation was erased." in answer.content.decode()
     assert [row.id for row in selectors.conversations_page(ada.subject).items] == [two.id]
     assert selectors.count_conversations(mallory.subject) == 1
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_while_the_use_is_restricted_a_whole_conversation_goes_and_no_part_of_one(ada: Person) -> None:
+    one, two = store(ada, conversation("a", "x", title="One"), conversation("b", "y", title="Two"))
+    Subject.objects.filter(pk=ada.subject.pk).update(restricted_at=timezone.now())
+    answer = ada.client.post(f"/conversations/{one.id}/messages/1/remove/", follow=True)
+    assert "The use of your data is restricted at your request. Nothing was changed." in answer.content.decode()
+    ada.client.post("/conversations/erase/", {"pick": str(one.id), "confirmed": "1"})
+    assert [row.id for row in selectors.conversations_page(ada.subject).items] == [two.id]
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])

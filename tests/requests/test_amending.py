@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.utils import timezone
 
 from apps.audit.actors import Actor
@@ -29,6 +30,7 @@ from apps.requests.errors import (
     CorrectionsWanted,
     EmptyText,
     ErasureAgreed,
+    FoundThereWanted,
     OtherRestriction,
     TooSoon,
     UnknownGround,
@@ -38,8 +40,9 @@ from apps.requests.errors import (
 from apps.requests.models import PrivacyRequest, Status, Task
 from apps.requests.services.correcting import open_places
 from apps.requests.services.lifting import lift_due_restrictions
+from tests.contracts.databases import SqlPlace, sql_place
 from tests.records.conftest import conversation
-from tests.requests.conftest import as_officer, as_person, events, filed, run, states, step_at, there, wake
+from tests.requests.conftest import add_place, as_officer, as_person, events, filed, run, states, step_at, there, wake
 from tests.requests.fakes import ChangingPlace
 from tests.requests.test_erasure import body, result
 
@@ -227,6 +230,78 @@ def test_nobody_corrects_whom_an_erasure_takes_that_somebody_agreed_to(ada, ben,
     assert rectification(ben, cleo, CRM=values(("name", "Adda", "Ben"))).status == Status.COMPLETED
 
 
+class TestWhatIsSomebodyElses:
+    """Ada is known here by the user id 42 and an address, which are Ben's: his rows are found by them in the shop."""
+
+    @pytest.fixture
+    def shop(self, ada, tmp_path) -> SqlPlace:
+        subjects.add_identity(ada, "user_id", "42", actor=Actor.system())
+        subjects.add_identity(ada, "email", BEN, actor=Actor.system())
+        shop = sql_place("sqlite", None, tmp_path)
+        shop.fill()
+        save_location(Location(kind="sql", name="Shop"), config=shop.config, actor=Actor.system())
+        return shop
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"Conversations": values(("user_id", "42", "4"))},
+            {"Shop": values(("notes.user_id", " 42", "4"))},
+            {"Shop": values(("email", BEN.upper(), ADA))},
+        ],
+    )
+    def test_nothing_is_written_where_it_is_not_said_what_is_found_there(self, ada, cleo, shop, wrong):
+        request = filed(ada, "rectification", asked=WISH)
+        unseen = values(("notes.body", None, "hers"))
+        both = {"Shop": Correction(VALUES, (*unseen.changes, *wrong.get("Shop", unseen).changes))}
+        with pytest.raises(FoundThereWanted) as refused:
+            services.note_corrections(request, said(**(wrong | both)), actor=as_officer(cleo))
+        assert [place.name for place in refused.value.places] == ["Shop"]
+        assert not any(word in str(refused.value) for word in ("42", "Shop"))
+        services.note_corrections(request, said(Shop=unseen), actor=as_officer(cleo))  # nothing is called wrong
+        if "Conversations" in wrong:  # said one after the other it is the same
+            with pytest.raises(FoundThereWanted):
+                services.note_corrections(request, said(Shop=unseen, **wrong), actor=as_officer(cleo))
+        services.note_corrections(request, said(Shop=Correction(HAND)), actor=as_officer(cleo))
+
+    def test_bens_rows_stay_the_same_and_a_person_looks(self, ada, cleo, shop):
+        before = shop.everything()
+        bens = "=note\n1 🦉"
+        request = rectification(
+            ada, cleo, Conversations=values(("user_id", "42", "4")),
+            Shop=values(("notes.body", bens, "hers"), ("notes.user_id", "42", "4")),
+        )  # fmt: skip
+        step = step_at(request, "Shop")
+        assert (step.state, step.reason) == ("needs_person", "perhaps_anothers")
+        assert shop.everything() == before
+        assert sorted(subjects.identities_of(ada))[-1] == ("user_id", "4")
+        assert confirm(request, "Shop", cleo).status == Status.COMPLETED
+        again = rectification(ada, cleo, Shop=values(("notes.body", "=note\n0 🦉", "hers")))
+        assert result(again, "Shop")["changed"] == 1  # the control: hers is found by what is right now
+        changed = {name for name, digest in shop.everything().items() if before[name] != digest}
+        assert len(changed) == 1
+
+    def test_an_address_that_was_proven_is_hers_also_when_it_is_to_be_another(self, ada, cleo, shop):
+        EmailAddress.objects.create(user=ada.account, email=ADA, verified=True, primary=True)
+        before = shop.everything()
+        request = rectification(ada, cleo, Shop=values(("customers.email", ADA, "ada@new.example")))
+        assert (request.status, result(request, "Shop")["changed"]) == (Status.COMPLETED, 1)
+        assert len(before.keys() - shop.everything().keys()) == 1
+        EmailAddress.objects.filter(user=ada.account).update(verified=False)
+        again = rectification(ada, cleo, Shop=values(("customers.email", ADA, "ada@other.example")))
+        assert step_at(again, "Shop").reason == "perhaps_anothers"
+
+    def test_a_place_that_knows_nobody_by_it_corrects_as_ever(self, ada, cleo, shop):
+        customers = [line for line in shop.config["tables"] if line["table"] == "customers"]
+        save_location(
+            Location.objects.get(name="Shop"), config=shop.config | {"tables": customers}, actor=Actor.system()
+        )
+        request = rectification(
+            ada, cleo, Conversations=values(("user_id", "42", "4")), Shop=values(("name", "Ada", "Ada B."))
+        )
+        assert (request.status, result(request, "Shop")["changed"]) == (Status.COMPLETED, 1)
+
+
 class TestOwnPlaces:
     def test_words_of_adas_messages_are_corrected_under_another_key_and_bens_stay(self, ada, ben, cleo):
         for subject in (ada, ben):
@@ -386,6 +461,7 @@ class TestRestriction:
         assert [one.number for one in selectors.receipts_of(request)] == [2, 1]
         assert (body(request)["act"], result(request, "CRM")["outcome"]) == ("lifted", "lifted")
         assert body(request, 1)["act"] == "restricted"
+        assert [body(request, number)["told"]["law"] for number in (1, 2)] == ["Article 19", "Article 18(3)"]
         with pytest.raises(WrongStatus):
             services.announce_lift(request, on=today() + timedelta(days=3), text="Again.", actor=as_officer(cleo))
 
@@ -437,6 +513,45 @@ class TestRestriction:
         assert restriction(ben, cleo).status == Status.COMPLETED
         PrivacyRequest.objects.filter(pk=first.pk).update(lifted_at=first.ended_at)
         assert services.approve_request(second, officer=cleo, actor=as_officer(cleo))
+
+    def test_a_place_added_while_it_stands_is_asked_too_and_the_lifting_covers_it(self, ada, ben, cleo, crm, tmp_path):
+        request, bens = restriction(ada, cleo), restriction(ben, cleo)
+        PrivacyRequest.objects.filter(pk=bens.pk).update(lifted_at=bens.ended_at)
+        assert upkeep.tidy()["restrictions extended"] == 0
+        config = {"folder": str(tmp_path / "new")}
+        new = ChangingPlace(config)
+        new.set(ADA, name="Ada")
+        new.set(BEN, name="Ben")
+        save_location(Location(kind="changing", name="New"), config=config, actor=Actor.system())
+        add_place(tmp_path / "desk", "Support desk")
+        assert (upkeep.tidy()["restrictions extended"], upkeep.tidy()["restrictions extended"]) == (2, 0)
+        assert run(request).status == Status.PARTLY_COMPLETED  # the desk has no mark for it
+        assert (new.values[ADA].get("restricted"), new.values[BEN].get("restricted")) == (True, None)
+        assert step_at(request, "Support desk").reason == "by_hand"
+        assert confirm(request, "Support desk", cleo).status == Status.COMPLETED
+        assert result(request, "New")["outcome"] == result(request, "Support desk")["outcome"] == "restricted"
+        assert [(one.number, one.is_final) for one in selectors.receipts_of(request)] == [
+            (3, True),
+            (2, False),
+            (1, True),
+        ]
+        assert events(request).count("request.restriction_extended") == 1
+        services.announce_lift(request, on=today() + timedelta(days=1), text="Decided.", actor=as_officer(cleo))
+        PrivacyRequest.objects.filter(pk=request.pk).update(lift_on=today())
+        assert lift_due_restrictions() == 1
+        add_place(tmp_path / "late", "Late")
+        assert upkeep.tidy()["restrictions extended"] == 0  # what ends takes in no new place
+        confirm(run(request), "Support desk", cleo)
+        assert (request.status, new.values[ADA]["restricted"]) == (Status.COMPLETED, False)
+
+    def test_while_a_step_works_no_place_is_added_to_it(self, ada, cleo, place, tmp_path):
+        request = restriction(ada, cleo)
+        marking = request.steps.filter(location__name="Support desk")
+        marking.update(state="running", token=uuid4(), lease_until=timezone.now() + timedelta(minutes=10))
+        add_place(tmp_path / "new", "New")
+        assert upkeep.tidy()["restrictions extended"] == 0
+        marking.update(lease_until=timezone.now())
+        assert upkeep.tidy()["restrictions extended"] == 1
 
     def test_its_record_is_kept_while_it_stands(self, ada, cleo):
         request = restriction(ada, cleo)

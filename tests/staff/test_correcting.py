@@ -11,6 +11,7 @@ from apps.audit.actors import Actor
 from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.mail.models import Letter
+from apps.records import subjects
 from apps.requests.corrections import HAND, NOTHING, VALUES, corrections_of
 from apps.requests.dates import today
 from apps.requests.models import PrivacyRequest, Status, Task
@@ -107,6 +108,21 @@ def test_what_is_unclear_is_shown_again_and_nothing_is_noted(at_cleos, ada, crm,
     assert noted(request) == {}
     at_cleos.post(f"{page(request)}corrections/", answers(CRM=VALUE))
     assert noted(request)["CRM"].changes[0].value == "Ada"
+
+
+def test_what_is_found_there_is_asked_for_when_something_they_are_known_by_is_wrong(at_cleos, ada, crm):
+    subjects.add_identity(ada, "user_id", "42", actor=Actor.system())
+    request = filed(ada, "rectification", asked=WISH)
+    at_cleos.look(request)
+    wrong = {"way": VALUES, "field_0": "user_id", "before_0": "42", "value_0": "4"}
+    unseen = {"way": VALUES, "field_0": "name", "value_0": "Ada"}
+    answer = text_of(at_cleos.post(f"{page(request)}corrections/", answers(Conversations=wrong, CRM=unseen)))
+    assert "may find somebody else" in answer
+    assert answer.count("Write what is found there.") == 1
+    assert 'value="42"' in answer
+    assert noted(request) == {}
+    at_cleos.post(f"{page(request)}corrections/", answers(Conversations=wrong, CRM=VALUE))
+    assert noted(request)["CRM"].changes[0].before == "Adda"
 
 
 def test_a_place_that_cannot_is_offered_no_values(at_cleos, ada, place):

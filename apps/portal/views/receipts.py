@@ -33,6 +33,7 @@ from apps.requests.models import PrivacyRequest, Receipt
 from apps.requests.moments import reason_words
 from apps.requests.regimes import regime_of
 
+HAND_KIND = "hand"  # the kind of place that names a person of its own
 BADGES = {"blocked": "blocked", "needs_person": "person"}  # every other outcome is an end
 TITLES = {
     RECTIFIED: (gettext_lazy("Receipt of a correction"), gettext_lazy("Receipt of a correction, not final")),
@@ -130,7 +131,7 @@ def _shown(found: Receipt, body: dict[str, Any]) -> dict[str, Any]:
         "stays": [_stay(row) for row in body["stays"]],
         "told": _(", ").join(body["told"]["places"]),
         "law": law_words(regime, regime.right(body["kind"]).article),
-        "told_law": law_words(regime, regime.notify_cite_of(body["kind"])),
+        "told_law": law_words(regime, regime.notify_cite_of(body["kind"], is_lifted=body.get("act") == LIFTED)),
         "record_law": law_words(regime, regime.record_cite),
         "authority": regime.authority,
         "origin": audit.origin(),
@@ -191,6 +192,7 @@ def _place(row: dict[str, Any], act: str) -> dict[str, Any]:
         "confirmed_at": _moment(
             row.get("confirmed_by_person_at")
         ),  # absent from receipts before there were such places
+        "is_by_team": row["kind"] != HAND_KIND,  # who confirmed it: in a place by hand whom it names
     }
 
 

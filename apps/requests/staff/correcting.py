@@ -24,7 +24,7 @@ from apps.locations.registry import connector_for
 from apps.requests import letters, selectors, services
 from apps.requests.corrections import HAND, NOTHING, VALUES, Correction, corrections_of
 from apps.requests.dates import today
-from apps.requests.errors import RequestError, TooSoon
+from apps.requests.errors import FoundThereWanted, RequestError, TooSoon
 from apps.requests.models import PrivacyRequest
 from apps.requests.services.correcting import open_places
 from apps.requests.staff import words
@@ -96,6 +96,12 @@ class PlaceForm(forms.Form):
             )
         return data
 
+    def ask_what_is_found(self, why: str) -> None:
+        """Say at every value of which it is not said what is found there that this is wanting."""
+        for row in self.numbers:
+            if self.cleaned_data.get(f"field_{row}") and not self.cleaned_data.get(f"before_{row}"):
+                self.add_error(f"before_{row}", why)
+
     def correction(self) -> Correction:
         data = self.cleaned_data
         if data["way"] != VALUES:
@@ -138,11 +144,17 @@ def corrections(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase
         said = {form.location: form.correction() for form in listed}
         try:
             services.note_corrections(found, said, actor=request.actor)  # type: ignore[attr-defined]
+        except FoundThereWanted as error:
+            messages.error(request, words.what_went_wrong(error))
+            for form in listed:
+                if form.location in error.places:
+                    form.ask_what_is_found(_("Write what is found there."))
         except RequestError as error:
             messages.error(request, words.what_went_wrong(error))
+            return redirect(page_of(found))
         else:
             messages.success(request, _("Noted what is corrected where."))
-        return redirect(page_of(found))
+            return redirect(page_of(found))
     context = {
         "found": found,
         "kind": words.kind(found.kind),

@@ -79,6 +79,9 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.TooLate: gettext_lazy("The first period is over: an extension had to be told inside it."),
     errors.AlreadyExtended: gettext_lazy("The deadline has been extended already. That can be done once."),
     errors.CorrectionsWanted: gettext_lazy("Say first for every place what is to be corrected there."),
+    errors.FoundThereWanted: gettext_lazy(
+        "Something the person is known by is called wrong, so it may find somebody else's data. Write what is found there, or have a person do it."
+    ),
     errors.ErasureAgreed: gettext_lazy(
         "Somebody has agreed to an erasure of this person. Let it end first, or refuse this request."
     ),
