@@ -16,12 +16,13 @@ from tests.contracts.databases import SQL_KINDS, SQL_NEEDING_SERVICES
 from tests.contracts.documents import DOCUMENT_KINDS, mongodb  # noqa: F401
 from tests.contracts.kinds import KINDS, NEED_SERVICES, Kind
 from tests.contracts.kinds_clouds import CLOUD_KINDS, CLOUD_SERVICES, gcs_emulator  # noqa: F401
+from tests.contracts.kinds_hand import CANNOT, HAND_KINDS
 from tests.contracts.kinds_outside import OUTSIDE_KINDS
 from tests.contracts.places import FilesPlace, Place, new_bucket
 from tests.services import mariadb, postgres  # noqa: F401
 from tests.sftp import sftp  # noqa: F401
 
-ALL_KINDS = KINDS | CLOUD_KINDS | SQL_KINDS | DOCUMENT_KINDS | OUTSIDE_KINDS
+ALL_KINDS = KINDS | CLOUD_KINDS | SQL_KINDS | DOCUMENT_KINDS | OUTSIDE_KINDS | HAND_KINDS
 NEEDING_SERVICES = NEED_SERVICES | CLOUD_SERVICES | SQL_NEEDING_SERVICES
 
 
@@ -34,11 +35,18 @@ def moto_address() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=[pytest.mark.services] if name in NEEDING_SERVICES else []) for name in ALL_KINDS]
-)
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    if name in HAND_KINDS:  # its tasks are rows of ours
+        return [pytest.mark.django_db(transaction=True, databases=["default", "keys"])]
+    return [pytest.mark.services] if name in NEEDING_SERVICES else []
+
+
+@pytest.fixture(params=[pytest.param(name, marks=_marks(name)) for name in ALL_KINDS])
 def kind(request: pytest.FixtureRequest) -> Kind:
     """A real place of each kind, with its name, for test_contract.py."""
+    why = CANNOT.get(str(request.param), {}).get(request.node.originalname)
+    if why:
+        pytest.skip(why)
     return ALL_KINDS[str(request.param)](request)
 
 

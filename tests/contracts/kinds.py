@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from apps.locations.connectors.files import FilesConnector
 from apps.locations.connectors.s3 import S3Connector
+from apps.locations.contract import Obstacle
 from tests.contracts.places import FilesPlace, S3Place, new_bucket
 
 MANY = 1100
@@ -46,6 +47,8 @@ class Kind:
     names = NAMES  # what an item can be called there
     transport: tuple[str, ...] = ()  # the functions in which its calls leave this process
     batches: tuple[str, ...] = ()  # the constants that say how much it takes at a time
+    always: Sequence[Obstacle] = ()  # what stands in the way of every erasure there
+    is_counted = True  # whether it can be asked what it holds, and by what it knows people
 
     def put(self, user_id: str, name: str, data: bytes) -> None:
         raise NotImplementedError
