@@ -30,8 +30,11 @@ def description() -> dict[str, Any]:
 
 @cache
 def validator(pointer: str) -> Any:
-    root = {"$ref": pointer, "components": description()["components"]}
-    return jsonschema.Draft202012Validator(root)
+    return validator_of({"$ref": pointer})
+
+
+def validator_of(schema: dict[str, Any]) -> Any:
+    return jsonschema.Draft202012Validator(schema | {"components": description()["components"]})
 
 
 @cache
@@ -65,6 +68,7 @@ class OpenAIStandIn(StandIn):
         self.contents: dict[str, bytes] = {}
         self.stuck: set[str] = set()  # ids that stay although their deletion is answered with success
         self.ignores_filter = False
+        self.keeps_metadata = False  # what is left out of an update stays
         self.validates = True
 
     # what tests put there
@@ -170,6 +174,10 @@ class OpenAIStandIn(StandIn):
                 self.violations.append(f"{asked.method} {asked.path}: {name}={value}")
             if "enum" in parameter["schema"] and value not in parameter["schema"]["enum"]:
                 self.violations.append(f"{asked.method} {asked.path}: {name}={value}")
+        if "requestBody" in operation:
+            schema = operation["requestBody"]["content"]["application/json"]["schema"]
+            for error in validator_of(schema).iter_errors(json.loads(asked.body)):
+                self.violations.append(f"{asked.method} {asked.path}: {error.json_path}: {error.message[:200]}")
         if answer.status != 200 or isinstance(answer.body, bytes):
             return
         content = operation["responses"]["200"].get("content", {}).get("application/json", {})
@@ -192,7 +200,14 @@ class OpenAIStandIn(StandIn):
             return Answer(200, self.objects[asked.path])
         if asked.method == "DELETE":
             return self._delete(asked.path)
+        if asked.method == "POST" and asked.path in self.objects:
+            return self._update(asked.path, json.loads(asked.body)["metadata"])
         return _error(404, f"No such object: {asked.path}", "not_found")
+
+    def _update(self, path: str, metadata: dict[str, str]) -> Answer:
+        before = self.objects[path]["metadata"] if self.keeps_metadata else {}
+        self.objects[path] = self.objects[path] | {"metadata": before | metadata}
+        return Answer(200, self.objects[path])
 
     def _filtered(self, asked: Asked) -> list[dict[str, Any]]:
         all_of_kind = [found for path, found in self.objects.items() if path.startswith(f"{asked.path}/")]

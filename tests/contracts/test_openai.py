@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from apps.locations.connectors import openai as openai_connector
 from apps.locations.connectors.openai import OpenAIConnector
-from apps.locations.contract import Identity
+from apps.locations.contract import Change, Identity
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.reasons import Reason
+from tests.contracts.failing import failing_at
 from tests.contracts.openai_standin import KEY, OpenAIStandIn
 from tests.contracts.outside import (
     SCOPE,
@@ -272,3 +275,80 @@ def test_the_connection_test_says_what_the_provider_keeps(server, connector):
     assert connector.check().horizon_days == 30
     assert connect(server, zero_retention=True).check().horizon_days == 0
     assert connector.check().problems == ()
+
+
+class TestCorrecting:
+    """What the API lets be changed of what is stored: the metadata."""
+
+    def fill(self, server: OpenAIStandIn) -> None:
+        fill(server, completions=2)
+        for path, found in server.objects.items():
+            if path.startswith(("/chat/", "/conversations", "/threads", "/vector_stores")):
+                found["metadata"] = found["metadata"] | {"name": "Adda", "plan": "free"}
+
+    def others(self, server: OpenAIStandIn) -> dict[str, str]:
+        return {path: repr(found) for path, found in server.objects.items() if path.endswith(("42", "ben-0"))}
+
+    def names(self, server: OpenAIStandIn) -> set[str | None]:
+        return {
+            found["metadata"].get("name")
+            for path, found in server.objects.items()
+            if "name" in found.get("metadata", {}) and path not in self.others(server)
+        }
+
+    def test_metadata_are_corrected_where_the_wrong_value_stands_and_bens_stay(self, server, connector, ada) -> None:
+        self.fill(server)
+        server.objects["/threads/thread_4"]["metadata"]["name"] = "A."
+        before = self.others(server)
+        changes = [Change("name", "Ada", "Adda"), Change("plan", "paid")]
+        assert connector.rectify(ada, changes) == 5
+        assert self.names(server) == {"Ada", "A."}
+        assert {found["metadata"]["plan"] for path, found in server.objects.items()
+                if path not in before and "plan" in found.get("metadata", {})} == {"paid"}  # fmt: skip
+        assert self.others(server) == before
+        assert connector.rectify(ada, changes) == 0
+
+    def test_what_finds_the_person_is_corrected_in_every_object_at_once(self, server, connector, ada) -> None:
+        for number in range(openai_connector.PAGE + 3):
+            server.add_completion(f"ada-{number:03}", {"user_id": "4"})
+        server.validates = False
+        assert connector.rectify(ada, [Change("user_id", "5", "4")]) == openai_connector.PAGE + 3
+        assert {found["metadata"]["user_id"] for found in server.objects.values()} == {"5"}
+
+    @pytest.mark.parametrize("field", ["nom", "role"])
+    def test_a_key_that_is_nowhere_or_of_a_response_is_refused_before_anything_is_written(
+        self, server, connector, ada, field
+    ) -> None:
+        self.fill(server)
+        server.objects["/responses/resp_4"]["metadata"] = {"role": "x"}
+        with pytest.raises(Refused):
+            connector.rectify(ada, [Change("name", "Ada", "Adda"), Change(field, "y")])
+        assert self.names(server) == {"Adda"}
+        assert connector.rectify(ada, [Change("name", "Ada", "Adda")]) == 5
+
+    def test_a_key_that_is_to_go_goes_or_it_is_said(self, server, connector, ada) -> None:
+        self.fill(server)
+        server.keeps_metadata = True
+        with pytest.raises(Refused):
+            connector.rectify(ada, [Change("name", None, "Adda")])
+        server.keeps_metadata = False
+        assert connector.rectify(ada, [Change("name", None, "Adda")]) == 5
+        assert self.names(server) == set()
+
+    def test_nothing_there_is_nothing_to_correct_and_a_lost_connection_is_made_up_for(
+        self, server, connector, ada
+    ) -> None:
+        assert connector.rectify(ada, [Change("name", "Ada", "Adda")]) == 0
+        self.fill(server)
+        for n in itertools.count(1):
+            with failing_at(
+                n, "httpx2.HTTPTransport.handle_request", error=lambda: httpx2.ConnectError("lost")
+            ) as calls:
+                try:
+                    connect(server).rectify(ada, [Change("name", "Ada", "Adda")])
+                except Unavailable:
+                    continue
+            assert not calls.was_lost
+            break
+        assert n > 3
+        assert self.names(server) == {"Ada"}

@@ -22,8 +22,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.locations.connectors.openai_correcting import concerned, corrected
 from apps.locations.connectors.openai_objects import CHATKIT_THREAD, COMPLETION, FILE, KINDS, PAGE, Kind, is_gone, plain
-from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
@@ -34,6 +35,7 @@ RETRIES = 0  # the client would sleep inside a batch for as long as the provider
 SIDE_BY_SIDE = 8  # calls about recorded ids: there is no call for many
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 END = -1
+Concerned = TypeVar("Concerned")
 Result = TypeVar("Result")
 PROBED = ("completion", "response", "conversation", "file", "vector store")
 
@@ -119,6 +121,7 @@ class OpenAIConnector:
         return [
             *lines,
             _("Finds everything else by ids recorded for the person: the provider has no list of it."),
+            _("Corrects the metadata of objects; what was said, and responses, only a person can."),
             _("Reads each object with all its messages, and the content of files where the provider gives it out."),
             _(
                 "Erases each object by its id, a conversation's items and a vector store's files first, then looks again."
@@ -249,6 +252,23 @@ class OpenAIConnector:
         count = sum(1 for source in self._sources(who) for _found in self._held(source))
         return Remaining(count, Reason.CANNOT_DELETE if count else "")
 
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
+        """Correct metadata: `field` is a key of it. What was said, and the metadata of a response, no call changes."""
+        held = ((source.kind, found) for source in self._sources(who) for found in self._held(source))
+        return sum(self._side_by_side(lambda one: self._correct(*one, changes), concerned(held, changes)))
+
+    def _correct(self, kind: Kind, object_id: str, changes: Sequence[Change]) -> int:
+        found = self._retrieve(kind, object_id)  # once more, so that nothing is written over that came meanwhile
+        wanted = corrected(found.metadata or {}, changes) if found is not None else None
+        if wanted is None or kind.update is None or wanted == found.metadata:
+            return 0
+        with foreign_errors(missing_is_fine=True):
+            written = kind.update(self.client, object_id, wanted)
+            if dict(written.metadata or {}) != wanted:
+                raise Refused("The provider did not take the metadata as they were written. A person has to look.")
+            return 1
+        return 0
+
     # Below: what is there.
 
     def _sources(self, who: Identity) -> list[Source]:
@@ -300,7 +320,7 @@ class OpenAIConnector:
             return kind.retrieve(self.client, object_id)
         return None
 
-    def _side_by_side(self, work: Callable[[str], Result], ids: Sequence[str]) -> Iterator[Result]:
+    def _side_by_side(self, work: Callable[[Concerned], Result], ids: Sequence[Concerned]) -> Iterator[Result]:
         if len(ids) == 1:
             yield work(ids[0])
             return

@@ -19,17 +19,22 @@ PAGE = 100  # the most that its lists give at once
 
 Client = Any  # openai.OpenAI, imported where it is made
 Lines = Iterator[dict[str, Any]]
+Metadata = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of object. `below` yields what belongs to an object, each as a line; `erase` how many objects went."""
+    """One kind of object. `below` yields what belongs to an object, each as a line; `erase` how many objects went.
+
+    `update` writes an object's metadata, and gives the object back; None: nothing of such an object can be changed.
+    """
 
     name: str
     identity: str  # the kind of identity under which its ids are recorded for a person
     retrieve: Callable[[Client, str], Any]
     below: Callable[[Client, str], Lines]
     erase: Callable[[Client, str], Iterator[int]]
+    update: Callable[[Client, str, Metadata], Any] | None = None
 
 
 def plain(found: Any) -> dict[str, Any]:
@@ -152,6 +157,7 @@ COMPLETION = Kind(
     lambda client, object_id: client.chat.completions.retrieve(object_id),
     _messages_of_completion,
     _by(lambda client, object_id: client.chat.completions.delete(object_id)),
+    lambda client, object_id, metadata: client.chat.completions.update(object_id, metadata=metadata),
 )
 CHATKIT_THREAD = Kind(
     "chatkit thread",
@@ -182,6 +188,7 @@ KINDS = (
         lambda client, object_id: client.conversations.retrieve(object_id),
         _items_of_conversation,
         _erase_conversation,
+        lambda client, object_id, metadata: client.conversations.update(object_id, metadata=metadata),
     ),
     Kind(
         "thread",
@@ -189,6 +196,7 @@ KINDS = (
         lambda client, object_id: client.beta.threads.retrieve(object_id),
         _messages_of_thread,
         _by(lambda client, object_id: client.beta.threads.delete(object_id)),
+        lambda client, object_id, metadata: client.beta.threads.update(object_id, metadata=metadata),
     ),
     CHATKIT_THREAD,
     Kind(
@@ -197,6 +205,7 @@ KINDS = (
         lambda client, object_id: client.vector_stores.retrieve(object_id),
         _files_of_store,
         _erase_store,
+        lambda client, object_id, metadata: client.vector_stores.update(object_id, metadata=metadata),
     ),
     FILE,
     Kind(
@@ -205,5 +214,6 @@ KINDS = (
         lambda client, object_id: client.beta.assistants.retrieve(object_id),
         _nothing_below,
         _by(lambda client, object_id: client.beta.assistants.delete(object_id)),
+        lambda client, object_id, metadata: client.beta.assistants.update(object_id, metadata=metadata),
     ),
 )

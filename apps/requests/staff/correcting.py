@@ -43,6 +43,7 @@ FIELDS = {
         "message: words in messages. Put right in what the person wrote; where nothing is to stand instead, each message with these words goes. Or what the person is known by: phone, name, user_id."
     ),
     "sql": gettext_lazy("The column, or table and column: customers.name"),
+    "openai": gettext_lazy("A key of the metadata, as in name. What was said there can be corrected by nobody."),
     "mongodb": gettext_lazy("The field, or collection and field: customers.name"),
 }
 
