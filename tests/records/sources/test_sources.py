@@ -310,36 +310,8 @@ def test_what_was_deleted_here_does_not_come_back_and_the_rest_does(ada: Subject
     assert not Subject.objects.filter(pk=ada.pk).exists()
 
 
-# Folders and buckets
-
-
 def put(place: Place, name: str, text: str) -> None:
     place.store("").put(name, [text.encode()])
-
-
-@pytest.mark.parametrize("kind", ["files_place", "s3_place"])
-def test_a_watched_folder_or_bucket_is_read_file_by_file(
-    ada: Subject,
-    ben: Subject,
-    kind: str,
-    request: pytest.FixtureRequest,
-) -> None:
-    place: Place = request.getfixturevalue(kind)
-    put(place, "chats/ada@example.org/one.txt", "User: How much?\nAssistant: Twelve.\n")
-    put(place, "chats/ben@example.org/table.csv", "conversation,role,content\nx,user,Hello\n")
-    put(place, "chats/lost.txt", "User: Whose?\n")
-    put(place, "beside/ada@example.org/two.txt", "User: not watched\n")
-    source = add(place, {"folder": "chats", "path": "{email}/", "format": "auto"})
-    counts = read(source)
-    assert (counts["conversations"], counts["messages"], counts["skipped"]) == (2, 3, 1)
-    assert list(said(ada).values()) == [["How much?", "Twelve."]]
-    assert read(source) == {}
-    put(place, "chats/ada@example.org/one.txt", "User: How much?\nAssistant: Twelve.\nUser: Thanks\n")
-    put(place, "chats/ada@example.org/bad.zip", "PK\x03\x04 not a ZIP")
-    counts = read(source)
-    assert (counts["messages"], counts["skipped"]) == (1, 1)
-    assert list(said(ada).values()) == [["How much?", "Twelve.", "Thanks"]]
-    assert Conversation.objects.count() == 2
 
 
 # Trouble
