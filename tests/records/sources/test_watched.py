@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_what_goes_away_between_the_list_and_the_reading_is_passed_over(
     store = type(watched.store(""))
     real = store.get
 
-    def gone(self: object, name: str) -> Iterator[bytes]:
+    def gone(self: Any, name: str) -> Iterator[bytes]:
         if name.endswith("one.txt"):
             watched.store("").delete([ADAS])
         return real(self, name)
