@@ -68,7 +68,7 @@ def _anchors() -> Iterator[str]:
 
 
 def _keys() -> Iterator[str]:
-    says = "Keys without an owner, too many to be destroyed before a person has looked."
+    says = "Keys without an owner, too many to be destroyed before a person has looked: manage.py confirm_key_sweep."
     yield from _gauge("habeas_keys_waiting_for_person", says, waiting_keys())
 
 

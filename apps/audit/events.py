@@ -42,6 +42,7 @@ class Event(models.TextChoices):
     KEYS_INTENDED = "keys.intended", _("Destruction of keys intended")
     KEYS_DESTROYED = "keys.destroyed", _("Keys destroyed")
     KEYS_INTENT_CANCELLED = "keys.intent_cancelled", _("Intent cancelled")
+    KEY_SWEEP_CONFIRMED = "keys.sweep_confirmed", _("Keys without an owner: their destruction confirmed by a person")
     KEYS_BACKED_UP = "keys.backed_up", _("Keys backed up")
     KEYS_RESTORED = "keys.restored", _("Keys restored")
     MASTER_KEY_BEGUN = "master_key.begun", _("New master key in use")
@@ -115,7 +116,7 @@ class Event(models.TextChoices):
     REQUEST_VERIFIED = "request.verified", _("Identity confirmed")
     REQUEST_APPROVED = "request.approved", _("Request approved")
     REQUEST_SECOND_APPROVED = "request.second_approved", _("Request approved by a second person")
-    APPROVALS_VOIDED = "request.approvals_voided", _("Approvals void: what the person is known by has changed")
+    APPROVALS_VOIDED = "request.approvals_voided", _("Approvals void, to be given anew")
     COMMAND_LINE_APPROVAL = "request.command_line_approval", _("Approved on the command line")
     REQUEST_COOLING_OFF = "request.cooling_off", _("Waiting, the person can still withdraw")
     REQUEST_REFUSED = "request.refused", _("Request refused")
@@ -225,6 +226,7 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
         "kind": KEY_KINDS,
     },
     Event.KEYS_INTENT_CANCELLED: {"intent": Hex(32)},
+    Event.KEY_SWEEP_CONFIRMED: {"keys": Whole(), "live": Whole()},
     Event.KEYS_BACKED_UP: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.KEYS_RESTORED: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.MASTER_KEY_BEGUN: {"epoch": Id(), "retired": ListOf(Id()), "provider": PROVIDERS},

@@ -53,6 +53,10 @@ class ProposalClosed(KeysError):
     """A proposal is decided, withdrawn or carried out already: look at the page again."""
 
 
+class ProposerLeft(KeysError):
+    """Whoever proposed something may not decide any more: it is withdrawn. Propose it anew, if it is still wanted."""
+
+
 class SecondPersonWanted(KeysError):
     """Whoever proposed something cannot approve it: another person must."""
 
@@ -67,6 +71,10 @@ class IntentNotSigned(KeysError):
 
 class AlreadyDestroyed(KeysError):
     """An intent cannot be cancelled any more: a key that it names is a tombstone."""
+
+
+class SweepChanged(KeysError):
+    """Another number of keys is without an owner by now than a person was shown: nothing was destroyed. Look again."""
 
 
 class JournalNotTruncated(KeysError):

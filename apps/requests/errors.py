@@ -49,6 +49,14 @@ class PlanChanged(RequestError):
     """What the person is known by has changed since the plan was looked at: look at it again, then decide."""
 
 
+class ApproverLeft(RequestError):
+    """Whoever gave the first approval may not approve any more: it is void, and is given anew by somebody who may."""
+
+
+class NoterLeft(RequestError):
+    """Whoever noted it may not any more: it is taken back. Somebody who may notes it anew, then another one confirms it."""
+
+
 class NothingNoted(RequestError):
     """Nothing of the kind waits for a second person's yes, or not any more."""
 

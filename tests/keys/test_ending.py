@@ -25,6 +25,7 @@ from apps.keys.errors import (
     MasterKeyUnreachable,
     NothingProposed,
     ProposalClosed,
+    ProposerLeft,
     SecondPersonWanted,
 )
 from apps.keys.models import Backup, Epoch, Installation, Key, Proposal
@@ -34,6 +35,7 @@ from apps.keys.providers.file import FileProvider
 from apps.keys.services import ending
 from apps.keys.wrapping import unwrap_rows
 from tests.keys.crashing import die, each_crash, fail
+from tests.officers import anybody, nobody
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
@@ -58,7 +60,7 @@ def propose(*epochs: Epoch) -> Proposal:
 
 
 def approve(proposal: Proposal) -> Proposal:
-    return services.approve_proposal(proposal.pk, officer=DAN, actor=officer())
+    return services.approve_proposal(proposal.pk, officer=DAN, actor=officer(), may_decide=anybody)
 
 
 def destroy() -> services.Ended:
@@ -193,13 +195,32 @@ def test_what_is_in_the_way_keeps_an_approved_master_key(ada, master_keys):
 def test_whoever_proposes_does_not_approve(old):
     proposal = propose(old)
     with pytest.raises(SecondPersonWanted):
-        services.approve_proposal(proposal.pk, officer=CLEO, actor=officer())
+        services.approve_proposal(proposal.pk, officer=CLEO, actor=officer(), may_decide=anybody)
     assert destroy().destroyed == []
     approve(proposal)
     with pytest.raises(ProposalClosed):
         approve(proposal)
     with pytest.raises(NothingProposed):
         propose(old)
+
+
+def test_two_words_count_only_of_two_who_may_say_them_now(old):
+    """The first has left, or lost the role, since: what they proposed is withdrawn, and can be proposed anew."""
+    proposal = propose(old)
+    with pytest.raises(ProposerLeft):
+        services.approve_proposal(proposal.pk, officer=DAN, actor=officer(), may_decide=nobody)
+    assert destroy() == services.Ended()
+    assert Entry.objects.filter(event=Event.MASTER_KEYS_WITHDRAWN).count() == 1
+    with pytest.raises(ProposalClosed):
+        approve(proposal)
+    standing = services.propose_policy(officer=CLEO, actor=officer())
+    with pytest.raises(ProposerLeft):
+        services.approve_proposal(standing.pk, officer=DAN, actor=officer(), may_decide=nobody)
+    assert standing_policy() is None
+    assert Entry.objects.filter(event=Event.MASTER_KEY_POLICY_ENDED).count() == 1
+    again = services.propose_destruction([old.pk], officer=ROOT, actor=officer())
+    services.approve_proposal(again.pk, officer=DAN, actor=officer(), may_decide=lambda one: one == ROOT)  # the first
+    assert destroy().destroyed == [old]
 
 
 def test_a_withdrawn_proposal_destroys_nothing_and_can_be_made_again(old):
@@ -240,7 +261,7 @@ def test_under_a_standing_policy_each_emptied_epoch_goes_by_itself(old, person, 
     with pytest.raises(ProposalClosed):
         services.propose_policy(officer=DAN, actor=officer())
     with pytest.raises(SecondPersonWanted):
-        services.approve_proposal(policy_row.pk, officer=CLEO, actor=officer())
+        services.approve_proposal(policy_row.pk, officer=CLEO, actor=officer(), may_decide=anybody)
     approve(policy_row)
     assert standing_policy() == policy_row
     assert destroy().destroyed == [old]

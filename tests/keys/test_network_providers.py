@@ -1,18 +1,16 @@
 """Master keys in AWS KMS (against moto's server) and in Vault (against the stand-in of vault.py), over real HTTP."""
 
+# ruff: noqa: F811  (fixtures are imported)
+
 from __future__ import annotations
 
 import base64
 import uuid
 from datetime import date, timedelta
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from django.utils import timezone
-from moto.core.exceptions import JsonRESTError
-from moto.kms.models import KmsBackend
-from moto.server import ThreadedMotoServer
 
 from apps.audit.actors import Actor, Role
 from apps.audit.handles import new_handle
@@ -25,68 +23,12 @@ from apps.keys.models import Epoch, Key
 from apps.keys.policy import GRACE
 from apps.keys.providers import aws_kms, provider_named, secrets
 from apps.keys.wrapping import unwrap_rows
-from tests.keys.vault import running_vault
+from tests.keys.networks import _nothing_remembered, kms, moto, provider, strict_moto, vault  # noqa: F401
+from tests.officers import anybody
 from tests.services import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 SYSTEM = Actor.system()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered():
-    secrets.forget_all()
-    yield
-    secrets.forget_all()
-
-
-@pytest.fixture(scope="module")
-def moto():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-class NotNow(JsonRESTError):
-    code = 400
-
-
-@pytest.fixture(autouse=True)
-def strict_moto(monkeypatch):
-    """AWS refuses to decrypt under a key that is disabled or waits for its deletion; moto by itself does not."""
-    real = KmsBackend.decrypt
-
-    def decrypt(self, ciphertext_blob, encryption_context, key_id=None):
-        state = self.keys[self.any_id_to_key_id(key_id)].key_state
-        if state == "Disabled":
-            raise NotNow("DisabledException", "disabled")
-        if state != "Enabled":
-            raise NotNow("KMSInvalidStateException", f"is {state}")
-        return real(self, ciphertext_blob, encryption_context, key_id)
-
-    monkeypatch.setattr(KmsBackend, "decrypt", decrypt)
-
-
-@pytest.fixture
-def kms(moto, settings, monkeypatch):
-    for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "eu-central-1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    settings.MASTER_KEY_PROVIDER, settings.AWS_KMS_ENDPOINT_URL = "aws_kms", moto
-    return boto3.client("kms", endpoint_url=moto)
-
-
-@pytest.fixture
-def vault(settings):
-    with running_vault() as (state, address):
-        settings.MASTER_KEY_PROVIDER, settings.VAULT_ADDR, settings.VAULT_TOKEN = "vault", address, state.token
-        yield state
-
-
-@pytest.fixture(params=["aws_kms", "vault"])
-def provider(request):
-    request.getfixturevalue({"aws_kms": "kms", "vault": "vault"}[request.param])
-    return provider_named(request.param)
 
 
 def put_away(settings) -> None:
@@ -101,7 +43,7 @@ def decide_and_destroy(epoch: Epoch, tmp_path) -> services.Ended:
     Epoch.objects.filter(pk=epoch.pk).update(emptied_at=timezone.now() - GRACE - timedelta(seconds=1))
     services.back_up_keys(tmp_path / "keys.backup", actor=SYSTEM)
     proposal = services.propose_destruction([epoch.pk], officer=uuid.uuid4(), actor=officer)
-    services.approve_proposal(proposal.pk, officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(proposal.pk, officer=uuid.uuid4(), actor=officer, may_decide=anybody)
     return services.destroy_master_keys(actor=SYSTEM)
 
 
@@ -330,7 +272,7 @@ def test_t1_is_a_date_only_under_a_standing_policy(vault, person, settings, tmp_
     assert key_horizon() == horizons.KeyHorizon(None, horizons.TWO_OFFICERS)
     officer = Actor(new_handle(), Role.APPROVER)
     policy = services.propose_policy(officer=uuid.uuid4(), actor=officer)
-    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer, may_decide=anybody)
     horizon = key_horizon()
     assert horizon.by is not None
     today = timezone.now().date()
@@ -361,7 +303,7 @@ def test_t1_is_a_date_only_under_a_standing_policy(vault, person, settings, tmp_
 def test_a_single_conversation_waits_for_the_roll_that_replaces_the_key_above(vault, person, settings):
     officer = Actor(new_handle(), Role.APPROVER)
     policy = services.propose_policy(officer=uuid.uuid4(), actor=officer)
-    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer)
+    services.approve_proposal(policy.pk, officer=uuid.uuid4(), actor=officer, may_decide=anybody)
     ada = person()
     [chat] = services.create_keys(KeyKind.CONVERSATION, [uuid.uuid4()], parent=ada.id)
     services.erase_keys([chat.id], about="", actor=SYSTEM)

@@ -8,13 +8,16 @@ from datetime import timedelta
 import pytest
 from django.apps import apps
 from django.conf import settings as site
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from apps.audit.actors import Actor
+from apps.audit import quarantine
+from apps.audit.actors import Actor, Role
+from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.keys import services
-from apps.keys.errors import KeyDestroyed, KeyStoreDamaged
+from apps.keys.errors import KeyDestroyed, KeyStoreDamaged, SweepChanged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Installation, Key
 from apps.keys.selectors import waiting_keys
@@ -84,10 +87,60 @@ def test_more_than_a_few_wait_for_a_person(family, person, monkeypatch, caplog, 
     assert waiting_keys() == lost, "a supervisor reads it until a person has looked"
     assert "without a person" in caplog.text
     assert services.open_key(keys[0].id) == keys[0].key
-    assert sweep_ownerless_keys(confirmed_by=Actor.command_line()) == Sweep(destroyed=lost)
+    with pytest.raises(SweepChanged):
+        sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=lost - 1)
+    assert services.open_key(keys[0].id) == keys[0].key
+    assert sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=lost) == Sweep(destroyed=lost)
     assert waiting_keys() == 0
     with pytest.raises(KeyDestroyed):
         services.open_key(keys[0].id)
+
+
+def said(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    call_command("confirm_key_sweep", *arguments)
+    return capsys.readouterr().out
+
+
+def test_a_person_looks_first_and_then_confirms_the_number_they_saw(family, named, person, capsys):
+    assert "No key is without an owner (250 keys live)" in said(capsys)
+    lost = [person() for _ in range(4)] + [services.create_key(KeyKind.REQUEST, owner=uuid.uuid4())]
+    make_old(30)
+    Key.objects.filter(pk=lost[0].id).update(created_at=timezone.now() - timedelta(days=9))
+    with pytest.raises(CommandError, match="--destroy 5") as ended:
+        said(capsys)
+    assert ended.value.returncode == 3
+    shown = capsys.readouterr().out
+    assert "5 of 255 live keys (2.0%) are named by no row: 1 of kind request, 4 of kind subject" in shown
+    assert f"between {timezone.now() - timedelta(days=9):%Y-%m-%d}" in shown
+    assert services.open_keys([key.id for key in lost]), "looking destroys nothing"
+    with pytest.raises(CommandError, match="5 keys have no owner now, and not 4"):
+        said(capsys, "--destroy", "4")
+    assert not Entry.objects.filter(event__in=[Event.KEY_SWEEP_CONFIRMED, Event.KEYS_INTENDED]).exists()
+    assert "5 keys destroyed" in said(capsys, "--destroy", "5")
+    for key in lost:
+        with pytest.raises(KeyDestroyed):
+            services.open_key(key.id)
+    assert len(services.open_keys([key.id for key in family])) == 250
+    confirmed = Entry.objects.get(event=Event.KEY_SWEEP_CONFIRMED)
+    assert (confirmed.role, details_of(confirmed)) == (Role.COMMAND_LINE, {"keys": 5, "live": 255})
+    assert confirmed.pk < min(Entry.objects.filter(event=Event.KEYS_INTENDED).values_list("pk", flat=True))
+
+
+def test_few_need_no_person_and_in_quarantine_or_after_a_restore_nobody_confirms(family, person, capsys, monkeypatch):
+    person()
+    make_old()
+    assert "so few go with the next hourly sweep" in said(capsys)
+    services.installation()
+    Installation.objects.update(restored_at=timezone.now())
+    with pytest.raises(CommandError, match="nothing is swept until"):
+        said(capsys, "--destroy", "1")
+    Installation.objects.update(restored_at=None)
+    with monkeypatch.context() as closed:
+        closed.setattr(quarantine, "reason", lambda: quarantine.Reason.LOG_BEHIND)
+        with pytest.raises(CommandError, match="Nothing was done"):
+            said(capsys, "--destroy", "1")
+    assert Key.objects.filter(destroyed_at=None).count() == 251
 
 
 def test_an_empty_records_database_destroys_nothing(family, named):

@@ -26,6 +26,7 @@ from apps.records import selectors as records
 from apps.records.models import Conversation, Subject
 from apps.records.services import delete_conversations, store_conversations
 from apps.requests import selectors
+from tests.officers import anybody
 from tests.proof import prober
 from tests.proof.prober import Ring
 from tests.records.conftest import conversation
@@ -69,7 +70,8 @@ def at_work() -> Iterator[Callable[[Callable[[], object]], Thread]]:
 
 def set_standing_policy() -> None:
     proposal = keys.propose_policy(officer=uuid4(), actor=Actor(new_handle(), Role.APPROVER))
-    keys.approve_proposal(proposal.pk, officer=uuid4(), actor=Actor(new_handle(), Role.APPROVER))
+    officer = Actor(new_handle(), Role.APPROVER)
+    keys.approve_proposal(proposal.pk, officer=uuid4(), actor=officer, may_decide=anybody)
 
 
 def roll_and_destroy(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group
 
+from apps.accounts.models import User
 from apps.audit.models import Entry
 from apps.audit.services import sequence
 from apps.mail.models import Letter
@@ -148,6 +149,29 @@ class TestSecondYes:
         assert "You approved it on" in text_of(answer)
         assert status_of(request) == Status.IN_REVIEW
         assert request.approvals.count() == 1
+
+    @pytest.mark.parametrize("how", ["role", "account", "gone"])
+    def test_a_first_yes_of_somebody_who_may_not_any_more_is_void(self, at_cleos, at_dans, cleo, dan, ada, how):
+        request = filed(ada, "erasure")
+        approve(at_cleos, request)
+        at_dans.look(request)
+        at_dans.read(f"{page(request)}approve/")
+        if how == "role":
+            cleo.groups.set(_groups("approvers"))  # another role is not that one
+        elif how == "account":
+            User.objects.filter(pk=cleo.pk).update(is_active=False)
+        else:
+            request.approvals.update(officer=None)
+        assert "may not approve any more, so it is void" in text_of(
+            at_dans.post(f"{page(request)}approve/", follow=True)
+        )
+        assert status_of(request) == Status.IN_REVIEW
+        assert not request.approvals.exists()
+        assert events(request)[-1] == "request.approvals_voided"
+        assert "as the second person" not in at_dans.read(page(request))
+        approve(Desk(staff("carl@example.org", "compliance")), request)
+        approve(at_dans, request)
+        assert status_of(request) == Status.COOLING_OFF
 
     def test_another_reviewer_without_that_role_cannot_be_the_second(self, at_cleos, ada):
         request = filed(ada, "erasure")

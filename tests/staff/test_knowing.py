@@ -18,7 +18,7 @@ from apps.records.subjects import create_subject, freeze_subject, identities_of,
 from apps.requests import selectors, services
 from apps.requests.errors import NothingNoted, SamePerson
 from apps.requests.models import Kind, PrivacyRequest, Step
-from tests.requests.conftest import approved, as_officer, events, filed, run
+from tests.requests.conftest import approved, as_officer, events, filed, run, staff
 from tests.staff.conftest import page, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -187,6 +187,30 @@ def test_who_noted_it_confirms_nothing_and_may_take_it_back(ada, cleo, dan, two_
     with pytest.raises(NothingNoted):
         services.confirm_noted(request, "phone", "1", officer=dan, actor=as_officer(dan))
     assert dict(selectors.identity_of_request(request).values) == {"email": "ada@example.org"}
+
+
+@pytest.mark.parametrize("how", ["role", "account"])
+def test_what_somebody_noted_who_may_not_any_more_is_taken_back(at_dans, ada, cleo, dan, two_decide, how):
+    request = filed(ada, Kind.ERASURE)
+    for officer in (cleo, dan):
+        services.approve_request(request, actor=as_officer(officer), officer=officer)
+    services.note_identity(request, "phone", "1", officer=cleo, actor=as_officer(cleo))
+    if how == "role":
+        cleo.groups.clear()
+    else:
+        User.objects.filter(pk=cleo.pk).update(is_active=False)
+    at_dans.look(request)
+    answer = {"kind": "phone", "value": "1", "answer": "yes"}
+    said = text_of(at_dans.post(f"{page(request)}known-by/confirm/", answer, follow=True))
+    assert "Whoever noted this may not any more, so it is taken back" in said
+    assert dict(selectors.identity_of_request(request).values) == {"email": "ada@example.org"}
+    assert events(request)[-1] == "identity.removed"
+    with pytest.raises(NothingNoted):
+        services.confirm_noted(request, "phone", "1", officer=dan, actor=as_officer(dan))
+    carl = staff("carl@example.org", "compliance")
+    services.note_identity(request, "phone", "1", officer=carl, actor=as_officer(carl))
+    services.confirm_noted(request, "phone", "1", officer=dan, actor=as_officer(dan))
+    assert ("phone", "1") in selectors.identity_of_request(request).values
 
 
 def test_what_is_noted_with_another_request_does_not_change_whose_data_an_erasure_takes(

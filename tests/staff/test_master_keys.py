@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
@@ -64,6 +65,24 @@ def test_one_proposes_another_approves_and_the_site_destroys(old, at_roots, at_d
         Entry.objects.filter(event__startswith="master_keys.").exclude(actor="").values_list("actor", flat=True)
     )
     assert len(actors) == 2
+
+
+@pytest.mark.parametrize("how", ["role", "account"])
+def test_what_somebody_proposed_who_may_not_any_more_is_withdrawn(old, at_roots, root, at_dans, tmp_path, how):
+    services.back_up_keys(tmp_path / "b", actor=Actor.system())
+    press(at_roots, "propose/", epochs=[str(old.pk)])
+    press(at_roots, "policy/")
+    proposal, policy = Proposal.objects.get(is_standing=False), Proposal.objects.get(is_standing=True)
+    if how == "role":
+        root.groups.clear()
+    else:
+        User.objects.filter(pk=root.pk).update(is_active=False)
+    for one in (proposal, policy):
+        assert "may not decide about master keys any more" in press(at_dans, f"proposals/{one.pk}/approve/")
+        assert "decided in the meantime" in press(at_dans, f"proposals/{one.pk}/approve/")
+    assert services.destroy_master_keys(actor=Actor.system()).destroyed == []
+    press(at_dans, "propose/", epochs=[str(old.pk)])  # it can be proposed anew
+    assert Proposal.objects.filter(withdrawn_at=None).get().proposed_by != root.pk
 
 
 def test_the_standing_policy_takes_two_and_one_ends_it(old, at_roots, at_dans):

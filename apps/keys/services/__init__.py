@@ -22,7 +22,7 @@ from apps.keys.services.proposing import approve_proposal, propose_destruction, 
 from apps.keys.services.replacing import Replacement, needs_replacing, replace_key
 from apps.keys.services.replaying import declare_lost
 from apps.keys.services.rolling import Rolled, roll_if_due, roll_master_key
-from apps.keys.services.sweeping import Sweep, sweep_ownerless_keys
+from apps.keys.services.sweeping import Sweep, look_for_ownerless_keys, sweep_ownerless_keys
 
 __all__ = [
     "Destruction",
@@ -48,6 +48,7 @@ __all__ = [
     "erase_keys",
     "installation",
     "intend_destruction",
+    "look_for_ownerless_keys",
     "named",
     "named_key",
     "needs_replacing",

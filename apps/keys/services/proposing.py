@@ -6,7 +6,7 @@ whose entry is missing does not count (policy.is_approved): so nothing is destro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.services import append
-from apps.keys.errors import NothingProposed, ProposalClosed, SecondPersonWanted
+from apps.keys.errors import NothingProposed, ProposalClosed, ProposerLeft, SecondPersonWanted
 from apps.keys.models import Epoch, Proposal
 
 
@@ -52,18 +52,25 @@ def propose_policy(*, officer: UUID, actor: Actor) -> Proposal:
     return proposal
 
 
-def approve_proposal(proposal_id: UUID, *, officer: UUID, actor: Actor) -> Proposal:
-    """Approve as the second person. Raises SecondPersonWanted for the first, ProposalClosed once it is decided."""
+def approve_proposal(proposal_id: UUID, *, officer: UUID, actor: Actor, may_decide: Callable[[UUID], bool]) -> Proposal:
+    """Approve as the second person. Raises SecondPersonWanted for the first, ProposalClosed once it is decided.
+
+    `may_decide` is asked whether the first person still may: they may have left, or lost the role, since. If not, the
+    proposal is withdrawn and ProposerLeft is raised: two words count only of two who may say them now.
+    """
     with transaction.atomic(durable=True), transaction.atomic("keys", durable=True):
         proposal = _open(proposal_id)
         if proposal.approved_at is not None:
             raise ProposalClosed("it is approved already")
         if proposal.proposed_by == officer:
             raise SecondPersonWanted("whoever proposed it does not approve it")
-        event = Event.MASTER_KEY_POLICY_SET if proposal.is_standing else Event.MASTER_KEYS_APPROVED
-        entry = _append(event, actor, _details(proposal))
-        proposal.approved_by, proposal.approved_at, proposal.approval_entry = officer, timezone.now(), entry.pk
-        proposal.save(update_fields=["approved_by", "approved_at", "approval_entry"])
+        stands = may_decide(proposal.proposed_by)
+        if stands:
+            _approve(proposal, officer, actor)
+        else:
+            _withdraw(proposal, actor)
+    if not stands:
+        raise ProposerLeft("whoever proposed it may not decide any more; it is withdrawn")
     return proposal
 
 
@@ -73,11 +80,22 @@ def withdraw_proposal(proposal_id: UUID, *, actor: Actor) -> Proposal:
         proposal = _open(proposal_id)
         if proposal.epochs.filter(intent_entry__isnull=False).exists():
             raise ProposalClosed("the destruction has begun")
-        event = Event.MASTER_KEY_POLICY_ENDED if proposal.is_standing else Event.MASTER_KEYS_WITHDRAWN
-        _append(event, actor, _details(proposal))
-        proposal.withdrawn_at = timezone.now()
-        proposal.save(update_fields=["withdrawn_at"])
+        _withdraw(proposal, actor)
     return proposal
+
+
+def _approve(proposal: Proposal, officer: UUID, actor: Actor) -> None:
+    event = Event.MASTER_KEY_POLICY_SET if proposal.is_standing else Event.MASTER_KEYS_APPROVED
+    entry = _append(event, actor, _details(proposal))
+    proposal.approved_by, proposal.approved_at, proposal.approval_entry = officer, timezone.now(), entry.pk
+    proposal.save(update_fields=["approved_by", "approved_at", "approval_entry"])
+
+
+def _withdraw(proposal: Proposal, actor: Actor) -> None:
+    event = Event.MASTER_KEY_POLICY_ENDED if proposal.is_standing else Event.MASTER_KEYS_WITHDRAWN
+    _append(event, actor, _details(proposal))
+    proposal.withdrawn_at = timezone.now()
+    proposal.save(update_fields=["withdrawn_at"])
 
 
 @contextmanager

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 from apps.audit.actors import Actor
+from apps.audit.events import Event
+from apps.audit.services import append
+from apps.keys.errors import SweepChanged
 from apps.keys.models import Key
 from apps.keys.services.destroying import erase_keys
 from apps.keys.services.installing import installation, note_waiting_keys
@@ -35,35 +39,98 @@ class Sweep:
     waiting: int = 0
 
 
-def sweep_ownerless_keys(*, confirmed_by: Actor | None = None) -> Sweep:
+@dataclass(frozen=True)
+class Found:
+    """What a sweep would destroy, for a person to look at: how many of each kind, made when, and of how many that live.
+
+    `rests_until`: after a restore nothing is swept before then, and so nothing is looked for.
+    """
+
+    kinds: dict[str, int] = field(default_factory=dict)
+    first_made: datetime | None = None
+    last_made: datetime | None = None
+    live: int = 0
+    rests_until: datetime | None = None
+
+    @property
+    def keys(self) -> int:
+        return sum(self.kinds.values())
+
+    @property
+    def needs_person(self) -> bool:
+        return self.keys > _most(self.live)
+
+
+def look_for_ownerless_keys() -> Found:
+    """Return what a sweep would find now. Nothing is changed."""
+    until = _rests_until()
+    if until is not None:
+        return Found(rests_until=until)
+    _dead, ownerless = _ownerless_keys()
+    times = [_times(part) for some in ownerless.values() for part in _parts(some)]
+    return Found(
+        {kind: len(some) for kind, some in ownerless.items()},
+        min((first for first, _last in times), default=None),
+        max((last for _first, last in times), default=None),
+        _live_keys(),
+    )
+
+
+def sweep_ownerless_keys(*, confirmed_by: Actor | None = None, confirmed: int | None = None) -> Sweep:
     """Destroy, by signed intent, live keys older than 24 h that no row names; outside transactions only.
 
     Only kinds whose owners are in settings.KEY_OWNERS are swept. After a restore of keys nothing is swept for as long as
-    a backup of them may be in use. More than 100 keys, or 1 % of all, stay until a person says so (`confirmed_by`).
+    a backup of them may be in use. More than 100 keys, or 1 % of all, stay until a person says so (`confirmed_by`, with
+    how many they were shown: raises SweepChanged if it is another number by now).
     """
-    restored_at = installation().restored_at
-    if restored_at and timezone.now() < restored_at + timedelta(days=settings.KEYS_BACKUP_RETENTION_DAYS):
+    if _rests_until() is not None:
         note_waiting_keys(0)  # what a sweep found before the restore says nothing about the keys of today
         return Sweep()
-    dead, ownerless = _ownerless_keys()
+    dead, kinds = _ownerless_keys()
+    ownerless = [key_id for some in kinds.values() for key_id in some]
+    if confirmed not in (None, len(ownerless)):
+        raise SweepChanged(f"{len(ownerless)} keys have no owner now, and not {confirmed}")
     purged = _delete_rows(dead)
     if not ownerless:
         note_waiting_keys(0)
         return Sweep(purged=purged)
-    most = min(MOST_KEYS, MOST_SHARE * Key.objects.filter(destroyed_at=None).count())
-    if len(ownerless) > most and confirmed_by is None:
+    live = _live_keys()
+    if len(ownerless) > _most(live) and confirmed_by is None:
         logger.warning("%d keys have no owner: more than may be swept without a person", len(ownerless))
         note_waiting_keys(len(ownerless))
         return Sweep(purged=purged, waiting=len(ownerless))
+    if confirmed_by is not None:
+        with transaction.atomic():
+            append(Event.KEY_SWEEP_CONFIRMED, about="", actor=confirmed_by, keys=len(ownerless), live=live)
     result = erase_keys(ownerless, about="", actor=confirmed_by or Actor.system(), reason="ownerless")
     note_waiting_keys(0)
     return Sweep(destroyed=result.destroyed, purged=purged)
 
 
-def _ownerless_keys() -> tuple[list[UUID], list[UUID]]:
-    """Return the keys that nothing names: those below a tombstone, which are destroyed already, and the others."""
+def _rests_until() -> datetime | None:
+    """Return until when nothing is swept, because keys were restored and another restore may follow; None: it may be."""
+    restored_at = installation().restored_at
+    until = restored_at + timedelta(days=settings.KEYS_BACKUP_RETENTION_DAYS) if restored_at else None
+    return until if until is not None and timezone.now() < until else None
+
+
+def _most(live: int) -> float:
+    return min(MOST_KEYS, MOST_SHARE * live)
+
+
+def _live_keys() -> int:
+    return Key.objects.filter(destroyed_at=None).count()
+
+
+def _times(key_ids: list[UUID]) -> tuple[datetime, datetime]:
+    found = Key.objects.filter(pk__in=key_ids).aggregate(first=Min("created_at"), last=Max("created_at"))
+    return found["first"], found["last"]
+
+
+def _ownerless_keys() -> tuple[list[UUID], dict[str, list[UUID]]]:
+    """Return the keys that nothing names: those below a tombstone, which are destroyed already, and the others by kind."""
     dead: list[UUID] = []
-    ownerless: list[UUID] = []
+    ownerless: dict[str, list[UUID]] = {}
     for kind, columns in settings.KEY_OWNERS.items():
         for batch in _old_keys(kind):
             named = named_by_rows(columns, batch)
@@ -74,7 +141,7 @@ def _ownerless_keys() -> tuple[list[UUID], list[UUID]]:
             )
             tombstones = set(above.values_list("pk", flat=True))
             for key_id, parent_id in lost.items():
-                (dead if parent_id in tombstones else ownerless).append(key_id)
+                (dead if parent_id in tombstones else ownerless.setdefault(kind, [])).append(key_id)
     return dead, ownerless
 
 
@@ -107,5 +174,9 @@ def _old_keys(kind: str) -> Iterator[dict[UUID, UUID | None]]:
 
 
 def _delete_rows(key_ids: list[UUID]) -> int:
-    parts = [key_ids[first : first + BATCH] for first in range(0, len(key_ids), BATCH)]
-    return sum(Key.objects.filter(pk__in=part).delete()[0] for part in parts)
+    return sum(Key.objects.filter(pk__in=part).delete()[0] for part in _parts(key_ids))
+
+
+def _parts(key_ids: list[UUID]) -> Iterator[list[UUID]]:
+    for first in range(0, len(key_ids), BATCH):
+        yield key_ids[first : first + BATCH]

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from apps.accounts.access import holds_permission
 from apps.accounts.models import User
 from apps.accounts.services import officer_handle
 from apps.audit import services as audit
@@ -18,6 +19,7 @@ from apps.requests.closing import mark_ended
 from apps.requests.corrections import unspoken
 from apps.requests.engine import poke
 from apps.requests.errors import (
+    ApproverLeft,
     CorrectionsWanted,
     EmptyText,
     ErasureAgreed,
@@ -39,6 +41,7 @@ from apps.requests.who import mark_of
 
 PERSON, STANDING_POLICY, COMMAND_LINE = "person", "standing_policy", "command_line"
 UNDECIDED = (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW)
+REVIEW, SECOND = "requests.review_privacyrequest", "requests.approve_erasure_second"  # who gives which approval
 APPROVALS_WANTED = 2  # for an erasure above the threshold
 
 
@@ -57,7 +60,6 @@ def confirm_identity(request: PrivacyRequest, *, level: str, methods: list[str],
     request.refresh_from_db()
 
 
-@transaction.atomic
 def approve_request(
     request: PrivacyRequest, *, actor: Actor, officer: User | None = None, rule: str = PERSON, seen: str = ""
 ) -> bool:
@@ -65,9 +67,28 @@ def approve_request(
 
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
     counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
-    (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, NoLocation,
-    NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
+    (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, ApproverLeft,
+    NoLocation, NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
     """
+    if rule == PERSON and _void_of_who_left(request, actor):
+        raise ApproverLeft(request.reference)
+    return _approve(request, actor, officer, rule, seen)
+
+
+@transaction.atomic
+def _void_of_who_left(request: PrivacyRequest, actor: Actor) -> bool:
+    """Take back a first approval of somebody who has left or lost the role since; say whether there was one."""
+    _lock(request, Status.IN_REVIEW)
+    given = request.approvals.filter(rule=PERSON)
+    left = [one.pk for one in given if one.officer_id is None or not holds_permission(one.officer_id, REVIEW)]
+    if left:
+        given.filter(pk__in=left).delete()
+        audit.append(Event.APPROVALS_VOIDED, about=request.handle, actor=actor, approvals=len(left))
+    return bool(left)
+
+
+@transaction.atomic
+def _approve(request: PrivacyRequest, actor: Actor, officer: User | None, rule: str, seen: str) -> bool:
     _lock(request, Status.IN_REVIEW)
     if seen and seen != mark_of(request):
         raise PlanChanged(request.reference)
@@ -124,7 +145,7 @@ def _may_approve_second(request: PrivacyRequest, officer: User | None) -> bool:
         return True  # a rule
     if request.approvals.filter(officer=officer).exists():
         raise SamePerson(request.reference)
-    return officer.has_perm("requests.approve_erasure_second")
+    return officer.has_perm(SECOND)
 
 
 def _write_approval(request: PrivacyRequest, officer: User | None, rule: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import transaction
 
+from apps.accounts.access import holds_permission
 from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.audit.actors import Actor
@@ -11,10 +14,10 @@ from apps.audit.events import Event
 from apps.records import subjects
 from apps.records.errors import IdentityTaken, SubjectFrozen
 from apps.records.models import Identity
-from apps.requests.errors import NothingNoted, SamePerson
+from apps.requests.errors import NoterLeft, NothingNoted, SamePerson
 from apps.requests.models import Kind, PrivacyRequest, Status
 from apps.requests.services.changing import OPEN, lock_request
-from apps.requests.services.deciding import APPROVALS_WANTED, PERSON, is_erasure_decided
+from apps.requests.services.deciding import APPROVALS_WANTED, PERSON, REVIEW, is_erasure_decided
 from apps.requests.vault import details_of, open_vault, seal_details
 from apps.requests.who import identity_of, subject_of
 
@@ -40,7 +43,10 @@ def note_identity(request: PrivacyRequest, kind: str, value: str, *, officer: Us
 
 
 def confirm_noted(request: PrivacyRequest, kind: str, value: str, *, officer: User, actor: Actor) -> None:
-    """Say yes to what somebody else has noted; from now on every place is asked with it. Raises SamePerson, NothingNoted."""
+    """Say yes to what somebody else has noted; from now on every place is asked with it. Raises SamePerson, NothingNoted.
+
+    Whoever noted it must be one who still may: otherwise it is taken back, and NoterLeft raised.
+    """
     with transaction.atomic():
         lock_request(request, *OPEN)
         by = [row[2] for row in details_of(request).get(UNCONFIRMED, []) if row[:2] == [kind, value]]
@@ -49,7 +55,13 @@ def confirm_noted(request: PrivacyRequest, kind: str, value: str, *, officer: Us
         if str(officer.pk) in by:
             raise SamePerson(request.reference)
         _drop(request, kind, value)
-        _add(request, kind, value, actor)
+        stands = all(holds_permission(UUID(one), REVIEW) for one in by)
+        if stands:
+            _add(request, kind, value, actor)
+        else:
+            audit.append(Event.IDENTITY_REMOVED, about=request.handle, actor=actor, identities=1)
+    if not stands:
+        raise NoterLeft(request.reference)
 
 
 def drop_noted(request: PrivacyRequest, kind: str, value: str, *, actor: Actor) -> None:

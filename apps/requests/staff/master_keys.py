@@ -22,9 +22,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 
-from apps.accounts.access import fresh_authentication_required
+from apps.accounts.access import fresh_authentication_required, holds_permission
 from apps.keys import policy, services
-from apps.keys.errors import KeysError, NothingProposed, ProposalClosed, SecondPersonWanted
+from apps.keys.errors import KeysError, NothingProposed, ProposalClosed, ProposerLeft, SecondPersonWanted
 from apps.keys.models import Epoch, Proposal
 from apps.keys.selectors import MasterKey, current_proposals, master_keys, newest_backups
 from apps.requests.staff.words import INFO, OK, PLAIN, WARN, Badge, moment
@@ -40,6 +40,9 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     NothingProposed: gettext_lazy("Choose at least one master key that is not needed any more and not proposed yet."),
     ProposalClosed: gettext_lazy("This has been decided in the meantime. Look at the page again."),
     SecondPersonWanted: gettext_lazy("You proposed this. Somebody else has to approve it."),
+    ProposerLeft: gettext_lazy(
+        "Whoever proposed this may not decide about master keys any more, so it is withdrawn. Propose it anew."
+    ),
 }
 
 
@@ -132,7 +135,7 @@ def approve(request: HttpRequest, pk: UUID) -> HttpResponse:
     _check(request)
 
     def work(officer: UUID, actor: Any) -> None:
-        services.approve_proposal(pk, officer=officer, actor=actor)
+        services.approve_proposal(pk, officer=officer, actor=actor, may_decide=_may_decide)
 
     return _decide(
         request, work, _("Approved. The site does the rest by itself, as soon as nothing stands in the way.")
@@ -146,6 +149,10 @@ def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
         services.withdraw_proposal(pk, actor=actor)
 
     return _decide(request, work, _("Withdrawn."))
+
+
+def _may_decide(user_id: UUID) -> bool:
+    return holds_permission(user_id, DECIDE)
 
 
 def _check(request: HttpRequest) -> None:

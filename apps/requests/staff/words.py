@@ -70,6 +70,13 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.PlanChanged: gettext_lazy(
         "What the person is known by has changed since you looked at the plan. Look at it again, then decide."
     ),
+    errors.ApproverLeft: gettext_lazy(
+        "Whoever gave the first approval may not approve any more, so it is void. Somebody who reviews requests approves it "
+        "anew; then a second person decides."
+    ),
+    errors.NoterLeft: gettext_lazy(
+        "Whoever noted this may not any more, so it is taken back. Somebody who reviews requests notes it anew."
+    ),
     errors.NothingNoted: gettext_lazy("This does not wait any more. Look at the page again."),
     errors.SecondApproverWanted: gettext_lazy("The second approval is for people with the role “approvers”."),
     errors.NoLocation: gettext_lazy("There is no place at all. Run “migrate”, which makes our own."),
