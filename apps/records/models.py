@@ -258,6 +258,7 @@ class CopyPolicy(models.Model):
     is_active = models.BooleanField(default=True)
     next_copy_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True)
+    bring_back_at = models.DateTimeField(null=True)  # after a restore: when what is missing here is fetched from there
     proposed_by = models.UUIDField(null=True)  # readable copies: the sign-in of who wants them,
     approved_by = models.UUIDField(null=True)  # and of who agreed
     place_mac = models.BinaryField(max_length=32, null=True)  # of the settings of the place that was proposed

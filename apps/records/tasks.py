@@ -14,6 +14,7 @@ from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
 from apps.records import services, suppression
 from apps.records.copies.restoring import run_restore
+from apps.records.copies.returning import bring_back, due_returns
 from apps.records.copies.running import due_policies, run_policy
 from apps.records.errors import RecordsError
 from apps.records.indexing import rotating
@@ -87,7 +88,24 @@ def run_due_copies() -> int:
     due = due_policies()
     for policy_id in due:
         poke_copies(policy_id)
+    return len(due) + poke_returns()
+
+
+def poke_returns() -> int:
+    """Wake workers to bring back what a restore has lost; return how many rules. The schedule pokes them again."""
+    due = due_returns()
+    try:
+        for policy_id in due:
+            bring_back_copies.apply_async([str(policy_id)], retry=False)
+    except (KombuError, OSError):
+        log.warning("no message could be sent: the schedule finds the copies")
     return len(due)
+
+
+@shared_task(name="apps.records.tasks.bring_back_copies", time_limit=SWEEP_SECONDS)
+def bring_back_copies(policy_id: str) -> None:
+    """Bring back from a rule's sealed copies what a restore has lost."""
+    bring_back(UUID(policy_id))
 
 
 def poke_source(source_id: UUID) -> None:

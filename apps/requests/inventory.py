@@ -83,7 +83,7 @@ INVENTORY = {
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
     "records.CopyPolicy": Table(
         "site", "site", blind="place_mac", opaque="id location_id destination_id proposed_by approved_by token",
-        plain="target form every check_days is_active next_copy_at next_check_at lease_until created_at",
+        plain="target form every check_days is_active next_copy_at next_check_at bring_back_at lease_until created_at",
     ),
     "records.Copy": Table(
         "copies", "copies", blind="mac", opaque="id policy_id subject_id conversation_id key_id object_name",

@@ -14,7 +14,7 @@ from itertools import islice
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.audit import services as audit
@@ -33,12 +33,13 @@ from apps.records.copies.writing import store_of_policy
 from apps.records.errors import DamagedCopy, LostClaim, RecordsError
 from apps.records.models import Conversation, Copy, CopyPolicy, CopyRun, Subject
 from apps.records.reports import ImportReport
-from apps.records.services.storing import store_conversations
+from apps.records.services.storing import AsItWas, store_conversations
 from apps.sealing.errors import DecryptionError
 from apps.sealing.streams import unseal_stream
 
 LEASE = timedelta(minutes=60)  # longer than a task may take, which may be one large conversation
 NAMES_A_QUERY = 400
+DESTROYED = "its key was destroyed"
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Restored:
     attachments: int = 0
     already_held: int = 0
     failed: list[tuple[Name, str]] = field(default_factory=list)
+    shut: int = 0  # of those: their keys are gone, as what was erased has it
 
 
 def restore(
@@ -58,16 +60,18 @@ def restore(
     actor: Actor,
     subject_id: UUID | None = None,
     conversation_id: UUID | None = None,
-    still_ours: Callable[[], None] = lambda: None,
+    only_unknown: bool = False,
+    still_ours: Callable[[Restored], None] = lambda _so_far: None,
 ) -> Restored:
     """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError.
 
-    `still_ours` is asked before each copy, and may raise LostClaim.
+    `only_unknown`: copies that no row names, which are those made since the backup that was restored. `still_ours` is
+    asked before each copy, with how far it is, and may raise LostClaim.
     """
     store, result = store_of_policy(policy), Restored()
     beginning = of_person(policy.pk, subject_id) if subject_id else f"{policy.pk}/"
-    for name in _there(policy, store, beginning):
-        still_ours()
+    for name in _there(store, beginning, only_unknown=only_unknown):
+        still_ours(result)
         if conversation_id in (None, name.conversation_id):
             _restore_one(store, name, result, actor)
     with transaction.atomic():
@@ -85,25 +89,23 @@ def restore(
     return result
 
 
-def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None) -> CopyRun | None:
+def run_restore(
+    policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None, only_unknown: bool = False
+) -> CopyRun | None:
     """Restore as a run that the page shows; None if another worker restores from this rule now."""
     policy = CopyPolicy.objects.select_related("destination").get(pk=policy_id)
     run = _begin(policy)
     if run is None:
         return None
     try:
-        result = restore(policy, actor=actor, subject_id=subject_id, still_ours=partial(_hold, run))
+        still_ours = partial(_hold, run)
+        result = restore(policy, actor=actor, subject_id=subject_id, only_unknown=only_unknown, still_ours=still_ours)
     except LostClaim:
         return None
     except LocationError as error:
         run.state, run.reason = CopyRun.State.FAILED, reason_of(error)
     else:
-        run.state = CopyRun.State.DONE
-        run.counts = {
-            "restored": result.conversations,
-            "already_held": result.already_held,
-            "failed": len(result.failed),
-        }
+        run.state, run.counts = CopyRun.State.DONE, _counts(result)
     run.finished_at, run.lease_until = timezone.now(), None
     run.save()
     return run
@@ -111,9 +113,13 @@ def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None
 
 def restore_commands() -> list[str]:
     """Return the command line for every rule whose sealed copies may bring something back, as a shell takes it."""
-    rules = CopyPolicy.objects.filter(form=CopyPolicy.Form.SEALED, location__emptied_at__isnull=True)
-    names = rules.order_by("location__name").values_list("location__name", flat=True)
+    names = sealed_rules().order_by("location__name").values_list("location__name", flat=True)
     return [f"manage.py restore_copies {shlex.quote(name)}" for name in names]
+
+
+def sealed_rules() -> QuerySet[CopyPolicy]:
+    """Return the rules whose places may hold sealed copies, stopped ones too."""
+    return CopyPolicy.objects.filter(form=CopyPolicy.Form.SEALED, location__emptied_at__isnull=True)
 
 
 def is_restoring(policy: CopyPolicy) -> bool:
@@ -134,20 +140,30 @@ def _begin(policy: CopyPolicy) -> CopyRun | None:
         return CopyRun.objects.create(policy=policy, kind=CopyRun.Kind.RESTORE, lease_until=timezone.now() + LEASE)
 
 
-def _hold(run: CopyRun) -> None:
+def _hold(run: CopyRun, so_far: Restored) -> None:
+    """Keep the claim, and show how far it is."""
     mine = CopyRun.objects.filter(pk=run.pk, state=CopyRun.State.RUNNING)
-    if not mine.update(lease_until=timezone.now() + LEASE):
+    if not mine.update(lease_until=timezone.now() + LEASE, counts=_counts(so_far)):
         raise LostClaim
 
 
-def _there(policy: CopyPolicy, store: Store, beginning: str) -> Iterator[Name]:
-    """Yield the sealed copies that the place holds, those that are about to be deleted left out."""
+def _counts(result: Restored) -> dict[str, int]:
+    return {
+        "restored": result.conversations,
+        "already_held": result.already_held,
+        "failed": len(result.failed) - result.shut,
+        "shut": result.shut,
+    }
+
+
+def _there(store: Store, beginning: str, *, only_unknown: bool) -> Iterator[Name]:
+    """Yield the sealed copies that the place holds, those left out that are about to be deleted, or that a row names."""
     found = (parse_name(one.name) for one in store.find(beginning) if one.is_current)
     sealed = (name for name in found if name is not None and name.form == CopyPolicy.Form.SEALED)
     while batch := list(islice(sealed, NAMES_A_QUERY)):
-        doomed = Copy.objects.filter(pk__in=[name.copy_id for name in batch], doomed_at__isnull=False)
-        going = set(doomed.values_list("pk", flat=True))
-        yield from (name for name in batch if name.copy_id not in going)
+        known = Copy.objects.filter(pk__in=[name.copy_id for name in batch])
+        left_out = set((known if only_unknown else known.filter(doomed_at__isnull=False)).values_list("pk", flat=True))
+        yield from (name for name in batch if name.copy_id not in left_out)
 
 
 def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> None:
@@ -158,18 +174,21 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
     key_ids = _keys_of(name)
     if not key_ids:
         result.failed.append((name, "its key is not there: it was erased, or the keys are lost"))
+        result.shut += 1
         return
     reason = "it does not open"
     for key_id in key_ids:
         try:
             parsed = read_conversation(_opened(store, name, key_id))
-            report = store_conversations(subject, [parsed], actor=actor, source=parsed.source)
+            report = store_conversations(
+                subject, [parsed], actor=actor, source=parsed.source, as_it_was=_as_it_was(name, key_id)
+            )
         except (DecryptionError, DamagedCopy):
             continue  # another key of this conversation may be the one
         except Missing:
             reason = "it is not there any more"
         except KeyDestroyed:
-            reason = "its key was destroyed"
+            reason = DESTROYED
         except KeysError as error:
             reason = f"its key cannot be opened now: {type(error).__name__}"
         except RecordsError as error:
@@ -178,6 +197,14 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
             _add(result, name, report)
             return
     result.failed.append((name, reason))
+    result.shut += reason == DESTROYED
+
+
+def _as_it_was(name: Name, key_id: UUID) -> AsItWas | None:
+    """Return the id and key of a conversation that is lost here, so that erasing it takes its copies along once more."""
+    if Conversation.objects.filter(Q(pk=name.conversation_id) | Q(key_id=key_id)).exists():
+        return None
+    return AsItWas(name.conversation_id, keys.NewKey(key_id, keys.open_key(key_id)))
 
 
 def _opened(store: Store, name: Name, key_id: UUID) -> Callable[[], Iterator[bytes]]:

@@ -18,7 +18,7 @@ from apps.audit.actors import Actor
 from apps.audit.events import DETAILS, Event
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed
-from apps.keys.services import KeyKind
+from apps.keys.services import KeyKind, NewKey
 from apps.records import rows
 from apps.records.drafts import Draft, Held, Plan, Write, make_draft, plan_new, plan_update
 from apps.records.errors import Contention
@@ -43,6 +43,14 @@ OnCommit = Callable[
 ]  # called inside each transaction, so that progress is committed with what was stored
 
 
+@dataclass(frozen=True)
+class AsItWas:
+    """The id and the key that a lost conversation had. With them it is erased together with every copy there is of it."""
+
+    conversation_id: UUID
+    key: NewKey
+
+
 class _Stale(Exception):
     """Another import wrote the same conversation between our look and our lock."""
 
@@ -56,14 +64,15 @@ def store_conversations(
     import_id: UUID | None = None,
     on_commit: OnCommit | None = None,
     report: ImportReport | None = None,
+    as_it_was: AsItWas | None = None,
 ) -> ImportReport:
     """Store what a reader yields and return the counts; a repeat adds only what is new.
 
     `source` is the format, for conversations that do not say it themselves; `report` goes on with what an earlier run
-    has counted. Raises SubjectFrozen or RecordingNotAllowed,
+    has counted; `as_it_was`: of a single one that comes back from a copy. Raises SubjectFrozen or RecordingNotAllowed,
     then what was committed before stays. Call it outside transactions.
     """
-    store = _Store(subject, actor, source, import_id, on_commit, report or ImportReport(format=source))
+    store = _Store(subject, actor, source, import_id, on_commit, report or ImportReport(format=source), as_it_was)
     for item in parsed:
         store.take(item)
     store.finish()
@@ -79,9 +88,10 @@ class _Store:
         import_id: UUID | None,
         on_commit: OnCommit | None,
         report: ImportReport,
+        as_it_was: AsItWas | None = None,
     ) -> None:
         self.subject, self.actor, self.source, self.import_id = subject, actor, source, import_id
-        self.on_commit = on_commit
+        self.on_commit, self.as_it_was = on_commit, as_it_was
         self.report = report
         self.batch: dict[bytes, Draft] = {}
         self.rows = self.bytes = 0  # of the batch
@@ -137,7 +147,7 @@ class _Store:
                 self._write(group)
         except _Stale:
             for plan in plans:
-                if plan.is_new:
+                if plan.is_new and self.as_it_was is None:
                     keys.discard_key(plan.key_id)
             raise
         for plan in plans:
@@ -152,9 +162,7 @@ class _Store:
             held = self._held_rows()
         opened = self._open(held.values())
         new = [draft for draft in drafts if draft.index not in held]
-        owners = [uuid4() for _draft in new]
-        made = create_keys_below(self.subject, KeyKind.CONVERSATION, owners) if new else []
-        fresh = {draft.index: (owner, key) for draft, owner, key in zip(new, owners, made, strict=True)}
+        fresh = {draft.index: place for draft, place in zip(new, self._places(len(new)), strict=True)}
         plans = []
         for draft in drafts:
             if draft.index in fresh:
@@ -164,6 +172,14 @@ class _Store:
                 row = held[draft.index]
                 plans.append(plan_update(draft, _held(row, opened[row.key_id])))
         return plans
+
+    def _places(self, count: int) -> list[tuple[UUID, NewKey]]:
+        """Return an id and a key for each new conversation."""
+        if self.as_it_was is not None:
+            return [(self.as_it_was.conversation_id, self.as_it_was.key)] * count
+        owners = [uuid4() for _ in range(count)]
+        made = create_keys_below(self.subject, KeyKind.CONVERSATION, owners) if owners else []
+        return list(zip(owners, made, strict=True))
 
     def _open(self, held: Iterable[Conversation]) -> dict[UUID, bytes]:
         try:

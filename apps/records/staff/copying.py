@@ -46,6 +46,7 @@ KINDS = {"copy": gettext_lazy("Copied"), "check": gettext_lazy("Read again"), "r
 COUNTS = {
     "written": gettext_lazy("written"), "skipped": gettext_lazy("changed meanwhile"), "failed": gettext_lazy("failed"), "ok": gettext_lazy("as they should be"),
     "missing": gettext_lazy("missing"), "changed": gettext_lazy("damaged"), "restored": gettext_lazy("restored"), "already_held": gettext_lazy("there already"),
+    "shut": gettext_lazy("stay shut, as their keys are gone"),
 }  # fmt: skip
 _TARGET = re.compile(r"[a-z][a-z0-9_]{0,62}")
 

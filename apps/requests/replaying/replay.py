@@ -27,6 +27,7 @@ from apps.keys.services.replaying import (
     returned_keys,
     unburied_keys,
 )
+from apps.records.copies.returning import bring_back_everything
 from apps.records.errors import RecordsError
 from apps.records.indexing.rotating import replace_lost_keys
 from apps.records.models import Conversation, Subject
@@ -168,6 +169,7 @@ def _open(actor: Actor, entries: int, buried: int, erased: Erased, loss: Loss) -
             keys=buried,
             lost=loss.conversations + erased.lost_conversations,
         )
+        bring_back_everything()
     audit.sequence()
     why = quarantine.found()
     if why:

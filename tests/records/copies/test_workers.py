@@ -151,7 +151,10 @@ def test_asking_about_many_copies_takes_no_more_questions_than_about_few(
     def asked() -> int:
         """Count the queries of looking through all copies of conversations that are not here any more, and restoring."""
         total = 0
-        for work in (lambda: doom_erased(policy), lambda: list(restoring._there(policy, files_place.store(), ""))):
+        for work in (
+            lambda: doom_erased(policy),
+            lambda: list(restoring._there(files_place.store(), "", only_unknown=False)),
+        ):
             with CaptureQueriesContext(connections["default"]) as rows, CaptureQueriesContext(connections["keys"]) as k:
                 work()
             total += len(rows) + len(k)

@@ -13,11 +13,12 @@ from apps.audit.errors import AuditError
 from apps.keys.errors import KeysError
 from apps.locations.errors import LocationError
 from apps.records.copies.restoring import restore_commands
+from apps.records.tasks import poke_returns
 from apps.requests.replaying import CannotReplay, Replayed, replay_tombstones
 
-RUN_NEXT = (
-    "What was kept since the backup, and what is lost above, may lie in sealed copies. Bring it back now (what is held is not "
-    "written twice, and what was erased stays shut):"
+COMES_BACK = (
+    "What was kept since the backup, and what is lost above, may lie in sealed copies. A worker brings it back now; the page of "
+    "each rule for copies shows how far it is. What was erased stays shut. Where no worker runs, these do the same:"
 )
 
 
@@ -47,7 +48,8 @@ class Command(BaseCommand):
         self.stdout.write(in_words(done))
         commands = restore_commands()
         if commands:
-            self.stdout.write(f"{RUN_NEXT}\n  " + "\n  ".join(commands))
+            poke_returns()
+            self.stdout.write(f"{COMES_BACK}\n  " + "\n  ".join(commands))
 
 
 def in_words(done: Replayed) -> str:
