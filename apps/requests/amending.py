@@ -19,7 +19,7 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.requests import by_hand, claims, closing, receipts
 from apps.requests.claims import Claim
-from apps.requests.corrections import NOTHING, VALUES, called_wrong, correction_at
+from apps.requests.corrections import NOTHING, VALUES, Correction, called_wrong, correction_at, written_unseen
 from apps.requests.models import PrivacyRequest, Step, Task
 from apps.requests.vault import details_of, seal_details
 from apps.requests.who import copy_of, identity_now, identity_of, proven_addresses
@@ -40,23 +40,25 @@ def correct(claim: Claim) -> None:
     connector = connector_for(location)
     if correction.way != VALUES or not isinstance(connector, Rectifies):
         return _act(claim, location, None)
-    if _may_find_somebody_elses(claim, location, connector):
+    if _may_find_somebody_elses(claim, location, connector, correction):
         return _act(claim, location, None, Reason.PERHAPS_ANOTHERS)
     return _act(claim, location, partial(connector.rectify, _as_it_began(claim), correction.changes))
 
 
-def _may_find_somebody_elses(claim: Claim, location: Location, connector: Any) -> bool:
+def _may_find_somebody_elses(claim: Claim, location: Location, connector: Any, correction: Correction) -> bool:
     """Say whether a place outside knows people by something that this request itself calls wrong.
 
-    What names one person, is wrong and was never proven may be somebody else's, and find their rows. Then a person looks.
+    What names one person, is wrong and was never proven may be somebody else's, and find their rows. Then a person looks;
+    so they do where, with anything called wrong, a value would be written over whatever stands there.
     """
     if location.kind in settings.OWN_LOCATIONS:
         return False  # they know the person by the id of the row
+    called = called_wrong(claim.details, _as_it_began(claim).values)
+    if called and written_unseen(correction):
+        return True  # refused when it is noted; but they may be known by more since
     proven = {normalise(address) for address in proven_addresses(claim.request, claim.details)}
     wrong = {
-        kind
-        for kind, value in called_wrong(claim.details, _as_it_began(claim).values)
-        if kind not in SHARED and not (kind == "email" and normalise(value) in proven)
+        kind for kind, value in called if kind not in SHARED and not (kind == "email" and normalise(value) in proven)
     }
     return bool(wrong) and not (isinstance(connector, Recognises) and wrong.isdisjoint(connector.identity_kinds()))
 

@@ -301,6 +301,17 @@ class TestWhatIsSomebodyElses:
         )
         assert (request.status, result(request, "Shop")["changed"]) == (Status.COMPLETED, 1)
 
+    def test_what_they_came_to_be_known_by_after_the_noting_counts_too(self, ada, cleo, crm):
+        request = filed(ada, "rectification", asked=WISH)
+        unseen = values(("city", None, "Potsdam"))
+        services.note_corrections(
+            request, said(Conversations=values(("user_id", "42", "4")), CRM=unseen), actor=as_officer(cleo)
+        )
+        subjects.add_identity(ada, "user_id", "42", actor=Actor.system())
+        services.approve_request(request, officer=cleo, actor=as_officer(cleo))
+        run(request)
+        assert (step_at(request, "CRM").reason, crm.values[ADA]["city"]) == ("perhaps_anothers", "Bonn")
+
 
 class TestOwnPlaces:
     def test_words_of_adas_messages_are_corrected_under_another_key_and_bens_stay(self, ada, ben, cleo):
