@@ -47,6 +47,7 @@ ASK_BEFORE = timedelta(days=7)  # the person, whether an erasure may go on witho
 ALERT_BEFORE = timedelta(days=5)  # staff, that a place does not answer
 REMIND_BEFORE = timedelta(days=3)  # whoever does a task by hand
 REMIND_AGAIN = timedelta(days=7)
+NEW = timedelta(hours=1)  # of a place: from one hourly run to the next
 MOST_AT_ONCE = 500
 
 
@@ -58,7 +59,7 @@ def tidy() -> dict[str, int]:
             "documents destroyed": destroy_decided_evidence,
             "archives discarded": discard_unwanted_archives,
             "own places checked": check_own_places,
-            "restrictions extended": extend_restrictions,
+            "places told of restrictions": tell_new_places,
         }
     )
 
@@ -73,6 +74,7 @@ def nightly() -> dict[str, int]:
             "requests lapsed": lapse_unverified,
             "people asked": ask_about_copies,
             "restrictions lifted": lift_due_restrictions,
+            "restrictions extended": extend_restrictions,
             "staff alerted": alert_staff,
             "helpers reminded": remind_of_tasks,
             "receipts issued anew": reissue_receipts,
@@ -99,6 +101,12 @@ def check_own_places() -> int:
     for place in new:
         check_location(place, actor=Actor.system())
     return len(new)
+
+
+def tell_new_places() -> int:
+    """Ask what was added just now to heed the restrictions that stand; every hour all of them are gone through."""
+    is_new = Location.objects.filter(created_at__gte=timezone.now() - NEW).exists()
+    return extend_restrictions() if is_new else 0
 
 
 def discard_unwanted_archives() -> int:

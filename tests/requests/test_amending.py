@@ -528,14 +528,14 @@ class TestRestriction:
     def test_a_place_added_while_it_stands_is_asked_too_and_the_lifting_covers_it(self, ada, ben, cleo, crm, tmp_path):
         request, bens = restriction(ada, cleo), restriction(ben, cleo)
         PrivacyRequest.objects.filter(pk=bens.pk).update(lifted_at=bens.ended_at)
-        assert upkeep.tidy()["restrictions extended"] == 0
+        assert upkeep.tidy()["places told of restrictions"] == 0
         config = {"folder": str(tmp_path / "new")}
         new = ChangingPlace(config)
         new.set(ADA, name="Ada")
         new.set(BEN, name="Ben")
         save_location(Location(kind="changing", name="New"), config=config, actor=Actor.system())
         add_place(tmp_path / "desk", "Support desk")
-        assert (upkeep.tidy()["restrictions extended"], upkeep.tidy()["restrictions extended"]) == (2, 0)
+        assert (upkeep.tidy()["places told of restrictions"], upkeep.tidy()["places told of restrictions"]) == (2, 0)
         assert run(request).status == Status.PARTLY_COMPLETED  # the desk has no mark for it
         assert (new.values[ADA].get("restricted"), new.values[BEN].get("restricted")) == (True, None)
         assert step_at(request, "Support desk").reason == "by_hand"
@@ -551,7 +551,7 @@ class TestRestriction:
         PrivacyRequest.objects.filter(pk=request.pk).update(lift_on=today())
         assert lift_due_restrictions() == 1
         add_place(tmp_path / "late", "Late")
-        assert upkeep.tidy()["restrictions extended"] == 0  # what ends takes in no new place
+        assert upkeep.tidy()["places told of restrictions"] == 0  # what ends takes in no new place
         confirm(run(request), "Support desk", cleo)
         assert (request.status, new.values[ADA]["restricted"]) == (Status.COMPLETED, False)
 
@@ -560,9 +560,16 @@ class TestRestriction:
         marking = request.steps.filter(location__name="Support desk")
         marking.update(state="running", token=uuid4(), lease_until=timezone.now() + timedelta(minutes=10))
         add_place(tmp_path / "new", "New")
-        assert upkeep.tidy()["restrictions extended"] == 0
+        assert upkeep.tidy()["places told of restrictions"] == 0
         marking.update(lease_until=timezone.now())
-        assert upkeep.tidy()["restrictions extended"] == 1
+        assert upkeep.tidy()["places told of restrictions"] == 1
+
+    def test_a_place_that_no_worker_saw_when_it_was_new_is_asked_by_the_hourly_run(self, ada, cleo, tmp_path):
+        restriction(ada, cleo)
+        add_place(tmp_path / "new", "New")
+        Location.objects.update(created_at=timezone.now() - timedelta(hours=2))
+        assert upkeep.tidy()["places told of restrictions"] == 0
+        assert upkeep.nightly()["restrictions extended"] == 1
 
     def test_its_record_is_kept_while_it_stands(self, ada, cleo):
         request = restriction(ada, cleo)
