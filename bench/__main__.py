@@ -56,9 +56,7 @@ def main() -> None:
             good += [run("bench.requests", size, *fresh()) for size in sizes]
             good.append(run("bench.log", *(["--appends", "2000", "--entries", "10000"] if quick else [])))
         good.append(run("bench.purge_s3"))
-        good.append(run("bench.places", *(["1000"] if quick else [])))
-        good.append(run("bench.outside", *(["1000"] if quick else [])))
-        good.append(run("bench.databases"))
+        good += [run(f"bench.{places}", *(["1000"] if quick else [])) for places in ("places", "databases", "outside")]
         good.append(run("bench.download", *(["100"] if quick else ["1000"])))
         good.append(run("bench.mixed"))
     sys.exit(0 if all(good) else 1)

@@ -1,206 +1,177 @@
-"""Finding, reading and erasing 10,000 items behind somebody's API, against a loop by hand with the provider's own client.
+"""Find, read and erase the items of one person behind somebody's API, against a loop by hand with the provider's client.
 
-python -m bench.outside [ITEMS]     (stand-ins on loopback in this process: they cost both sides the same)
+python -m bench.outside [ITEMS] [KIND …]     (stand-ins on loopback, in a process of their own)
 """
 
 from __future__ import annotations
 
-import logging
-import resource
-import sys
 import tempfile
-import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-BY_HAND = 500  # items of the loop by hand; its cost grows in step
+import httpx
+import orjson
+
+from bench.acts import SIZE, USER, Kind, main
+
+TEXT = "x" * SIZE
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.perf_counter()
-    done = work()
-    return time.perf_counter() - began, done
+class OpenAIByHand:
+    """openai: lists by metadata, 100 a page; of each completion its messages, all as JSON; a page deleted one by one, anew."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        import openai
+
+        self.completions = openai.OpenAI(api_key=config["api_key"], base_url=config["base_url"]).chat.completions
+
+    def _listed(self) -> Any:
+        return self.completions.list(metadata={"user_id": USER}, limit=100, order="asc")
+
+    def find(self) -> int:
+        return sum(1 for _one in self._listed())
+
+    def read(self) -> int:
+        count = 0
+        for one in self._listed():
+            lines = [one.to_json(), *(said.to_json() for said in self.completions.messages.list(one.id, limit=100))]
+            count += len(lines) > 1
+        return count
+
+    def erase(self) -> int:
+        erased = 0
+        while page := self._listed().data:
+            erased += sum(self.completions.delete(one.id).deleted for one in page)
+        return erased
 
 
-def row(kind: str, work: str, count: int, taken: float, by_hand: float) -> None:
-    print(
-        f"  {kind:<8} {work:<6} {count:>7,} items {taken:8.2f} s   by hand {by_hand:8.2f} s   {taken / by_hand:5.2f} x (aim 1.5)"
-    )
-
-
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    import django
-    from django.conf import settings
-
-    settings.configure(USE_I18N=False)
-    django.setup()
-    logging.disable(logging.INFO)
-    print(f"Places outside: {count:,} items of one person")
-    bench_openai(count)
-    bench_http(count)
-    bench_lanying(count)
-    bench_mongodb(count)
-    print(
-        f"  memory of this process, servers included: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
-    )
-
-
-def all_of(connector: Any, who: Any) -> dict[str, Callable[[], Any]]:
-    from apps.locations.contract import Scope
-
-    return {
-        "find": lambda: sum(1 for _item in connector.find(who, Scope())),
-        "read": lambda: sum(len(chunk) for entry in connector.export(who, Scope(), "") for chunk in entry.chunks),
-        "erase": lambda: sum(progress.erased for progress in connector.erase(who, Scope(), "")),
-    }
-
-
-def bench_openai(count: int) -> None:
-    from apps.locations.connectors.openai import OpenAIConnector
-    from apps.locations.contract import Identity
+def openai(stack: ExitStack) -> Kind:
     from tests.contracts.openai_standin import KEY, OpenAIStandIn
 
     server = OpenAIStandIn()
+    stack.callback(server.stop)
     server.validates = False
+
+    def fill(count: int) -> None:
+        server.calls.clear()
+        for number in range(count):
+            server.add_completion(f"{number:06}", {"user_id": USER}, TEXT)
+
     config = {"api_key": KEY, "base_url": server.address, "metadata_key": "user_id", "identity": "user_id"}
-    connector, who = OpenAIConnector(config), Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
-    client = connector.client
-    for number in range(BY_HAND):
-        server.add_completion(f"hand-{number}", {"user_id": "hand"}, "x" * 1000)
-    mine = {"user_id": "hand"}
-    ids = [found.id for found in client.chat.completions.list(metadata=mine, limit=100)]
-    hand = {
-        "read": timed(lambda: [list(client.chat.completions.messages.list(one, limit=100)) for one in ids])[0],
-        "erase": timed(lambda: [client.chat.completions.delete(one) for one in ids])[0],
-    }
-    for number in range(count):
-        server.add_completion(number, {"user_id": "4"}, "x" * 1000)
-    listing = timed(lambda: list(client.chat.completions.list(metadata={"user_id": "4"}, limit=100)))[0]
-    by_hand = {
-        "find": listing,
-        "read": listing + hand["read"] * count / BY_HAND,
-        "erase": hand["erase"] * count / BY_HAND,
-    }
-    for name, work in all_of(connector, who).items():
-        row("OpenAI", name, count, timed(work)[0], by_hand[name])
-    server.stop()
+    connector = "apps.locations.connectors.openai.OpenAIConnector"
+    return Kind("OpenAI stand-in", connector, OpenAIByHand, config, fill, tries=3)
 
 
-def bench_http(count: int) -> None:
-    from apps.locations.connectors.http import HTTPConnector
-    from apps.locations.contract import Identity, Scope
+class HttpByHand:
+    """httpx: the same signed calls, following the cursors; there is no client of a provider."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        from apps.locations.connectors.http import HTTPConnector
+
+        self.sign = HTTPConnector(config)._signed
+        self.client = httpx.Client()
+        self.about = {"identities": [["user_id", USER]], "scope": {"since": None, "until": None}}
+
+    def _send(self, call: str, **more: Any) -> bytes:
+        return self.client.send(self.sign(call, self.about | more)).read()
+
+    def _answers(self, call: str) -> Iterator[dict[str, Any]]:
+        cursor = ""
+        while cursor is not None:
+            answer = orjson.loads(self._send(call, cursor=cursor))
+            yield answer
+            cursor = answer["cursor"]
+
+    def find(self) -> int:
+        return sum(len(answer["items"]) for answer in self._answers("find"))
+
+    def read(self) -> int:
+        items = (item for answer in self._answers("export") for item in answer["items"])
+        return sum(len(self._send("file", id=item["id"])) == item["file"]["size"] for item in items)
+
+    def erase(self) -> int:
+        return sum(answer["erased"] for answer in self._answers("erase"))
+
+
+def http(stack: ExitStack) -> Kind:
     from tests.contracts.http_example import ExampleServer
 
-    with tempfile.TemporaryDirectory() as folder:
-        server = ExampleServer(Path(folder))
-        connector = HTTPConnector(server.config)
-        ada, hand_person = (Identity(uuid.uuid4(), None, None, (("user_id", one),)) for one in ("4", "hand"))
-        server.put_many("hand", [(f"{number}.txt", b"x" * 1000) for number in range(BY_HAND)])
+    server = ExampleServer(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    stack.callback(server.stop)
 
-        def pages(call: str) -> list[Any]:
-            """Follow the cursors with the same signed calls, and nothing around them."""
-            found: list[Any] = []
-            cursor = ""
-            while cursor is not None:
-                body = connector._about(hand_person, Scope()) | {"cursor": cursor}
-                answer = connector.client.send(connector._signed(call, body)).json()
-                found, cursor = found + answer.get("items", []), answer["cursor"]
-            return found
+    def fill(count: int) -> None:
+        server.put_many(USER, [(f"{number}.txt", TEXT.encode()) for number in range(count)])
 
-        def files() -> None:
-            for item in pages("export"):
-                body = connector._about(hand_person, Scope()) | {"id": item["id"]}
-                connector.client.send(connector._signed("file", body)).read()
-
-        hand = {
-            "find": timed(lambda: pages("find"))[0],
-            "read": timed(files)[0],
-            "erase": timed(lambda: pages("erase"))[0],
-        }
-        server.put_many("4", [(f"{number}.txt", b"x" * 1000) for number in range(count)])
-        for name, work in all_of(connector, ada).items():
-            row("HTTP", name, count, timed(work)[0], hand[name] * count / BY_HAND)
-        server.stop()
+    connector = "apps.locations.connectors.http.HTTPConnector"
+    return Kind("HTTP example", connector, HttpByHand, server.config, fill, tries=3)
 
 
-def bench_lanying(count: int) -> None:
-    from apps.locations.connectors.lanying import LanyingConnector
-    from apps.locations.contract import Identity
+class LanyingByHand:
+    """httpx: profile and history, 100 a page; each message of the person recalled, then the conversation and the user deleted."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        headers = {"app_id": config["app_id"], "access-token": config["access_token"], "user_id": USER}
+        self.client = httpx.Client(base_url=config["api_endpoint"], headers=headers)
+
+    def _ask(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        answer = self.client.request(method, path, params=query, json=body).json()
+        return answer["data"] if answer["code"] == 200 else None
+
+    def _history(self, conversation: str) -> Iterator[dict[str, Any]]:
+        start = 0
+        while True:
+            asked = {"opposite_id": conversation, "msg_id_start": start, "limit": 100}
+            page = self._ask("GET", "/message/conversation", **asked)
+            yield from page["messages"]
+            start = page["next_msg_id"]
+            if not start:
+                return
+
+    def _conversations(self) -> list[str]:
+        return [str(one["conversation_id"]["uid"]) for one in self._ask("GET", "/message/unread")]
+
+    def find(self) -> int:
+        messages = (message for one in self._conversations() for message in self._history(one))
+        return (self._ask("GET", "/user/profile") is not None) + sum(1 for message in messages if message["msg_id"])
+
+    def read(self) -> int:
+        held = [{"kind": "profile", "profile": self._ask("GET", "/user/profile")}]
+        count = len(held)
+        for conversation in self._conversations():
+            for message in self._history(conversation):
+                line = {"kind": "message", "conversation": conversation, "message": message}
+                count += len(orjson.dumps(line)) > 0
+        return count
+
+    def erase(self) -> int:
+        erased = 0
+        for conversation in self._conversations():
+            for message in self._history(conversation):
+                which = {"conversation_id": int(conversation), "msg_id": message["msg_id"]}
+                erased += self._ask("POST", "/message/recall", which) is True
+            self._ask("DELETE", "/message/conversation", conversation_id=conversation)
+        return erased + (self._ask("POST", "/user/delete", {}) is True)
+
+
+def lanying(stack: ExitStack) -> Kind:
     from tests.contracts.lanying_standin import APP, BOT, TOKEN, LanyingStandIn
 
     server = LanyingStandIn()
-    config = {"api_endpoint": server.address, "app_id": APP, "access_token": TOKEN, "identity": "user_id"}
-    connector, who = LanyingConnector(config), Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
-    client, headers = connector.client, {"user_id": "5"}
+    stack.callback(server.stop)
 
-    def history() -> list[Any]:
-        found: list[Any] = []
-        start = 0
-        while True:
-            asked = {"opposite_id": BOT, "msg_id_start": start, "limit": 100}
-            page = client.get("/message/conversation", params=asked, headers=headers).json()["data"]
-            found, start = found + page["messages"], page["next_msg_id"]
-            if not start:
-                return found
-
-    def erase() -> None:
-        for message in history():
-            body = {"conversation_id": BOT, "msg_id": message["msg_id"]}
-            client.post("/message/recall", json=body, headers=headers)
-        client.delete("/message/conversation", params={"conversation_id": BOT}, headers=headers)
-        client.post("/user/delete", json={}, headers=headers)
-
-    for uid in (5, 4):
-        server.add_user(uid, "somebody")
+    def fill(count: int) -> None:
+        for kept in (server.calls, server.asked, server.history):
+            kept.clear()
+        server.add_user(int(USER), "somebody")
         for _number in range(count):
-            server.add_message(uid, BOT, "x" * 1000)
-    by_hand = {"find": timed(history)[0], "read": timed(history)[0], "erase": timed(erase)[0]}
-    for name, work in all_of(connector, who).items():
-        row("Lanying", name, count, timed(work)[0], by_hand[name])
-    server.stop()
+            server.add_message(int(USER), BOT, TEXT)
 
-
-def bench_mongodb(count: int) -> None:
-    from bson import json_util
-
-    from apps.locations.connectors.mongodb.connector import MongoConnector
-    from apps.locations.contract import Identity
-    from apps.locations.mongo import client_of
-    from tests.mongodb import MongoDB, Running
-
-    data = MongoDB()
-    with Running(data) as server:
-        rule = {"collection": "notes", "field": "user_id", "kind": "user_id"}
-        config = {
-            "hosts": server.address,
-            "database": "shop",
-            "user": data.user,
-            "password": data.password,
-            "tls": "off",
-        }
-        connector = MongoConnector(config | {"collections": [rule]})
-        stored = data.collection("shop", "notes")
-        with client_of(config) as client:
-            notes, mine = client["shop"]["notes"], {"user_id": 5}
-
-            def erase() -> None:
-                while ids := [one["_id"] for one in notes.find(mine, {"_id": 1}).limit(1000)]:
-                    notes.delete_many({"_id": {"$in": ids}})
-
-            for uid in (5, 4):
-                stored.extend({"_id": f"{uid}/{n:06}", "user_id": uid, "text": "x" * 1000} for n in range(count))
-            by_hand = {
-                "find": timed(lambda: sum(1 for _one in notes.find(mine, {"_id": 1})))[0],
-                "read": timed(lambda: sum(len(json_util.dumps(one)) for one in notes.find(mine).sort("_id")))[0],
-                "erase": timed(erase)[0],
-            }
-        who = Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
-        for name, work in all_of(connector, who).items():
-            row("MongoDB", name, count, timed(work)[0], by_hand[name])
+    config = {"api_endpoint": server.address, "app_id": APP, "access_token": TOKEN, "identity": "user_id"}
+    connector = "apps.locations.connectors.lanying.LanyingConnector"
+    return Kind("Lanying stand-in", connector, LanyingByHand, config, fill, tries=3)
 
 
 if __name__ == "__main__":
-    main()
+    main(str(__doc__), {"openai": openai, "http": http, "lanying": lanying})

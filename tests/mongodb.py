@@ -98,6 +98,16 @@ def prepared(wanted: Any) -> Any:
     }
 
 
+def candidates(documents: list[Document], wanted: Document) -> list[Document]:
+    """Return the documents among which those that match are, as an index on one of the fields would give them."""
+    for part in (wanted, *wanted.get("$and", ())):
+        for name, given in part.items():
+            among = given.get("$in") if isinstance(given, dict) else None
+            if isinstance(among, Among) and "." not in name:
+                return [one for one in documents if isinstance(one.get(name), list) or among.has(one.get(name))]
+    return documents
+
+
 def compares(stored: Any, given: Any, sign: str) -> bool:
     if stored is MISSING or bracket(stored) != bracket(given):
         return False
@@ -327,7 +337,8 @@ class Session(socketserver.BaseRequestHandler):
                    "$readPreference", "readConcern", "$clusterTime"}  # fmt: skip
         if set(command) - allowed:
             raise Failed(40415, "IDLUnknownField")
-        found = self._matching(command["$db"], command["find"], command.get("filter", {}))
+        matching = self._matching(command["$db"], command["find"], command.get("filter", {}))
+        found = list(matching if command.get("sort") else itertools.islice(matching, command.get("limit") or None))
         for path, direction in reversed((command.get("sort") or {}).items()):
             found.sort(key=lambda one, path=path: sort_key(next(at_path(one, path), MISSING)), reverse=direction < 0)  # type: ignore[misc]
         found = found[: command["limit"]] if command.get("limit") else found
@@ -338,9 +349,9 @@ class Session(socketserver.BaseRequestHandler):
             found = [{name: one[name] for name in ("_id", *shown) if name in one} for one in found]
         return self._cursor(command, command["find"], found, is_whole=bool(command.get("singleBatch")))
 
-    def _matching(self, database: str, name: str, wanted: Document) -> list[Document]:
+    def _matching(self, database: str, name: str, wanted: Document) -> Iterator[Document]:
         wanted = prepared(wanted)
-        return [one for one in self.data.collection(database, name) if matches(one, wanted)]
+        return (one for one in candidates(self.data.collection(database, name), wanted) if matches(one, wanted))
 
     def _cursor(self, command: Document, name: str, found: list[Document], *, is_whole: bool = False) -> Document:
         size = int(command.get("batchSize", BATCH)) or BATCH
@@ -371,7 +382,7 @@ class Session(socketserver.BaseRequestHandler):
         match, group = command["pipeline"]
         if list(match) != ["$match"] or group != {"$group": {"_id": 1, "n": {"$sum": 1}}}:
             raise Failed(40324, "UnrecognizedPipelineStage")
-        count = len(self._matching(command["$db"], command["aggregate"], match["$match"]))
+        count = sum(1 for _one in self._matching(command["$db"], command["aggregate"], match["$match"]))
         return self._cursor(command, command["aggregate"], [{"_id": 1, "n": count}] if count else [])
 
     def _insert(self, command: Document) -> Document:
@@ -389,8 +400,8 @@ class Session(socketserver.BaseRequestHandler):
         for one in command["deletes"]:
             if one["limit"] not in (0, 1):
                 raise Failed(9, "FailedToParse")
-            wanted = prepared(one["q"])
-            found = [found for found in documents if matches(found, wanted) and found not in self.data.kept]
+            matching = self._matching(command["$db"], command["delete"], one["q"])
+            found = [found for found in matching if found not in self.data.kept]
             found = found[:1] if one["limit"] else found
             ids = {id(document) for document in found}
             documents[:] = [document for document in documents if id(document) not in ids]
@@ -405,7 +416,7 @@ class Session(socketserver.BaseRequestHandler):
     def _update(self, command: Document) -> Document:
         matched = modified = 0
         for one in command["updates"]:
-            found = self._matching(command["$db"], command["update"], one["q"])
+            found = list(self._matching(command["$db"], command["update"], one["q"]))
             found = found if one.get("multi") else found[:1]
             matched += len(found)
             modified += sum(changed(document, one["u"]) for document in found)

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -72,6 +73,10 @@ class Item(NamedTuple):
     modified: datetime | None = None
     shown: str = ""  # what administrators may see of it when they try the place; "": the name, masked
     group: str = ""  # the table or collection that it lies in: then counted apart
+
+
+# For a kind that finds thousands in a few milliseconds: an Item of all its six values, in half the time of a call.
+new_item: Callable[[tuple[str, str, int | None, datetime | None, str, str]], Item] = partial(tuple.__new__, Item)
 
 
 @dataclass

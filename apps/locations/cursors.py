@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
 
 BYTES_DONE = -1
 TORN = -2
@@ -11,12 +13,12 @@ ANEW = -3
 END = "\U0010ffff"  # sorts after every path
 
 
-@dataclass(frozen=True)
-class Cursor:
+class Cursor(NamedTuple):
     """Files numbered so far, the last path, and where in that file to go on.
 
     `offset` 0: that path is done; BYTES_DONE: its bytes are, its line in the index is not; TORN: the same of
-    bytes that are not whole; ANEW: that is said, and the path is begun again. `mark` is of the version whose bytes were read. A cursor names a path, so the engine seals it.
+    bytes that are not whole; ANEW: that is said, and the path is begun again. `mark` is of the version whose bytes were
+    read. A cursor names a path, so the engine seals it. A named tuple, since there are two for each file.
     """
 
     number: int
@@ -30,5 +32,8 @@ class Cursor:
 
     @property
     def text(self) -> str:
-        """Written by the standard library: a file's name may be no text, and orjson refuses lone surrogates."""
-        return json.dumps([self.number, self.path, self.offset, *([self.mark] if self.mark else [])])
+        values = [self.number, self.path, self.offset, *([self.mark] if self.mark else [])]
+        try:
+            return orjson.dumps(values).decode()
+        except TypeError:  # a file's name may be no text, and orjson refuses lone surrogates
+            return json.dumps(values)

@@ -17,6 +17,7 @@ from apps.locations.contract import Identity
 from apps.locations.errors import NoIdentity, Refused
 
 KIND = r"[a-z][a-z0-9_]{0,23}"  # a kind of identity: email, user_id, phone, or one of the operator's own
+ENDING = re.compile(r"[a-z0-9]{1,5}")
 PLACEHOLDER = re.compile(r"\{(" + KIND + r")\}")
 
 
@@ -79,5 +80,6 @@ def _check_value(value: str, kind: str) -> None:
 
 def generated_name(number: int, original: str) -> str:
     """Return an archive name that says nothing: a number and, if it is harmless, the original's ending."""
-    ending = original.rsplit("/", 1)[-1].rpartition(".")[2].lower() if "." in original.rsplit("/", 1)[-1] else ""
-    return f"{number:06d}.{ending}" if re.fullmatch(r"[a-z0-9]{1,5}", ending) else f"{number:06d}"
+    _stem, dot, ending = original.rpartition("/")[2].rpartition(".")
+    ending = ending.lower()
+    return f"{number:06d}.{ending}" if dot and ENDING.fullmatch(ending) else f"{number:06d}"

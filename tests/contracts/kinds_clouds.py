@@ -189,7 +189,7 @@ class Sftp(Files):
         "paramiko.transport.Transport.open_session",
         "paramiko.sftp_client.SFTPClient._request",
     )
-    batches: tuple[str, ...] = ("apps.locations.connectors.storages.ERASED_PER_PROGRESS",)
+    batches: tuple[str, ...] = ("apps.locations.connectors.sftp.ERASED_PER_PROGRESS",)
     many = many_items(300)
 
     def __init__(self, server: SftpServer, folder: Path) -> None:
@@ -219,7 +219,7 @@ class AnyStorage(Files):
     """Django's own file storage, through the Storage API."""
 
     transport: tuple[str, ...] = ("os.scandir", "os.remove", "os.path.getsize", "os.open")
-    batches = Sftp.batches
+    batches = ("apps.locations.connectors.storages.ERASED_PER_PROGRESS",)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

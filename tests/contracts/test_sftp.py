@@ -54,6 +54,18 @@ def test_a_person_folder_that_is_a_link_is_refused(place: Sftp, ada: Identity) -
     assert "users/42/note" in place.everything()
 
 
+@pytest.mark.services
+def test_a_large_file_is_read_in_pieces_each_from_its_own_place(
+    place: Sftp, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.locations.objects.PIECE_SIZE", 4)
+    place.put("4", "large", b"0123456789")
+    entries = [entry for entry in place.connector.export(ada, SCOPE, "") if entry.name != "index.jsonl"]
+    assert [(entry.part, b"".join(entry.chunks)) for entry in entries] == [
+        ("piece", b"0123"), ("piece", b"4567"), ("last", b"89"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("data", "field"),
     [({"host_key": "nonsense"}, "host_key"), ({"root": "relative"}, "root"), ({"port": "0"}, "port"), ({"root": "/a/../b"}, "root")],

@@ -22,7 +22,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import own_ground
-from apps.locations.connectors.files_folders import FOLDER_FLAGS, Folders, Found, Linked, listed, read_at, refusal_of
+from apps.locations.connectors.files_folders import (
+    FOLDER_FLAGS,
+    Folders,
+    Found,
+    Linked,
+    info_of,
+    names_in,
+    read_at,
+    refusal_of,
+)
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.cursors import BYTES_DONE, END, Cursor
 from apps.locations.errors import Refused, Unavailable
@@ -221,19 +230,19 @@ class FilesConnector:
                 yield from (found for found in below if _order(found.path) >= start) if after else below
 
     def _single(self, folder: int, path: str, name: str) -> Iterator[Found]:
-        try:
-            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
+        info = info_of(folder, name)
+        if info is None:
             return
-        except OSError as error:
-            raise refusal_of(error) from None
         if stat.S_ISDIR(info.st_mode):
             raise Refused("A folder stands where the template names a file.")
         yield Found(f"{path}/{name}".lstrip("/"), info)
 
     def _below(self, folder: int, path: str) -> Iterator[Found]:
         start = f"{path}/" if path else ""
-        for name, info in listed(folder):
+        for name in names_in(folder):
+            info = info_of(folder, name)
+            if info is None:
+                continue  # went away meanwhile
             below = start + name
             if not stat.S_ISDIR(info.st_mode):
                 yield Found(below, info)
@@ -241,7 +250,7 @@ class FilesConnector:
             try:
                 opened = os.open(name, FOLDER_FLAGS, dir_fd=folder)
             except FileNotFoundError:
-                continue  # went away meanwhile
+                continue
             except OSError as error:
                 raise refusal_of(error) from None
             try:
@@ -292,7 +301,7 @@ class FilesConnector:
         folder = root.open(path)
         if folder is None:
             return
-        for name in [name for name, info in listed(folder) if stat.S_ISDIR(info.st_mode)]:
+        for name in [name for name in names_in(folder) if _is_folder(folder, name)]:
             self._remove_empty(root, f"{path}/{name}")
         parent, _slash, name = path.rpartition("/")
         opened = root.open(parent)
@@ -303,6 +312,11 @@ class FilesConnector:
         except OSError as error:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
                 raise refusal_of(error) from None
+
+
+def _is_folder(folder: int, name: str) -> bool:
+    info = info_of(folder, name)
+    return info is not None and stat.S_ISDIR(info.st_mode)
 
 
 def _described(found: Found, name: str) -> dict[str, Any]:

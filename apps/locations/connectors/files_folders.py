@@ -95,20 +95,23 @@ class Linked:
         return (one for same in self._names.values() if len(same) < same[0].info.st_nlink for one in same)
 
 
-def listed(folder: int) -> list[tuple[str, os.stat_result]]:
-    """Return what lies in an open folder, by name; what goes away meanwhile is left out."""
-    found = []
+def names_in(folder: int) -> list[str]:
+    """Return the names in an open folder, sorted. Names only, however many: what each one is, `info_of` says."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    found.append((entry.name, entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue
+            return sorted([entry.name for entry in entries])
     except OSError as error:
         raise refusal_of(error) from None
-    found.sort()  # no two names are the same, so nothing but names is compared
-    return found
+
+
+def info_of(folder: int, name: str) -> os.stat_result | None:
+    """Return what lstat(2) says of a name in an open folder; None when it is gone."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refusal_of(error) from None
 
 
 def read_at(descriptor: int, size: int, at: int) -> bytes:

@@ -23,7 +23,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.connectors.openai_correcting import concerned, corrected
-from apps.locations.connectors.openai_objects import CHATKIT_THREAD, COMPLETION, FILE, KINDS, PAGE, Kind, is_gone, plain
+from apps.locations.connectors.openai_objects import (
+    CHATKIT_THREAD,
+    COMPLETION,
+    FILE,
+    KINDS,
+    PAGE,
+    Kind,
+    is_gone,
+    metadata_of,
+    page_of,
+    plain,
+)
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.paths import generated_name
@@ -158,7 +169,7 @@ class OpenAIConnector:
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         for source in self._sources(who):
             for found in self._held(source):
-                yield Item(found.id, source.kind.name, getattr(found, "bytes", None), _when(found))
+                yield Item(found["id"], source.kind.name, found.get("bytes"), _when(found))
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
         """Yield the content of each file, and a line of index.jsonl for each object and for what belongs to it.
@@ -175,16 +186,17 @@ class OpenAIConnector:
         for index, source in list(enumerate(sources))[at:]:
             for found in self._held(source, after if index == at else ""):
                 number += 1
-                line = {"kind": source.kind.name, "name": found.id, "object": plain(found)}
-                chunks = self._content(found.id) if source.kind is FILE else None
+                object_id = found["id"]
+                line = {"kind": source.kind.name, "name": object_id, "object": found}
+                chunks = self._content(object_id) if source.kind is FILE else None
                 if chunks is not None:
-                    line["file"] = generated_name(number, found.filename)
-                    content_done = json.dumps([number, index, "", [found.id, line["file"]]])
+                    line["file"] = generated_name(number, str(found.get("filename") or ""))
+                    content_done = json.dumps([number, index, "", [object_id, line["file"]]])
                     yield Entry(line["file"], "application/octet-stream", chunks, content_done, count=0)
                 elif source.kind is FILE:
                     line["content"] = "The provider does not give out the content of files of this purpose."
-                done = json.dumps([number, index, found.id, ""])
-                yield Entry(INDEX_NAME, INDEX_TYPE, self._lines(line, source.kind, found.id), done, part="piece")
+                done = json.dumps([number, index, object_id, ""])
+                yield Entry(INDEX_NAME, INDEX_TYPE, self._lines(line, source.kind, object_id), done, part="piece")
         if number:
             yield Entry(INDEX_NAME, INDEX_TYPE, [], json.dumps([number, END, "", ""]), part="last", count=0)
 
@@ -192,7 +204,7 @@ class OpenAIConnector:
         """Write the line of a file whose content is in the archive already."""
         found = self._retrieve(FILE, file_id)
         line: dict[str, Any] = {"kind": FILE.name, "name": file_id, "file": name}
-        line |= {"object": plain(found)} if found is not None else {"gone": True}
+        line |= {"object": found} if found is not None else {"gone": True}
         text = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         return Entry(INDEX_NAME, INDEX_TYPE, [text], json.dumps([number, index, file_id, ""]), part="piece")
 
@@ -226,7 +238,7 @@ class OpenAIConnector:
         """Delete a page and list again from the front: what is deleted is no place to go on from."""
         seen: set[str] = set()
         while True:
-            page = [found.id for found in self._page(source)]
+            page = [found["id"] for found in self._page(source)]
             if not page or seen.issuperset(page):
                 return  # what is still listed after its deletion is judged at the second look
             erased = sum(self._side_by_side(lambda object_id: self._erase_one(source.kind, object_id), page))
@@ -259,8 +271,9 @@ class OpenAIConnector:
 
     def _correct(self, kind: Kind, object_id: str, changes: Sequence[Change]) -> int:
         found = self._retrieve(kind, object_id)  # once more, so that nothing is written over that came meanwhile
-        wanted = corrected(found.metadata or {}, changes) if found is not None else None
-        if wanted is None or kind.update is None or wanted == found.metadata:
+        metadata = metadata_of(found) if found is not None else {}
+        wanted = corrected(metadata, changes) if found is not None else None
+        if wanted is None or kind.update is None or wanted == metadata:
             return 0
         with foreign_errors(missing_is_fine=True):
             written = kind.update(self.client, object_id, wanted)
@@ -286,12 +299,12 @@ class OpenAIConnector:
             )
         return sources
 
-    def _held(self, source: Source, after: str = "") -> Iterator[Any]:
+    def _held(self, source: Source, after: str = "") -> Iterator[dict[str, Any]]:
         """Yield the objects of a source that are there, behind an id."""
         if source.value:
             while page := self._page(source, after):
                 yield from page
-                after = page[-1].id
+                after = page[-1]["id"]
             return
         left = [object_id for object_id in source.ids if object_id > after]
         for start in range(0, len(left), PAGE):
@@ -300,24 +313,26 @@ class OpenAIConnector:
                 if found is not None:
                     yield found
 
-    def _page(self, source: Source, after: str = "") -> list[Any]:
+    def _page(self, source: Source, after: str = "") -> list[dict[str, Any]]:
         """List a page. A server that ignores the filter would give out everybody's, so each one is compared."""
         where: dict[str, Any] = {"limit": PAGE, "order": "asc"} | ({"after": after} if after else {})
         key = self._config.get("metadata_key")
         with foreign_errors():
             if source.kind is COMPLETION:
-                page = self.client.chat.completions.list(metadata={key: source.value}, **where).data
-                is_own = all((found.metadata or {}).get(key) == source.value for found in page)
+                listing = self.client.chat.completions.with_raw_response.list
+                page, _is_more = page_of(listing(metadata={key: source.value}, **where))
+                is_own = all(metadata_of(found).get(key) == source.value for found in page)
             else:
-                page = self.client.beta.chatkit.threads.list(user=source.value, **where).data
-                is_own = all(found.user == source.value for found in page)
+                listing = self.client.beta.chatkit.threads.with_raw_response.list
+                page, _is_more = page_of(listing(user=source.value, **where))
+                is_own = all(found.get("user") == source.value for found in page)
         if not is_own:
             raise Refused("The server does not search as asked: it lists other people's objects as well.")
-        return list(page)
+        return page
 
-    def _retrieve(self, kind: Kind, object_id: str) -> Any:
+    def _retrieve(self, kind: Kind, object_id: str) -> dict[str, Any] | None:
         with foreign_errors(missing_is_fine=True):
-            return kind.retrieve(self.client, object_id)
+            return plain(kind.retrieve(self.client, object_id))
         return None
 
     def _side_by_side(self, work: Callable[[Concerned], Result], ids: Sequence[Concerned]) -> Iterator[Result]:
@@ -340,9 +355,9 @@ def _plural(kind: Kind) -> str:
     return f"{kind.name}s"
 
 
-def _when(found: Any) -> datetime | None:
-    created = getattr(found, "created_at", None) or getattr(found, "created", None)
-    return datetime.fromtimestamp(created, UTC) if created else None
+def _when(found: dict[str, Any]) -> datetime | None:
+    created = found.get("created_at") or found.get("created")
+    return datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None
 
 
 @contextmanager

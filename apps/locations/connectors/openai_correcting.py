@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from apps.locations.connectors.openai_objects import Kind, Metadata
+from apps.locations.connectors.openai_objects import Kind, Metadata, metadata_of
 from apps.locations.contract import Change
 from apps.locations.errors import Refused
 
 
-def concerned(held: Iterable[tuple[Kind, Any]], changes: Sequence[Change]) -> list[tuple[Kind, str]]:
+def concerned(held: Iterable[tuple[Kind, dict[str, Any]]], changes: Sequence[Change]) -> list[tuple[Kind, str]]:
     """Return the objects whose metadata have one of the keys, by kind and id. Refused: one of a response, or in none."""
     keys = {change.field for change in changes}
     found: list[tuple[Kind, str]] = []
@@ -21,11 +21,11 @@ def concerned(held: Iterable[tuple[Kind, Any]], changes: Sequence[Change]) -> li
     is_empty = True
     for kind, one in held:
         is_empty = False
-        theirs = keys & set(getattr(one, "metadata", None) or {})
+        theirs = keys & set(metadata_of(one))
         if theirs and kind.update is None:
             raise Refused("The provider lets nobody change the metadata of a response. A person has to look.")
         if theirs:
-            found.append((kind, one.id))
+            found.append((kind, one["id"]))
             known |= theirs
     if keys != known and not is_empty:
         raise Refused("No object of this person has that key in its metadata. A person has to look.")

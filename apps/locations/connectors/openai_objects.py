@@ -43,6 +43,11 @@ def plain(found: Any) -> dict[str, Any]:
     return value
 
 
+def metadata_of(found: dict[str, Any]) -> Metadata:
+    metadata = found.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def is_gone(error: Any) -> bool:
     """Tell the provider's "no such object" (NotFoundError) from a wrong address, which answers 404 to everything."""
     try:
@@ -66,21 +71,29 @@ def _nothing_below(client: Client, object_id: str) -> Lines:
     yield from ()
 
 
-def _listed(listing: Callable[..., Any], object_id: str) -> Lines:
-    """Yield what a list of the provider holds, as its JSON says it: made into the client's objects it takes twice as long.
+def page_of(response: Any) -> tuple[list[dict[str, Any]], bool]:
+    """Return the objects of a list's page, as its JSON says them, and whether more follow.
 
-    `listing`: the list call of a `with_raw_response`.
+    `response`: of a list call of `with_raw_response`. Made into the client's objects they take twice as long.
     """
+    try:
+        answer = orjson.loads(response.content)
+    except ValueError:
+        answer = None
+    page = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(page, list) or not all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in page):
+        raise Refused("The server does not speak OpenAI's protocol: check the address.")
+    return page, bool(answer.get("has_more"))
+
+
+def _listed(listing: Callable[..., Any], object_id: str) -> Lines:
     after: dict[str, str] = {}
     while True:
-        answer = orjson.loads(listing(object_id, limit=PAGE, order="asc", **after).content)
-        page = answer.get("data") if isinstance(answer, dict) else None
-        if not isinstance(page, list):
-            raise Refused("The server does not speak OpenAI's protocol: check the address.")
+        page, is_more = page_of(listing(object_id, limit=PAGE, order="asc", **after))
         yield from page
-        if not page or not answer.get("has_more"):
+        if not page or not is_more:
             return
-        after = {"after": str(page[-1]["id"])}
+        after = {"after": page[-1]["id"]}
 
 
 def _messages_of_completion(client: Client, object_id: str) -> Lines:

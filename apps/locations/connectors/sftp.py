@@ -2,7 +2,7 @@
 
 The server must show the host key that is written in the settings: whoever answers in its place would be given people's
 files. A symbolic link is removed and never followed; where one stands in the way to a person's folder, a person has to
-look. django-storages' delete() swallows every error, so what went is seen by listing.
+look. django-storages' delete() swallows every error, and its files forget where to read from, so neither is used.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations.connectors.storages import StorageConnector, foreign_errors
-from apps.locations.contract import Health, Identity, Progress, Scope
+from apps.locations.connectors.storages import StorageConnector, chunks_of, foreign_errors
+from apps.locations.contract import Health, Identity, Item, Progress, Scope
 from apps.locations.errors import Refused
 from apps.locations.fields import SecretText
 from apps.locations.finding import FindingForm
-from apps.locations.objects import ANY_TYPE, Opened, Stored
+from apps.locations.objects import ANY_TYPE, Opened, Stored, in_batches
 
+ERASED_PER_PROGRESS = 200
 TIMEOUT = 20  # seconds to connect, to sign in, and for each answer
 
 
@@ -97,11 +98,33 @@ class SftpConnector(StorageConnector):
             raise Refused("The path is not a folder.")
         return Health(True, _("The server answers and shows the right key."), horizon_days=None, facts=facts)
 
+    def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        """The listing tells sizes; before anything is read, each name is asked for by itself (`look`)."""
+        for path in self._paths(who):
+            if path.endswith("/"):
+                yield from self._found_below(path)
+            elif (found := self._lstat(path)) is not None:
+                yield Item(path, "file", int(found.st_size or 0))
+
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
-        yield from super().erase(who, scope, cursor)
+        """Remove each file and link, and count those that went; then the folders left empty. A repeat finds what is left."""
+        for batch in in_batches(self._names(who), ERASED_PER_PROGRESS):
+            if gone := sum(self._remove(name) for name in batch):
+                yield Progress(gone, "", {"files": gone})
         for path in self._paths(who):
             if path.endswith("/"):
                 self._remove_empty(path)
+
+    def _remove(self, name: str) -> bool:
+        """Say whether a name went. What the server keeps is found again at the second look, and does not keep the others."""
+        with foreign_errors():
+            try:
+                self.storage.sftp.remove(self.storage._remote_path(name))
+            except FileNotFoundError:
+                return False
+            except OSError:  # refused, or the connection was lost: then this look fails as well
+                return self._lstat(name) is None
+        return True
 
     def look(self, key: str) -> Stored | None:
         found = self._lstat(key)
@@ -114,11 +137,31 @@ class SftpConnector(StorageConnector):
                 yield stored
 
     def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
-        return Opened(ANY_TYPE, []) if stored.labels else super().read(stored, start, stop)
+        if stored.labels:
+            return Opened(ANY_TYPE, [])
+        with foreign_errors():
+            try:
+                file = self.storage.sftp.open(self.storage._remote_path(stored.key), "rb")
+            except FileNotFoundError:
+                return None
+            file.seek(start)
+        return Opened(ANY_TYPE, chunks_of(file, stop - start))
 
-    def _size(self, name: str) -> int | None:
-        found = self._lstat(name)
-        return None if found is None else int(found.st_size or 0)
+    def _found_below(self, folder: str) -> Iterator[Item]:
+        with foreign_errors():
+            try:
+                listed = self.storage.sftp.listdir_attr(self.storage._remote_path(folder.rstrip("/")))
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        found = sorted(
+            (f"{one.filename}/" if stat.S_ISDIR(one.st_mode or 0) else one.filename, one.st_size or 0) for one in listed
+        )
+        del listed
+        for name, size in found:
+            if name.endswith("/"):
+                yield from self._found_below(folder + name)
+            else:
+                yield Item(folder + name, "file", size)
 
     def _lstat(self, name: str) -> Any:
         with foreign_errors():

@@ -178,7 +178,7 @@ class StorageConnector:
                 file.seek(start)
             except FileNotFoundError:
                 return None
-        return Opened(ANY_TYPE, _chunks(file, stop - start))
+        return Opened(ANY_TYPE, chunks_of(file, stop - start))
 
     def _size(self, name: str) -> int | None:
         with foreign_errors():
@@ -223,7 +223,7 @@ class StorageConnector:
         return list(folders), list(files)
 
 
-def _chunks(file: Any, left: int) -> Iterator[bytes]:
+def chunks_of(file: Any, left: int) -> Iterator[bytes]:
     with foreign_errors():
         try:
             while left and (chunk := file.read(min(CHUNK_SIZE, left))):

@@ -19,8 +19,7 @@ from apps.locations.connectors.mongodb.matching import Filter, Finder, Position,
 from apps.locations.connectors.mongodb.rules import Rule
 from apps.locations.contract import Entry
 
-PAGE, PAGE_BYTES = 1000, 4 * 1024 * 1024
-FETCHED = 200  # documents in one answer of the server, which ends it at 16 MB
+PAGE, PAGE_BYTES = 1000, 4 * 1024 * 1024  # also what is asked of the server at once, which ends an answer at 16 MB
 PIECE = 16  # chunks of a GridFS file in one entry: 4 MB of the usual 255 KiB
 INDEX_NAME, JSON_TYPE = "index.jsonl", "application/x-ndjson"
 
@@ -125,21 +124,19 @@ class Exporter:
         documents = self._database[rule.collection].with_options(mongo.codec_of(dict))
         lines: list[bytes] = []
         size, pending = 0, list(at.pending)
-        for document in documents.find(wanted).sort("_id").batch_size(FETCHED):
-            files = at.files + len(pending) + 1
+        for document in documents.find(wanted).sort("_id").batch_size(PAGE):
+            last = document["_id"]
             if rule.is_bucket:
-                name = f"{at.rule + 1:02d}-{files:06d}.bin"
-                pending.append((name, document["_id"], 0))
-                document["file"] = name
+                document["file"] = f"{at.rule + 1:02d}-{at.files + len(pending) + 1:06d}.bin"
+                pending.append((document["file"], last, 0))
             lines.append(json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS).encode() + b"\n")
             size += len(lines[-1])
-            at = replace(at, last=document["_id"])
             if len(lines) >= PAGE or size >= PAGE_BYTES:
-                at = self._after(at, len(lines), pending)
+                at = self._after(replace(at, last=last), len(lines), pending)
                 yield b"".join(lines), len(lines), at
                 at, lines, size, pending = replace(at, pending=()), [], 0, []
         if lines:
-            yield b"".join(lines), len(lines), self._after(at, len(lines), pending)
+            yield b"".join(lines), len(lines), self._after(replace(at, last=last), len(lines), pending)
 
     def _after(self, at: At, count: int, pending: list[tuple[str, Any, int]]) -> At:
         return replace(

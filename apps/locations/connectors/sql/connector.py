@@ -19,7 +19,19 @@ from apps.locations.connectors.sql.matching import among_rows, check_identity, r
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, TableRule, kinds_of, rules_of
 from apps.locations.connectors.sql.saying import sentences
 from apps.locations.connectors.sql.schema import ForeignKey, Schema
-from apps.locations.contract import Change, Entry, Health, Identity, Item, Kept, Obstacle, Progress, Remaining, Scope
+from apps.locations.contract import (
+    Change,
+    Entry,
+    Health,
+    Identity,
+    Item,
+    Kept,
+    Obstacle,
+    Progress,
+    Remaining,
+    Scope,
+    new_item,
+)
 from apps.locations.reasons import Reason
 
 FOUND_PAGE = 5000
@@ -87,14 +99,11 @@ class SqlConnector:
                     behind = paging.after(key, last)
                     query = select(*key).where(condition, *behind).order_by(*key)
                     with sql.transaction(connection):
-                        rows = [tuple(row) for row in connection.execute(query.limit(FOUND_PAGE)).all()]
-                    for row in rows:
-                        name = "/".join(map(str, row))
-                        shown = name if name.isdecimal() else "…"
-                        yield Item(f"{rule.name}/{name}", "row", None, None, f"{rule.name}/{shown}", rule.name)
+                        rows = connection.execute(query.limit(FOUND_PAGE)).all()
+                    yield from _items(rule.name, rows)
                     if len(rows) < FOUND_PAGE:
                         break
-                    last = rows[-1]
+                    last = tuple(rows[-1])
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
         """Yield each table's rows as JSON lines (and CSV where that is asked for), and its large values as files."""
@@ -134,6 +143,15 @@ class SqlConnector:
         if left:
             return Remaining(left + whole, Reason.CANNOT_DELETE, kept=kept)
         return Remaining(whole, Reason.LEGAL_HOLD if whole else "", kept=kept)
+
+
+def _items(table: str, rows: Sequence[Any]) -> Iterator[Item]:
+    """Yield rows by their keys; a key that is no number may say something about the person and is not shown."""
+    before, hidden = f"{table}/", f"{table}/…"
+    keys = [str(key) for (key,) in rows] if rows and len(rows[0]) == 1 else ["/".join(map(str, row)) for row in rows]
+    for key in keys:
+        name = before + key
+        yield new_item((name, "row", None, None, name if key.isdecimal() else hidden, table))
 
 
 def _count(connection: Connection, schema: Schema, name: str, condition: ColumnElement[bool]) -> int:
