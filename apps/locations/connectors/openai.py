@@ -316,7 +316,7 @@ class OpenAIConnector:
     def _page(self, source: Source, after: str = "") -> list[dict[str, Any]]:
         """List a page. A server that ignores the filter would give out everybody's, so each one is compared."""
         where: dict[str, Any] = {"limit": PAGE, "order": "asc"} | ({"after": after} if after else {})
-        key = self._config.get("metadata_key")
+        key = str(self._config.get("metadata_key") or "")
         with foreign_errors():
             if source.kind is COMPLETION:
                 listing = self.client.chat.completions.with_raw_response.list

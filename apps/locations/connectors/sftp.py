@@ -12,6 +12,7 @@ import binascii
 import io
 import stat
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -145,7 +146,8 @@ class SftpConnector(StorageConnector):
             except FileNotFoundError:
                 return None
             file.seek(start)
-        return Opened(ANY_TYPE, chunks_of(file, stop - start))
+        close = partial(file._close, async_=True)  # nobody waits for what the server says to that
+        return Opened(ANY_TYPE, chunks_of(file, stop - start, close))
 
     def _found_below(self, folder: str) -> Iterator[Item]:
         with foreign_errors():

@@ -7,7 +7,7 @@ the horizon is unknown. Tested with FileSystemStorage; SFTP has a module of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -223,14 +223,15 @@ class StorageConnector:
         return list(folders), list(files)
 
 
-def chunks_of(file: Any, left: int) -> Iterator[bytes]:
+def chunks_of(file: Any, left: int, close: Callable[[], Any] | None = None) -> Iterator[bytes]:
+    """Yield so many bytes from where a file stands. `close`: how it is closed, where not by `close()`."""
     with foreign_errors():
         try:
             while left and (chunk := file.read(min(CHUNK_SIZE, left))):
                 left -= len(chunk)
                 yield chunk
         finally:
-            file.close()
+            (close or file.close)()
     if left:
         raise Unavailable("A file became shorter while it was read.")
 
