@@ -23,8 +23,11 @@ NOT_AGAIN = (
 
 
 def run_tests(*arguments: str, **environment: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "2", "--dist", "loadscope", "-p", "no:cacheprovider"]
-    return subprocess.run([*command, *arguments], cwd=ROOT, env=os.environ | environment, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
+    share = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
+    return subprocess.run(
+        [*command, *share, *arguments], cwd=ROOT, env=os.environ | environment, check=False
+    ).returncode
 
 
 def say(text: str) -> None:

@@ -15,15 +15,14 @@ from apps.audit.details import moment_text
 from apps.audit.errors import BadHandle, EntryTooLarge, OutsideTransaction, UnknownDetail
 from apps.audit.events import DETAILS, Event
 from apps.audit.handles import is_handle
-from apps.audit.models import Entry, Pending
+from apps.audit.models import Entry
 
 FORMAT_VERSION = 1
 SALT_SIZE = 16
-_INSERT = """
-WITH made AS (
-    INSERT INTO audit_entry (created_at, event, about, actor, role, data) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id
-), waiting AS (INSERT INTO audit_pending (entry_id) SELECT id FROM made)
-SELECT id FROM made"""
+_ENTRY = (
+    "INSERT INTO audit_entry (created_at, event, about, actor, role, data) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id"
+)
+_BOTH = f"WITH made AS ({_ENTRY}), waiting AS (INSERT INTO audit_pending (entry_id) SELECT id FROM made) SELECT id FROM made"  # noqa: S608
 LARGEST_ENTRY = 65_535  # C2SP tlog-tiles: an entry's length has two bytes
 
 
@@ -57,16 +56,16 @@ def hash_of(entry: Entry) -> str:
 
 
 def _insert(entry: Entry) -> Entry:
-    """Insert the entry and the row that has it sequenced; on PostgreSQL in one round trip, since every change pays for it."""
+    """Insert the entry and the row that has it sequenced, in one round trip where that can be: every change pays for it."""
     connection = transaction.get_connection()
-    if connection.vendor != "postgresql":
-        entry.save(force_insert=True)
-        Pending.objects.create(entry=entry)
-        return entry
-    values = [entry.created_at, entry.event, entry.about, entry.actor, entry.role, entry.data]
+    at = connection.ops.adapt_datetimefield_value(entry.created_at)
+    values = [at, entry.event, entry.about, entry.actor, entry.role, entry.data]
+    is_one = connection.vendor == "postgresql"
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
+        cursor.execute(_BOTH if is_one else _ENTRY, values)
         (entry.pk,) = cursor.fetchone()
+        if not is_one:
+            cursor.execute("INSERT INTO audit_pending (entry_id) VALUES (%s)", [entry.pk])
     entry._state.adding, entry._state.db = False, connection.alias
     return entry
 
