@@ -45,6 +45,10 @@ class SamePerson(RequestError):
     """The second approval must come from somebody who did not give the first."""
 
 
+class OwnRequest(RequestError):
+    """Nobody on the staff decides on a request about themselves, or on whom it takes."""
+
+
 class PlanChanged(RequestError):
     """What the person is known by has changed since the plan was looked at: look at it again, then decide."""
 

@@ -11,10 +11,12 @@ from apps.accounts.models import User
 from apps.audit.models import Entry
 from apps.audit.services import sequence
 from apps.mail.models import Letter
-from apps.requests import selectors
+from apps.records.subjects import create_subject
+from apps.requests import selectors, services
+from apps.requests.errors import OwnRequest
 from apps.requests.models import PrivacyRequest, Status
 from apps.requests.staff import deciding
-from tests.requests.conftest import events, filed, run, staff
+from tests.requests.conftest import as_officer, events, filed, run, staff
 from tests.staff.conftest import Desk, page, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
@@ -280,3 +282,38 @@ def counts(desk: Desk) -> dict[str, str]:
 
 def _groups(name: str) -> Any:
     return Group.objects.filter(name=name)
+
+
+class TestOwn:
+    @pytest.fixture
+    def cleos(self, cleo):
+        return create_subject(cleo, emails=[cleo.email])
+
+    @pytest.mark.parametrize("kind", ["access", "erasure"])
+    def test_nobody_decides_on_a_request_about_themselves(self, at_cleos, cleos, cleo, kind):
+        request = filed(cleos, kind)
+        assert "This request is about you" in at_cleos.look(request)
+        for act in ("approve", "refuse", "known-by", "hold", "withdraw", "extend"):
+            assert "This request is about you" in text_of(at_cleos.get(f"{page(request)}{act}/", follow=True)), act
+        at_cleos.post(f"{page(request)}approve/")
+        at_cleos.post(f"{page(request)}known-by/", {"kind": "phone", "value": "+49 30 1"})
+        with pytest.raises(OwnRequest):
+            services.approve_request(request, actor=as_officer(cleo), officer=cleo)
+        with pytest.raises(OwnRequest):
+            services.note_identity(request, "phone", "+49 30 1", officer=cleo, actor=as_officer(cleo))
+        assert status_of(request) == Status.IN_REVIEW
+        assert not request.approvals.exists()
+        assert set(events(request)) == {"request.opened", "request.looked_at"}
+
+    def test_a_colleague_decides_on_it(self, at_cleos, cleos):
+        request = filed(cleos)
+        colleague = Desk(staff("carl@example.org", "compliance"))
+        assert "This request is about you" not in colleague.look(request)
+        approve(colleague, request)
+        assert status_of(request) == Status.APPROVED
+
+    def test_its_identity_is_not_checked_by_oneself(self, at_cleos, cleos):
+        request = filed(cleos, "erasure", identity_level="none")
+        at_cleos.look(request)
+        at_cleos.post(f"{page(request)}identity/", {"level": "reasonable", "methods": ["call_back"]})
+        assert status_of(request) == Status.VERIFYING

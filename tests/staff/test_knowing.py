@@ -226,3 +226,40 @@ def test_what_is_noted_with_another_request_does_not_change_whose_data_an_erasur
         assert ("customer_no", value) in selectors.identity_of_request(other).values
         assert not [kind for kind, _value in selectors.identity_of_request(erasure).values if kind == "customer_no"]
     assert erasure.approvals.count() == 2
+
+
+def test_whose_data_an_officer_has_named_is_erased_by_two(at_cleos, at_dans, ada, ben, crm):
+    plain, named = filed(ben, Kind.ERASURE), filed(ada, Kind.ERASURE)
+    assert not services.needs_second_approver(named)
+    at_cleos.look(named)
+    at_cleos.post(f"{page(named)}known-by/", {"kind": "customer_no", "value": "K-17"})
+    assert services.needs_second_approver(named)
+    assert not services.needs_second_approver(plain)
+    at_cleos.get(f"{page(named)}approve/")
+    at_cleos.post(f"{page(named)}approve/")
+    named.refresh_from_db()
+    assert named.status == "in_review"
+    at_dans.look(named)
+    at_dans.get(f"{page(named)}approve/")
+    at_dans.post(f"{page(named)}approve/")
+    named.refresh_from_db()
+    assert named.status in ("approved", "cooling_off")
+
+
+def test_it_is_so_too_when_it_was_noted_with_an_earlier_request(at_cleos, ada, ben, crm):
+    earlier = filed(ada)
+    at_cleos.look(earlier)
+    at_cleos.post(f"{page(earlier)}known-by/", {"kind": "customer_no", "value": "K-17"})
+    assert services.needs_second_approver(filed(ada, Kind.ERASURE))
+    assert not services.needs_second_approver(filed(ben, Kind.ERASURE))
+
+
+def test_what_is_noted_after_one_persons_yes_waits_for_another(at_cleos, ada, crm, cleo):
+    request = filed(ada, Kind.ERASURE)
+    services.approve_request(request, actor=as_officer(cleo), officer=cleo)
+    assert request.status in ("approved", "cooling_off")
+    at_cleos.look(request)
+    at_cleos.post(f"{page(request)}known-by/", {"kind": "customer_no", "value": "K-17"})
+    assert ("customer_no", "K-17") not in selectors.identity_of_request(request).values
+    assert ("customer_no", "K-17") not in identities_of(ada)
+    assert "Waits for a second person" in at_cleos.read(f"{page(request)}known-by/")

@@ -22,7 +22,7 @@ from apps.requests.services.deciding import (
 )
 from apps.requests.services.evidence import add_evidence, describe_evidence, read_evidence
 from apps.requests.services.intake import OpenedIntake, confirm_intake, intake_by_link, open_intake
-from apps.requests.services.knowing import confirm_noted, drop_noted, note_identity, was_let_go_by_two
+from apps.requests.services.knowing import confirm_noted, drop_noted, note_identity, was_let_go
 from apps.requests.services.lifting import announce_lift
 from apps.requests.services.opening import Filing, OpenedRequest, open_request
 
@@ -56,6 +56,6 @@ __all__ = [
     "retry_step",
     "send_message",
     "waive_archive_first",
-    "was_let_go_by_two",
+    "was_let_go",
     "withdraw_request",
 ]

@@ -10,8 +10,9 @@ from apps.accounts.access import holds_permission
 from apps.accounts.models import User
 from apps.accounts.services import officer_handle
 from apps.audit import services as audit
-from apps.audit.actors import Actor
+from apps.audit.actors import Actor, Role
 from apps.audit.events import Event
+from apps.audit.models import Entry
 from apps.locations.models import Location
 from apps.records.models import Conversation, Subject
 from apps.requests import letters
@@ -27,6 +28,7 @@ from apps.requests.errors import (
     NoLocation,
     NotApprovable,
     OtherRestriction,
+    OwnRequest,
     PlanChanged,
     SamePerson,
     SecondApproverWanted,
@@ -42,7 +44,7 @@ from apps.requests.who import mark_of
 PERSON, STANDING_POLICY, COMMAND_LINE = "person", "standing_policy", "command_line"
 UNDECIDED = (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW)
 REVIEW, SECOND = "requests.review_privacyrequest", "requests.approve_erasure_second"  # who gives which approval
-APPROVALS_WANTED = 2  # for an erasure above the threshold
+BY_STAFF = (Role.OFFICER, Role.APPROVER, Role.ADMINISTRATOR)
 
 
 @transaction.atomic
@@ -67,8 +69,8 @@ def approve_request(
 
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
     counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
-    (who.mark_of). Raises WrongStatus, IdentityTooLow, SamePerson, PlanChanged, SecondApproverWanted, ApproverLeft,
-    NoLocation, NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
+    (who.mark_of). Raises WrongStatus, IdentityTooLow, OwnRequest, SamePerson, PlanChanged, SecondApproverWanted,
+    ApproverLeft, NoLocation, NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
     """
     if rule == PERSON and _void_of_who_left(request, actor):
         raise ApproverLeft(request.reference)
@@ -90,6 +92,8 @@ def _void_of_who_left(request: PrivacyRequest, actor: Actor) -> bool:
 @transaction.atomic
 def _approve(request: PrivacyRequest, actor: Actor, officer: User | None, rule: str, seen: str) -> bool:
     _lock(request, Status.IN_REVIEW)
+    if officer is not None:
+        refuse_own(request, officer)
     if seen and seen != mark_of(request):
         raise PlanChanged(request.reference)
     if rule == COMMAND_LINE and not settings.COMMAND_LINE_APPROVAL:
@@ -132,12 +136,32 @@ def is_erasure_decided(request: PrivacyRequest) -> bool:
     return erasures.exclude(status__in=ENDED).filter(approvals__isnull=False).exists()
 
 
+def is_about(request: PrivacyRequest, officer: User) -> bool:
+    """Say whether the request is this officer's own."""
+    return request.subject_id is not None and Subject.objects.filter(pk=request.subject_id, account=officer).exists()
+
+
+def refuse_own(request: PrivacyRequest, officer: User) -> None:
+    """Raise OwnRequest where somebody would decide on a request about themselves, or on whose data it takes."""
+    if is_about(request, officer):
+        raise OwnRequest(request.reference)
+
+
 def needs_second_approver(request: PrivacyRequest) -> bool:
-    """Say whether an erasure takes so much away that two people must agree (the operator's policy)."""
+    """Say whether two people must agree to an erasure: above the operator's threshold, and wherever staff have said
+    themselves whose data it takes. What other places hold of somebody whom one officer names, nobody counts here.
+    """
     if regime_of(request.regime).right(request.kind).approval != TWO_OFFICERS:
         return False
     held = Conversation.objects.filter(subject_id=request.subject_id).count() if request.subject_id else 0
-    return held > settings.SECOND_APPROVER_ABOVE_CONVERSATIONS
+    return held > settings.SECOND_APPROVER_ABOVE_CONVERSATIONS or _was_noted_by_staff(request)
+
+
+def _was_noted_by_staff(request: PrivacyRequest) -> bool:
+    """Say whether staff have noted what the person is known by, with this request or an earlier one: the log knows."""
+    subject = Subject.objects.filter(pk=request.subject_id).first() if request.subject_id else None
+    about = [request.handle, *([subject.handle] if subject else [])]
+    return Entry.objects.filter(about__in=about, event=Event.IDENTITY_ADDED, role__in=BY_STAFF).exists()
 
 
 def _may_approve_second(request: PrivacyRequest, officer: User | None) -> bool:

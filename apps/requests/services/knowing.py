@@ -17,7 +17,7 @@ from apps.records.models import Identity
 from apps.requests.errors import NoterLeft, NothingNoted, SamePerson
 from apps.requests.models import Kind, PrivacyRequest, Status
 from apps.requests.services.changing import OPEN, lock_request
-from apps.requests.services.deciding import APPROVALS_WANTED, PERSON, REVIEW, is_erasure_decided
+from apps.requests.services.deciding import PERSON, REVIEW, is_erasure_decided, refuse_own
 from apps.requests.vault import details_of, open_vault, seal_details
 from apps.requests.who import identity_of, subject_of
 
@@ -28,13 +28,14 @@ def note_identity(request: PrivacyRequest, kind: str, value: str, *, officer: Us
     """Note something the person is known by, so that every place of this request is asked with it. A repeat does nothing.
 
     It decides whose data goes, so it counts no less than the approvals. Those that were given without it are void; and
-    once two people have let an erasure go, it waits for another person's yes: then the answer is False.
-    Raises IdentityTaken when it is somebody else's.
+    once an erasure has been let go, it waits for another person's yes: then the answer is False.
+    Raises IdentityTaken when it is somebody else's, OwnRequest when the officer would say so of themselves.
     """
+    refuse_own(request, officer)
     value = value.strip()
     with transaction.atomic():
         lock_request(request, *OPEN)
-        if was_let_go_by_two(request):
+        if was_let_go(request):
             _refuse_somebody_elses(request, kind, value)
             _keep(request, UNCONFIRMED, [kind, value, str(officer.pk)], actor)
             return False
@@ -43,10 +44,10 @@ def note_identity(request: PrivacyRequest, kind: str, value: str, *, officer: Us
 
 
 def confirm_noted(request: PrivacyRequest, kind: str, value: str, *, officer: User, actor: Actor) -> None:
-    """Say yes to what somebody else has noted; from now on every place is asked with it. Raises SamePerson, NothingNoted.
-
-    Whoever noted it must be one who still may: otherwise it is taken back, and NoterLeft raised.
+    """Say yes to what somebody else has noted; from now on every place is asked with it. Raises SamePerson, OwnRequest,
+    NothingNoted. Whoever noted it must be one who still may: otherwise it is taken back, and NoterLeft raised.
     """
+    refuse_own(request, officer)
     with transaction.atomic():
         lock_request(request, *OPEN)
         by = [row[2] for row in details_of(request).get(UNCONFIRMED, []) if row[:2] == [kind, value]]
@@ -72,11 +73,11 @@ def drop_noted(request: PrivacyRequest, kind: str, value: str, *, actor: Actor) 
             audit.append(Event.IDENTITY_REMOVED, about=request.handle, actor=actor, identities=1)
 
 
-def was_let_go_by_two(request: PrivacyRequest) -> bool:
-    """Say whether two people have decided on this erasure, so that nobody may change alone whose data it takes."""
+def was_let_go(request: PrivacyRequest) -> bool:
+    """Say whether people have decided on this erasure, so that nobody may change alone whose data it takes."""
     if request.kind != Kind.ERASURE or request.status == Status.IN_REVIEW:
         return False
-    return request.approvals.filter(rule=PERSON).count() >= APPROVALS_WANTED
+    return request.approvals.filter(rule=PERSON).exists()
 
 
 def _add(request: PrivacyRequest, kind: str, value: str, actor: Actor) -> None:

@@ -23,6 +23,7 @@ from apps.requests.dates import today
 from apps.requests.documents import Document
 from apps.requests.errors import RecordErased, RequestError
 from apps.requests.models import ENDED, PrivacyRequest, Step, Task, TaskFile
+from apps.requests.services.deciding import is_about
 from apps.requests.staff import words
 from apps.requests.staff.pages import opened, permitted, show
 from apps.requests.staff.todo import REVIEW
@@ -126,6 +127,7 @@ def task(request: HttpRequest, found: PrivacyRequest, pk: UUID) -> HttpResponseB
     row = get_object_or_404(Task.objects.select_related("step__location"), pk=pk, request=found)
     user: Any = request.user
     may_confirm = user.has_perm(REVIEW) and row.confirmed_at is None and found.status not in ENDED
+    may_confirm = may_confirm and not is_about(found, user)
     form = TaskForm(request.POST or None, request.FILES or None, phase=row.step.phase) if may_confirm else None
     if request.method == "POST" and form is not None and form.is_valid() and _confirm(request, row, form):
         return redirect("admin:requests_privacyrequest_change", found.reference)

@@ -54,7 +54,7 @@ def kind_lines(request: PrivacyRequest) -> list[KindLine]:
 
 @dataclass(frozen=True)
 class Noted:
-    """What was noted of a person whose erasure two people have let go; another one says yes to it, or nobody."""
+    """What was noted of a person whose erasure was let go before; another one says yes to it, or nobody."""
 
     kind: str
     value: str
@@ -93,7 +93,7 @@ def _show(request: HttpRequest, found: PrivacyRequest, form: KnownByForm | None)
         "lines": kind_lines(found),
         "noted": [Noted(kind, value, by == str(user.pk)) for kind, value, by in waiting],
         "may_confirm": user.has_perm(todo.SECOND),
-        "takes_two": services.was_let_go_by_two(found),
+        "takes_two": services.was_let_go(found),
         "form": form,
     }
     return show(request, "known_by", f"{_('What the person is known by')}: {found.reference}", context)

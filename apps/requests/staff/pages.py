@@ -20,6 +20,7 @@ from django.urls import reverse
 
 from apps.requests import selectors
 from apps.requests.models import PrivacyRequest
+from apps.requests.services.deciding import is_about
 from apps.requests.staff import looks, todo, words
 from apps.requests.staff.forms import LetterForm
 from apps.requests.staff.todo import VIEW
@@ -69,7 +70,7 @@ def acting(*names: str) -> Callable[[View], View]:
             if not any(user.has_perm(act.permission) for act in acts):
                 raise PermissionDenied
             if not any(todo.may(act, found, user) for act in acts):
-                messages.warning(request, todo.NOT_NOW)
+                messages.warning(request, words.OWN if is_about(found, user) else todo.NOT_NOW)
                 return redirect(page_of(found))
             return view(request, found, **kwargs)
 

@@ -20,6 +20,7 @@ from apps.requests.errors import RecordErased
 from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
+from apps.requests.services.deciding import is_about
 from apps.requests.staff import history, plan, todo, words
 from apps.requests.staff.todo import Act
 
@@ -98,6 +99,8 @@ def context_of(request: PrivacyRequest, user: User, *, purpose: str, everywhere:
 def sentence(request: PrivacyRequest, user: User, lines: list[plan.StepLine], acts: dict[str, Act]) -> str:
     """Say in one sentence what is to be done now, or why nothing is."""
     status = Status(request.status)
+    if status in (Status.RECEIVED, Status.VERIFYING, Status.IN_REVIEW) and is_about(request, user):
+        return str(words.OWN)
     if status in (Status.RECEIVED, Status.VERIFYING):
         wanted = words.level(regime_of(request.regime).right(request.kind).identity).lower()
         return _("Find out whether it is the person. This right asks for: %(level)s.") % {"level": wanted}

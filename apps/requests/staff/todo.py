@@ -18,8 +18,8 @@ from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.correcting import open_places
-from apps.requests.services.deciding import UNDECIDED
-from apps.requests.services.knowing import was_let_go_by_two
+from apps.requests.services.deciding import UNDECIDED, is_about
+from apps.requests.services.knowing import was_let_go
 from apps.requests.services.lifting import is_standing
 from apps.requests.vault import details_of
 
@@ -43,7 +43,8 @@ class Act:
 
 
 def may(act: Act, request: PrivacyRequest, user: User) -> bool:
-    return user.has_perm(act.permission) and act.fits(request, user)
+    """Say whether this person may do it now. Nobody decides on a request about themselves, whatever their roles."""
+    return user.has_perm(act.permission) and not is_about(request, user) and act.fits(request, user)
 
 
 def allowed(request: PrivacyRequest, user: User) -> dict[str, Act]:
@@ -119,7 +120,7 @@ def _may_be_lifted(request: PrivacyRequest, user: User) -> bool:
 
 
 def _may_be_confirmed(request: PrivacyRequest, user: User) -> bool:
-    return _may_be_noted(request, user) and was_let_go_by_two(request)
+    return _may_be_noted(request, user) and was_let_go(request)
 
 
 def _may_be_noted(request: PrivacyRequest, user: User) -> bool:

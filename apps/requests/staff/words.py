@@ -63,10 +63,12 @@ REASONS: dict[str, Promise] = {  # where staff need other words than the person
     Reason.WAITS_FOR_ARCHIVE: gettext_lazy("Waits until the person has fetched their copy"),
     Reason.RESTRICTED: gettext_lazy("The use is restricted at the person's request; it goes on when that is lifted"),
 }
+OWN = gettext_lazy("This request is about you. Somebody else on the staff has to deal with it.")
 WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
     errors.WrongStatus: gettext_lazy("The request is not in a state any more that allows this. Look at it again."),
     errors.IdentityTooLow: gettext_lazy("Check the identity first: this right asks for more than has been checked."),
     errors.SamePerson: gettext_lazy("You gave the first approval. Somebody else has to give the second one."),
+    errors.OwnRequest: OWN,
     errors.PlanChanged: gettext_lazy(
         "What the person is known by has changed since you looked at the plan. Look at it again, then decide."
     ),
