@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WIDTH = 256  # hashes in a full tile
 LARGEST_PROOF = 64 * 1024 * 1024
+LARGEST_TILE = WIDTH * (2 + 65_535)  # of entries; a checkpoint is much smaller
 LONGEST_LINE = 1024 * 1024  # of an export; an entry has at most 65,535 bytes
 ANCHORED = "anchors/*/*.checkpoint"
 EXPORT_FORMAT = "habeas-log@v1"
@@ -251,25 +252,41 @@ def check_log(path: Path, keys: Keys, options: argparse.Namespace) -> str:
     """Rebuild the log from its raw entries; with --checkpoint also from older checkpoints that somebody kept."""
     kept = [open_checkpoint(as_text(read_file(Path(name))), keys) for name in options.checkpoint]
     if path.is_dir():
-        anchored = {str(found.relative_to(path)): found.read_bytes() for found in path.glob(ANCHORED)}
+        anchored = {str(found.relative_to(path)): read_file(found, LARGEST_TILE) for found in path.glob(ANCHORED)}
         kept += read_anchored(anchored, keys)
-        return check_tiles(lambda name: read_file(path / name) if (path / name).is_file() else None, keys, kept)
-    if zipfile.is_zipfile(path):
-        return check_zip(path, keys, kept)
-    return check_export(path, keys, kept)
+        read = lambda name: read_file(path / name, LARGEST_TILE) if (path / name).is_file() else None  # noqa: E731
+        return check_tiles(read, keys, kept)
+    try:
+        return check_zip(path, keys, kept) if zipfile.is_zipfile(path) else check_export(path, keys, kept)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        struct.error,
+        ValueError,
+    ):
+        raise Bad("the ZIP file is damaged") from None
 
 
 def check_zip(path: Path, keys: Keys, kept: Kept) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            if len(names) != len(archive.namelist()):
-                raise Bad("a name stands in the ZIP twice")
-            anchored = {name: archive.read(name) for name in names if Path(name).match(ANCHORED)}
-            kept = kept + read_anchored(anchored, keys)
-            return check_tiles(lambda name: archive.read(name) if name in names else None, keys, kept)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, struct.error):
-        raise Bad("the ZIP file is damaged") from None
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        if len(names) != len(archive.namelist()):
+            raise Bad("a name stands in the ZIP twice")
+        anchored = {name: read_entry(archive, name) for name in names if Path(name).match(ANCHORED)}
+        kept = kept + read_anchored(anchored, keys)
+        return check_tiles(lambda name: read_entry(archive, name) if name in names else None, keys, kept)
+
+
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Read a file of a bundle; what it would unpack to is looked at before."""
+    found = archive.getinfo(name)
+    if found.file_size > LARGEST_TILE or found.compress_type not in METHODS:
+        raise Bad(f"{name} in the ZIP is none of a log: it is too large, or packed in another way")
+    return archive.read(name)
 
 
 def read_anchored(notes: dict[str, bytes], keys: Keys) -> Kept:
@@ -498,7 +515,7 @@ def check_archive(path: Path, keys: Keys, options: argparse.Namespace) -> str:
             return ArchiveFile(file).check(keys)
     except OSError as error:
         raise Bad(f"cannot read {path}: {error.strerror}") from None
-    except (struct.error, zlib.error, KeyError, IndexError, TypeError, ValueError):
+    except (struct.error, zlib.error, KeyError, IndexError, TypeError, ValueError, OverflowError):
         raise Bad("it is not an archive as Habeas makes it, or it was changed") from None
 
 
@@ -761,7 +778,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         keys = read_keys(options.key)
         found = CHECKS[options.what](options.file, keys, options)
-    except Bad as error:
+    except (Bad, OSError) as error:
         print(f"bad: {error}", file=sys.stderr)
         return 1
     if not keys:

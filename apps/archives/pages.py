@@ -18,7 +18,7 @@ from apps.archives.rendering import (
     web_address,
 )
 
-_FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```([^\n`]*)$", re.MULTILINE)
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _GATHER = 64 * 1024  # characters joined before they are encoded
 
@@ -128,9 +128,14 @@ def _text(text: str) -> str:
     if "```" not in text:
         return _paragraphs(text)
     html, end = [], 0
-    for fence in _FENCE.finditer(text):
-        html += [_paragraphs(text[end : fence.start()]), _code(fence[2].removesuffix("\n"), fence[1].strip())]
-        end = fence.end()
+    fences = _FENCE.finditer(text)  # each line is looked at once: a message may be megabytes of openings
+    for opening in fences:
+        closing = next((one for one in fences if not one[1].strip(" \t")), None)
+        if closing is None:
+            break
+        code = text[opening.end() + 1 : closing.start()].removesuffix("\n")
+        html += [_paragraphs(text[end : opening.start()]), _code(code, opening[1].strip())]
+        end = closing.end()
     html.append(_paragraphs(text[end:]))
     return "".join(html)
 

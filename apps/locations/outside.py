@@ -17,6 +17,7 @@ from apps.locations.errors import Refused, Unavailable
 
 BUSY = frozenset({408, 409, 425, 429})
 LARGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_PAUSE_SECONDS = 24 * 3600.0  # whoever asks for more is asked again then
 
 
 def open_client(address: str, *, timeout: float, certificates: str = "", **options: Any) -> httpx.Client:
@@ -61,11 +62,12 @@ def read(response: httpx.Response, *, most: int = LARGEST_ANSWER) -> bytes:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds a server asks to be left alone; a date there is not read."""
+    """Return for how many seconds a server asks to be left alone; a date there is not read, nor what is no time at all."""
     try:
-        return float(headers.get("retry-after", ""))
+        seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None
+    return min(seconds, LONGEST_PAUSE_SECONDS) if seconds >= 0 else None
 
 
 def _refusal(response: httpx.Response) -> Exception:

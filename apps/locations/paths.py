@@ -26,10 +26,12 @@ def check_template(template: str) -> None:
     if not template or template.startswith("/") or "\\" in template or ".." in template.split("/"):
         raise ValidationError(_("Write a path below the root, as in users/{user_id}/"))
     try:
-        fields = [field for _text, field, _spec, _conversion in string.Formatter().parse(template) if field is not None]
+        parsed = [one for one in string.Formatter().parse(template) if one[1] is not None]
     except ValueError:
         raise ValidationError(_("A brace is not closed, or stands alone.")) from None
-    if not fields or any(not re.fullmatch(KIND, field) for field in fields):
+    if not parsed or any(
+        spec or conversion or not re.fullmatch(KIND, str(field)) for _text, field, spec, conversion in parsed
+    ):
         raise ValidationError(_("Say where the person stands in the path, as in users/{user_id}/ or mail/{email}.json"))
     for part in template.split("/"):
         if len(PLACEHOLDER.findall(part)) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from apps.locations.models import Location
 from apps.sealing import content
 from apps.sealing.aead import associated_data
 
+LONGEST_HORIZON_DAYS = 100 * 366
 OWN_NAMES = {"records": "Conversations", "archives": "Your downloads", "account": "Account and requests"}
 
 
@@ -82,12 +84,16 @@ def record_emptied(location: Location, *, actor: Actor) -> None:
 
 
 def test_config(kind: str, config: dict[str, Any]) -> Health:
-    """Ask whether a place answers with these settings, and what stands in the way of erasing there. Nothing is kept."""
+    """Ask whether a place answers with these settings, and what stands in the way of erasing there. Nothing is kept.
+
+    For how long erased copies stay, some places say themselves: a number that no calendar holds is not believed.
+    """
     try:
         health: Health = import_string(settings.CONNECTORS[kind])(config).check()
     except LocationError as error:
         return Health(is_reachable=False, message=str(error), horizon_days=None)
-    return health
+    days = health.horizon_days
+    return health if days is None or 0 <= days <= LONGEST_HORIZON_DAYS else replace(health, horizon_days=None)
 
 
 def check_location(location: Location, *, actor: Actor) -> Health:

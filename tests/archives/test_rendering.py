@@ -130,6 +130,14 @@ def test_code_keeps_its_lines_and_text_its_paragraphs() -> None:
     assert "<p>One.</p><p>Two<br>\nlines.</p>" in body
     assert '<p class="quiet">python</p><pre>if a &lt; b:\n    pass</pre><p>End.</p>' in body
     assert "<p>``` never closed</p>" in page(Turn(1, "user", [Part("text", "``` never closed")]))
+    two = page(Turn(1, "user", [Part("text", "```a\n```\nand\n```b \n```c\nx\n```\t\n```d\nend")]))
+    assert re.findall("<pre>(.*?)</pre>", two, re.DOTALL) == ["", "```c\nx"]
+    assert "<p>```d<br>\nend</p>" in two
+
+
+def test_a_message_of_nothing_but_openings_is_written_in_linear_time():
+    """In quadratic time this one would take an hour."""
+    assert "```a" in page(Turn(1, "user", [Part("text", "```a\n" * 100_000)]))
 
 
 def test_branches_refer_to_each_other_also_over_pages() -> None:

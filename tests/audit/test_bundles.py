@@ -127,6 +127,40 @@ def test_damaged_zips_are_refused_with_one_line(bundle, tmp_path):
     assert "twice" in run_verifier("log", tmp_path / "twice.zip", tmp_path).err
 
 
+def packed(method: int, content: bytes = b"x" * 200, name: str = "checkpoint") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        packed(zipfile.ZIP_LZMA), packed(zipfile.ZIP_LZMA)[:45] + b"\xff" * 8 + packed(zipfile.ZIP_LZMA)[53:], packed(zipfile.ZIP_BZIP2),
+        packed(zipfile.ZIP_STORED, name="\u00e9").replace("\u00e9".encode(), b"\xff\xfe"),
+        packed(zipfile.ZIP_STORED)[:-22] + b"PK\x06\x07\x09\0\0\0" + b"\0" * 8 + b"\x09\0\0\0" + packed(zipfile.ZIP_STORED)[-22:],
+        packed(zipfile.ZIP_DEFLATED, b"\0" * (20 * 2**20)),
+    ],
+    ids=["lzma", "damaged lzma", "bzip2", "a name that is none", "several disks", "far too large"],
+)  # fmt: skip
+def test_zips_that_pythons_own_reader_stumbles_over_are_refused_with_one_line(bundle, tmp_path, content):
+    result = run_verifier("log", content, tmp_path)
+    assert result.code == 1
+    assert result.err.startswith("bad: ")
+    assert result.err.count("\n") == 1
+    assert run_verifier("log", bundle, tmp_path).code == 0
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_refused_with_one_line(bundle, tmp_path):
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "log")
+    assert run_verifier("log", tmp_path / "log", tmp_path).code == 0
+    (tmp_path / "log" / "anchors" / "a" / "1.checkpoint").mkdir(parents=True)
+    result = run_verifier("log", tmp_path / "log", tmp_path)
+    assert result.code == 1 and result.err.startswith("bad: cannot read")
+
+
 def test_a_log_whose_key_was_changed_needs_both_keys_for_its_anchors(anchored, settings, write, tmp_path):
     before = selectors.public_key_text()
     settings.LOG_SIGNING_KEY = base64.b64encode(b"M" * 32).decode()

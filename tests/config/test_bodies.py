@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.test import Client
 
+from apps.accounts.models import User
 from config import bodies
 
 
@@ -41,10 +43,38 @@ def test_an_ordinary_form_comes_through() -> None:
     assert ask("/requests/find/", announced=200, sent=200) == (200, 200)
 
 
-@pytest.mark.parametrize(("path", "cookie"), [("/requests/find/", b"sessionid=1"), (bodies.LARGE_PATH, b"")])
-def test_a_large_body_is_taken_only_from_somebody_signed_in_on_the_import_page(path: str, cookie: bytes) -> None:
-    assert ask(path, announced=200 * 2**20, cookie=cookie) == (413, 0)
-    assert ask(bodies.LARGE_PATH, announced=200 * 2**20, cookie=b"sessionid=1")[0] == 200
+@pytest.mark.parametrize(
+    ("path", "cookie"),
+    [
+        ("/requests/find/", b"sessionid=hers"),
+        (bodies.LARGE_PATH, b""),
+        (bodies.LARGE_PATH, b"sessionid=made-up"),
+        (bodies.LARGE_PATH, b"\xff\0; sessionid="),
+    ],
+)
+@pytest.mark.parametrize("announced", [200 * 2**20, None])
+def test_a_large_body_is_taken_only_from_somebody_signed_in_on_the_import_page(
+    monkeypatch: pytest.MonkeyPatch, path: str, cookie: bytes, announced: int | None
+) -> None:
+    monkeypatch.setattr(bodies, "is_signed_in", lambda key: key == "hers")
+    sent = 50 * 2**20 if announced is None else 0
+    status, given = ask(path, announced=announced, sent=sent, cookie=cookie)
+    assert given <= bodies.LARGEST_FORM and (announced is None or status == 413)
+    status, given = ask(bodies.LARGE_PATH, announced=announced, sent=sent, cookie=b"a=b; sessionid=hers")
+    assert (status, given) == (200, sent)
+
+
+@pytest.mark.django_db(databases=["default", "keys"])
+def test_a_session_counts_once_somebody_has_signed_in_with_it(client: Client) -> None:
+    session = client.session
+    session["language"] = "en"
+    session.save()
+    assert not bodies.is_signed_in(str(session.session_key))
+    assert not bodies.is_signed_in("x" * 32)
+    client.force_login(User.objects.create_user("ada@example.org", "a good password"))
+    assert bodies.is_signed_in(str(client.session.session_key))
+    client.logout()
+    assert not bodies.is_signed_in(str(session.session_key))
 
 
 def test_a_body_that_was_not_announced_is_cut_off() -> None:

@@ -161,7 +161,7 @@ def test_a_redirect_is_refused_and_nothing_is_sent_on(scripted, ada, status):
 @pytest.mark.parametrize(
     "answer",
     [
-        {}, [], {"count": -1}, {"count": "0"}, {"count": None}, {"count": 1, "reason": "because"}, b"<html>", b"{",
+        {}, [], {"count": -1}, {"count": True}, {"count": 10**30}, {"count": 2**31}, {"count": "0"}, {"count": None}, {"count": 1, "reason": "because"}, b"<html>", b"{",
     ],
 )  # fmt: skip
 def test_an_answer_that_is_not_what_the_contract_asks_for_is_no_proof(scripted, ada, answer):
@@ -207,6 +207,16 @@ def test_statuses_become_what_the_engine_knows(scripted, ada):
     with pytest.raises(Unavailable) as busy:
         at(scripted).remaining(ada, SCOPE)
     assert busy.value.retry_after == 90
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("nan", None), ("-1", None), ("soon", None), ("inf", 86400), ("1e300", 86400)]
+)
+def test_a_pause_that_no_clock_shows_is_not_believed(scripted, ada, said, kept):
+    scripted.said = Answer(503, {}, {"retry-after": said})
+    with pytest.raises(Unavailable) as busy:
+        at(scripted).remaining(ada, SCOPE)
+    assert busy.value.retry_after == kept
 
 
 @pytest.mark.parametrize(

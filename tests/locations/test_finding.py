@@ -6,10 +6,12 @@ import uuid
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from apps.locations.contract import Identity
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.finding import Finding, FindingForm, LabelledFindingForm, Search, covers, outermost
+from apps.locations.paths import check_template
 
 ADA = Identity(uuid.uuid4(), None, None, (("user_id", "4"), ("email", "ada@example.org")))
 CSV = b'key,user_id\nfree/a.bin,4\nfree/b.bin,42\n"with,comma\n and break",4\nfree/c.bin, 4\n'
@@ -94,3 +96,12 @@ def test_one_way_is_enough() -> None:
     assert FindingForm({"templates": "users/{user_id}/"}).is_valid()
     assert FindingForm({"inventory": "keys.csv", "inventory_kind": "customer_no"}).is_valid()
     assert LabelledFindingForm({"label_name": "owner", "label_kind": "user_id"}).is_valid()
+
+
+@pytest.mark.parametrize(
+    "template", ["{user_id!r}/", "{user_id:x}/", "{user_id:>8}/", "{user_id.name}/", "{0}/", "{}/"]
+)
+def test_a_placeholder_that_would_never_be_filled_in_is_refused(template: str) -> None:
+    with pytest.raises(ValidationError):
+        check_template(template)
+    check_template("{user_id}/")

@@ -5,6 +5,7 @@ import pytest
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.locations import services
+from apps.locations.contract import Health
 from apps.locations.labels import label
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_for
@@ -65,3 +66,16 @@ def test_a_place_that_is_not_there_is_said_to_be_unreachable(folder: Location) -
 def test_staff_can_add_every_kind_but_our_own() -> None:
     assert {"files", "s3"} <= set(configurable_kinds())
     assert not {"records", "archives", "account"} & set(configurable_kinds())
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [(30, 30), (0, 0), (None, None), (-1, None), (10**12, None), (2 * 10**9, None)]
+)
+def test_for_how_long_erased_copies_stay_is_believed_as_far_as_a_calendar_goes(
+    folder: Location, monkeypatch: pytest.MonkeyPatch, said: int | None, kept: int | None
+) -> None:
+    answer = Health(is_reachable=True, message="", horizon_days=said)
+    monkeypatch.setattr("apps.locations.connectors.files.FilesConnector.check", lambda connector: answer)
+    services.check_location(folder, actor=Actor.system())
+    folder.refresh_from_db()
+    assert folder.horizon_days == kept

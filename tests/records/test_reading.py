@@ -54,7 +54,13 @@ def test_days_limit_the_list_on_both_sides(ada: Subject) -> None:
     assert selectors.count_conversations(ada, until=day) == 3
 
 
-@pytest.mark.parametrize("cursor", ["x", "00", "6e756c6c", "5b312c325d"])
+OUT_OF_TIME = '["0001-01-01T00:00:00+23:59","9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"]'
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "00", "6e756c6c", "5b312c325d", OUT_OF_TIME.encode().hex(), f'[{OUT_OF_TIME},"",0]'.encode().hex()],
+)
 def test_a_cursor_that_is_none_begins_at_the_top(ada: Subject, cursor: str) -> None:
     give(ada, "text")
     assert len(selectors.conversations_page(ada, cursor=cursor).items) == 1

@@ -23,6 +23,7 @@ from apps.requests.statistics import statistics
 from tests.requests.conftest import as_officer, events, filed
 from tests.staff.conftest import LIST, Desk, text_of
 
+OUT_OF_TIME = f"?show=all&after=0~0001-01-01T00:00:00%2B23:59~{'0' * 32}"
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
 
@@ -94,7 +95,15 @@ def test_each_way_to_look_shows_what_it_says(at_cleos, cleo, dan, own_places):
 
 def test_what_nobody_offered_is_left_out(at_cleos):
     request = made()
-    for query in ("?show=nonsense", "?place=1", "?status=x&kind=y", "?after=%00", "?after=0~x~y", "?who=zz"):
+    for query in (
+        "?show=nonsense",
+        "?place=1",
+        "?status=x&kind=y",
+        "?after=%00",
+        "?after=0~x~y",
+        "?who=zz",
+        OUT_OF_TIME,
+    ):
         assert shown(at_cleos, query) == short(request), query
 
 
@@ -203,6 +212,9 @@ class TestStatistics:
         ]
 
     def test_a_period_that_ends_before_it_begins_is_named(self, at_cleos):
+        for years in ("since=0001-01-01&until=2026-01-01", "since=2026-01-01&until=9999-12-31"):
+            assert "Enter a valid date" in at_cleos.read(f"{LIST}statistics/?{years}")
+            assert at_cleos.get(f"{LIST}statistics.csv?{years}").status_code == 302
         text = at_cleos.read(f"{LIST}statistics/?since=2026-02-01&until=2026-01-01")
         assert "on or after the first day" in text
 

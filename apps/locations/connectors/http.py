@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,6 +39,8 @@ VERSION = 1
 HMAC, ED25519 = "hmac-sha256", "ed25519"
 SHORTEST_SECRET = 32  # characters of an HMAC secret
 TIMEOUT_SECONDS = 30.0
+MOST_COUNTED = 2**31 - 1
+MOST_BYTES = 2**50
 LARGEST_PAGE = 8 * 1024 * 1024
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 ANSWERS_WITH_WORDS = frozenset({409, 422})  # blocked; the person is not known there
@@ -186,11 +188,11 @@ class HTTPConnector:
         while at is not None:
             answer = self._ask("erase", self._about(who, scope) | {"cursor": at})
             erased, following = answer.get("erased"), answer.get("cursor")
-            if not isinstance(erased, int) or erased < 0 or (following == at and not erased):
+            if not _is_count(erased) or (following == at and not erased):
                 raise Refused("The system's answer is not what the contract asks for (erase).")
             counts = answer.get("counts")
             known = (
-                {str(kind)[:40]: count for kind, count in counts.items() if isinstance(count, int)}
+                {str(kind)[:40]: count for kind, count in counts.items() if _is_count(count)}
                 if isinstance(counts, dict)
                 else {}
             )
@@ -209,7 +211,7 @@ class HTTPConnector:
 
     def _remaining(self, answer: dict[str, Any]) -> Remaining:
         count, reason = answer.get("count"), answer.get("reason") or ""
-        if not isinstance(count, int) or count < 0 or (reason and reason not in Reason.values):
+        if not _is_count(count) or (reason and reason not in Reason.values):
             raise Refused("The system's answer is not what the contract asks for (remaining).")
         return Remaining(count, reason or (Reason.CANNOT_DELETE if count else ""), _day(answer.get("until")))
 
@@ -318,9 +320,14 @@ def _line(item: dict[str, Any], file: str | None, cursor: list[Any]) -> Entry:
     return Entry(INDEX_NAME, INDEX_TYPE, [content], json.dumps(cursor), part="piece")
 
 
+def _is_count(value: Any, *, most: int = MOST_COUNTED) -> TypeGuard[int]:
+    """Say whether it is a number that something can have, and that our database can keep."""
+    return type(value) is int and 0 <= value <= most
+
+
 def _changed(answer: dict[str, Any]) -> int:
     changed = answer.get("changed")
-    if not isinstance(changed, int) or changed < 0:
+    if not _is_count(changed):
         raise Refused("The system's answer is not what the contract asks for (changed).")
     return changed
 
@@ -331,7 +338,7 @@ def _texts(value: Any) -> list[str]:
 
 def _size(item: dict[str, Any]) -> int | None:
     size = item.get("size")
-    return size if isinstance(size, int) else None
+    return size if _is_count(size, most=MOST_BYTES) else None
 
 
 def _media_type(file: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ from apps.locations.connectors.openai_objects import (
 )
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.outside import retry_after
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
 
@@ -376,7 +377,8 @@ def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
     except openai.APIStatusError as error:
         if error.status_code in {408, 409, 429} or error.status_code >= 500:
             raise Unavailable(
-                f"The provider cannot answer just now ({error.status_code}).", retry_after=_retry_after(error)
+                f"The provider cannot answer just now ({error.status_code}).",
+                retry_after=retry_after(error.response.headers),
             ) from None
         if missing_is_fine and error.status_code == 400 and error.param and str(error.param).endswith("_id"):
             return  # an id of a form that the provider has never given out
@@ -389,10 +391,3 @@ def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
         raise Unavailable("The provider does not answer.") from None
     except (openai.OpenAIError, ValueError):
         raise Refused("The settings of the place are not complete or not valid.") from None
-
-
-def _retry_after(error: Any) -> float | None:
-    try:
-        return float(error.response.headers.get("retry-after", ""))
-    except ValueError:
-        return None

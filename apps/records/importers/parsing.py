@@ -80,14 +80,17 @@ def too_deep() -> str:
 
 
 def _with_every_value(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose repeated keys are numbered, so that none hides another."""
+    """An object whose repeated keys are numbered, so that none hides another. In linear time: a key may come often."""
     found: dict[str, Any] = {}
+    numbers: dict[str, int] = {}  # how often each repeated key has come
     for key, value in pairs:
-        name, number = key, 1
+        name, number = key, numbers.get(key, 1)
         while name in found and found[name] != value:
             number += 1
             name = f"{key}~{number}"
         found[name] = value
+        if number > 1:
+            numbers[key] = number
     return found
 
 

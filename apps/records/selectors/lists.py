@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -196,8 +196,8 @@ def after_cursor(found: QuerySet[Conversation], cursor: str) -> QuerySet[Convers
         return found
     try:
         moment, last = orjson.loads(bytes.fromhex(cursor))
-        updated_at, last_id = datetime.fromisoformat(moment), UUID(last)
-    except (ValueError, TypeError, AttributeError):
+        updated_at, last_id = datetime.fromisoformat(moment).astimezone(UTC), UUID(last)
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return found
     return found.filter(Q(updated_at__lt=updated_at) | Q(updated_at=updated_at, pk__gt=last_id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
@@ -58,9 +58,9 @@ class _Place:
         try:
             after, inside, position = orjson.loads(bytes.fromhex(text))
             if after is not None:
-                datetime.fromisoformat(after[0]), UUID(after[1])
-            return cls(after and (after[0], after[1]), str(inside), int(position))
-        except (ValueError, TypeError, IndexError, AttributeError):
+                after = (datetime.fromisoformat(after[0]).astimezone(UTC).isoformat(), str(UUID(after[1])))
+            return cls(after, str(inside), int(position))
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
             return cls()
 
     @property

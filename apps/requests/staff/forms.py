@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from apps.requests.staff.queue import SHOWS, Filters
 from apps.requests.staff.words import KINDS, LEVELS, METHODS, STATUSES
 
 LONGEST_TEXT = 10_000
+EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)  # beyond them time zones overflow
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control and format characters, and what is none at all
 ANY = ("", _("Any"))
 
@@ -194,6 +196,9 @@ class PeriodForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        for name in ("since", "until"):
+            if data.get(name) and not EARLIEST <= data[name] <= LATEST:
+                self.add_error(name, _("Enter a valid date."))
         if data.get("since") and data.get("until") and data["until"] < data["since"]:
             self.add_error("until", _("The last day must be on or after the first day."))
         return data

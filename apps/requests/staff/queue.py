@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -199,8 +199,9 @@ def _mark(last: PrivacyRequest, filters: Filters) -> str:
 def _read_mark(mark: str, parse: Callable[[str], Any]) -> tuple[int, Any, UUID | None]:
     try:
         section, at, pk = mark.split(SEPARATOR)
-        return int(section), parse(at), UUID(pk)
-    except ValueError:
+        moment = parse(at)
+        return int(section), moment.astimezone(UTC) if isinstance(moment, datetime) else moment, UUID(pk)
+    except (ValueError, OverflowError):
         return 0, None, None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from apps.records.importers import ParsedConversation, Skipped, UnreadableFile, limits, read, read_text, survey
+from apps.records.importers.parsing import parse_json
 from bench import samples
 from tests.records.importers.test_fuzz import check_conversation
 from tests.records.importers.vectors import zip_of
@@ -171,3 +172,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str, nodes: 
     count, grown = map(int, done.stdout.split())
     assert count == nodes
     assert grown < 12
+
+
+def test_a_key_that_comes_often_is_read_in_linear_time_and_none_hides_another():
+    """In quadratic time these would take many minutes."""
+    raw = b'{"v":NaN,' + b",".join(b'"k":%d' % number for number in range(30_000)) + b"}"
+    value = parse_json(raw)
+    assert len(value) == 30_001
+    assert (value["k"], value["k~2"], value["k~30000"]) == (0, 1, 29_999)
+    assert parse_json(b'{"v":NaN,"k":1,"k":1,"k":2,"k":1}') == {"v": "NaN", "k": 1, "k~2": 2}
