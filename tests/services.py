@@ -1,4 +1,4 @@
-"""Throw-away servers on loopback: PostgreSQL, MariaDB and Redis. (Ceph's S3 gateway is in ceph.py.)
+"""Throw-away servers on loopback: PostgreSQL, MariaDB, Redis and RabbitMQ. (Ceph's S3 gateway is in ceph.py.)
 
 A test asks for the fixture `postgres`, `mariadb` or `redis` and carries the mark `services`. Where a server is not installed the
 test is skipped with the reason; TEST_SERVICES=required turns that into a failure.
@@ -23,7 +23,7 @@ import psycopg
 import pymysql
 import pytest
 
-READY_WITHIN = 60
+READY_WITHIN = 180  # on a busy machine
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,18 @@ def running_mariadb() -> Iterator[MariaDB]:
         folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
 
 
+KEEPS_ALL = {  # both ways in which Redis writes to a disk; nothing packed, and no command of the past left out
+    "save": "60 1", "rdbcompression": "no", "appendonly": "yes", "appendfsync": "always", "auto-aof-rewrite-percentage": "0",
+}  # fmt: skip
+
+
 @contextlib.contextmanager
-def running_redis(folder: Path) -> Iterator[str]:
-    """Start Redis and yield its address."""
+def running_redis(folder: Path, *, keeps: bool = False) -> Iterator[str]:
+    """Start Redis and yield its address; with `keeps` it writes all that it is told below the folder."""
     port, program = free_port(), shutil.which("redis-server") or "redis-server"
+    options = [part for name, value in (KEEPS_ALL if keeps else {"save": ""}).items() for part in (f"--{name}", value)]
     server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, *options],
         stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
@@ -161,6 +167,39 @@ def running_redis(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def running_rabbitmq(folder: Path) -> Iterator[str]:
+    """Start RabbitMQ with all that it keeps in this folder, and yield its address; FileNotFoundError if it is not there.
+
+    Erlang's port mapper, which would otherwise stay and serve every Erlang on the machine, is one of its own, and ends too.
+    """
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what is on the PATH runs it as another user
+    if not program.exists():
+        raise FileNotFoundError(program)
+    folder.mkdir()
+    port, mapper = free_port(), str(free_port())
+    environment = os.environ | {
+        "HOME": str(folder), "ERL_EPMD_PORT": mapper, "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"habeas{port}@localhost", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "none"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+    }  # fmt: skip
+    (folder / "plugins").write_text("[].")
+    with (folder.parent / f"{folder.name}.out").open("wb") as out:
+        server = subprocess.Popen([program], env=environment, stdout=out, stderr=out, start_new_session=True)
+    try:
+        wait_for(port)
+        yield f"amqp://guest:guest@127.0.0.1:{port}//"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=60)
+        ending = [shutil.which("epmd") or "/usr/bin/epmd", "-port", mapper, "-kill"]
+        subprocess.run(ending, env=environment, capture_output=True, check=False)
 
 
 def wait_for(port: int) -> None:

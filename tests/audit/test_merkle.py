@@ -68,6 +68,7 @@ def test_a_proof_leads_to_the_root_and_no_changed_proof_does(size):
 @pytest.mark.parametrize("index", [-1, 5, 6])
 def test_a_place_outside_the_tree_has_no_proof(index):
     assert merkle.root_from_inclusion(leaves(5)[0], index, 5, []) is None
+    assert merkle.root_from_inclusion(leaves(1)[0], 1, 1, []) is None
     with pytest.raises(IndexError):
         tree_of(leaves(5)).inclusion_proof(index)
 

@@ -149,6 +149,27 @@ def test_a_destruction_names_at_least_one_key(about, actor):
         services.erase_keys([], about=about, actor=actor)
     with pytest.raises(NoKeysNamed):
         services.destroy_keys([], intent=Entry(event=Event.KEYS_INTENDED))
+    with pytest.raises(NoKeysNamed):
+        intend([], about)
+
+
+def test_an_intent_that_names_more_stands_for_some_only_if_the_rest_is_destroyed(ada, ben, about, actor):
+    both = intend([ada.id, ben.id], about)
+    assert intents.standing_intent(about, [ada.id, ben.id]) == both
+    assert intents.standing_intent(about, [ada.id]) is None
+    services.erase_keys([ben.id], about="", actor=actor)
+    assert intents.standing_intent(about, [ada.id]) == both
+
+
+def test_intents_to_replace_a_key_stand_with_what_they_removed_until_they_are_cancelled(ada, ben, about, actor):
+    gone = uuid.uuid4()
+    first = intend([ada.id], about, reason="replaced", removed=[7])
+    second = intend([ada.id], about, reason="replaced", removed=[gone])
+    intend([ben.id], about, reason="replaced", removed=[8])
+    assert intents.standing_replacements(about, ada.id) == ([second, first], {7, gone})
+    with transaction.atomic():
+        services.cancel_intent(second, actor=actor)
+    assert intents.standing_replacements(about, ada.id) == ([first], {7})
 
 
 def test_a_lost_key_stops_everything_and_is_never_taken_for_a_destroyed_one(ada, ben, about, actor, events):

@@ -119,6 +119,7 @@ def test_a_frozen_person_is_left_to_the_erasure_unless_that_asks(carla):
     type(carla.row).objects.update(frozen_at=carla.row.created_at)
     with pytest.raises(NotReplaceable):
         carla.replace()
+    assert replacing.replace_several([carla.first], actor=Actor.system()) == ([], {carla.first}, set())
     assert carla.key_id() == carla.first
     assert carla.all_opens()
     done = carla.replace(even_if_frozen=True)

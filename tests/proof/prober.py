@@ -1,7 +1,7 @@
 """Tries every wrapped key found anywhere in raw files, through any chain of wraps, with every key that still lives.
 
 A wrapped key has a fixed length and begins with its version; the rest of it looks random. So every offset of every file
-is a candidate where that is so, also inside what a dump or a backup writes as hex or base64. A candidate opens only in
+is a candidate where that is so, also inside what a dump, a backup or a message writes as hex or base64, twice over. A candidate opens only in
 its place (associated data), so each is tried in every place that was ever noted of the keys that a test is about.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -26,9 +28,9 @@ from apps.records.models import Conversation, Import, Message, Subject
 from apps.sealing import aead, content
 from apps.sealing.aead import WRAPPED_SIZE
 from apps.sealing.errors import DecryptionError
-from tests.journeys.scan import raw_files
 
 LARGEST_TEXT = 1024 * 1024
+NESTED = 2  # a message of the broker holds its arguments as base64, and they may hold a key as base64
 LEAST_VALUES = 60  # of 104 random bytes about 86 are different; fewer than 60 are so once in 10^15
 _HEX = re.compile(rb"[0-9a-fA-F]{%d,}" % (2 * WRAPPED_SIZE))
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{%d,}={0,2}" % (4 * WRAPPED_SIZE // 3))
@@ -101,14 +103,28 @@ def living_keys() -> dict[UUID, bytes]:
     return keys.open_keys(live)
 
 
-def load(folders: Iterable[Path]) -> list[bytes]:
-    """Read every file below these folders, raw; what a server only ever fills with zeros is left out."""
-    return [data for folder in folders for _where, data in raw_files(folder) if data.strip(b"\0")]
+def load(places: Iterable[Path]) -> list[bytes]:
+    """Read these files, and every file below these folders, raw; what a server only ever fills with zeros is left out."""
+    return [data for place in places for path in _paths(place) for data in _content(path)]
+
+
+def _paths(place: Path) -> Iterator[Path]:
+    if place.is_file():
+        yield place
+    for folder, _folders, names in os.walk(place):
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def _content(path: Path) -> Iterator[bytes]:
+    with suppress(OSError):  # a socket, or a file that its server has just put away
+        data = path.read_bytes()
+        if not data or data.strip(b"\0"):
+            yield path.name.encode() + b"\n" + data
 
 
 def candidates(files: Iterable[bytes]) -> set[bytes]:
     """Return whatever in these files looks like a wrapped key."""
-    return {piece for data in files for view in _views(data) for piece in _candidates(view)}
+    return {piece for data in files for view in views(data) for piece in _candidates(view)}
 
 
 def openable(ring: Ring, tried: set[bytes]) -> dict[UUID, bytes]:
@@ -156,18 +172,17 @@ def _sealed_with(conversation: Conversation, key: bytes, canaries: Iterable[str]
                 yield Sealed(conversation.key_id, context, bytes(sealed), word)
 
 
-def _views(data: bytes) -> Iterator[bytes]:
+def views(data: bytes, depth: int = NESTED) -> Iterator[bytes]:
+    """Yield the bytes as they lie there, and what is written in them as hex or base64."""
     yield data
-    if len(data) > LARGEST_TEXT and b"\0" in data:
+    if depth == 0 or (len(data) > LARGEST_TEXT and b"\0" in data):
         return  # a database's own file: there a key lies as it is
     for match in _HEX.finditer(data):
-        yield bytes.fromhex(match[0][: len(match[0]) // 2 * 2].decode())
+        yield from views(bytes.fromhex(match[0][: len(match[0]) // 2 * 2].decode()), depth - 1)
     for match in _BASE64.finditer(data):
         text = match[0].rstrip(b"=")
-        try:
-            yield base64.b64decode(text[: len(text) // 4 * 4])
-        except binascii.Error:
-            continue
+        with suppress(binascii.Error):
+            yield from views(base64.b64decode(text[: len(text) // 4 * 4]), depth - 1)
 
 
 def _candidates(data: bytes) -> Iterator[bytes]:

@@ -1,16 +1,22 @@
-"""What is erased in a proof, and how: each scene in the process of one site, started by `manage.py shell`.
+"""What is erased in a proof, and how: each scene with the environment of one site, started by `manage.py shell`.
 
 For each: are the keys of what goes openable before, from the site's own files; after, from the same files; and, when the
-master key of that time has been destroyed, from those files and from copies of everything made before the erasure.
+master key of that time has been destroyed, from those files and from copies of everything made before the erasure. The
+files are those of every server that the site talks to: databases, broker, cache, logs, temporary folders.
+
+In two parts, so that web server, worker and schedule can be started between them: `begin`, then `go_on`.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,25 +27,32 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
+import httpx
+from allauth.account.models import EmailAddress
+from celery import current_app
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.utils import timezone
+from redis import Redis
 
+from apps.accounts.models import User
 from apps.archives.services import create_archive
 from apps.audit.actors import Actor, Role
 from apps.audit.handles import new_handle
 from apps.keys import journal
 from apps.keys import services as keys
 from apps.keys.errors import JournalNotTruncated
-from apps.keys.models import Epoch
+from apps.keys.models import Epoch, Key
 from apps.keys.policy import GRACE
 from apps.records import services as records
 from apps.records.models import Conversation, Subject
 from apps.records.services import store_conversations
 from apps.records.subjects import create_subject
+from apps.records.tasks import poke_import
 from apps.requests import engine
 from apps.requests import services as requests
+from apps.requests.models import PrivacyRequest, Status
 from tests.officers import anybody
 from tests.proof import prober
 from tests.proof.prober import Ring
@@ -47,7 +60,9 @@ from tests.records.conftest import attachment, conversation
 
 TRUNCATE = "apps.keys.services.destroying.truncate_journal"
 IMPATIENT = partial(journal.truncate_journal, patience=0.2)
-CANARY, OTHER = "canary-goes-6b21", "canary-stays-90ff"
+CANARY, OTHER, IN_BROKER = "canary-goes-6b21", "canary-stays-90ff", "canary-broker-3d5c"
+PASSWORD = "a good password"
+OPEN_READER = "open reader"
 
 
 @dataclass
@@ -61,23 +76,32 @@ class Scene:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
 class Proof:
-    def __init__(self, folder: Path, copies: Path, postgres: Path | None, dump: Callable[[Path], None]) -> None:
-        self.folder, self.copies, self.postgres, self.dump = folder, copies, postgres, dump
-        self.scenes: list[Scene] = []
+    """Where everything lies, and what was seen. `broker`: where the broker keeps its messages; `beside`: further servers'."""
+
+    folder: Path
+    copies: Path
+    broker: Path
+    beside: list[Path] = field(default_factory=list)
+    pg_dump: str = ""
+    address: str = ""  # of the web server, where the whole site runs
+    scenes: list[Scene] = field(default_factory=list)
+    sent: set[str] = field(default_factory=set)  # ids that went through the broker
+    in_broker: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def now(self) -> list[Path]:
-        """The site's files as they lie there; PostgreSQL brings its own to the disk first."""
-        if self.postgres is None:
-            return [self.folder]
-        with connections["default"].cursor() as cursor:
-            cursor.execute("CHECKPOINT")
-        return [self.folder, self.postgres]
+        """The site's files as they lie there; servers bring their own to the disk first."""
+        flush()
+        return [self.folder, *self.beside, *([] if self.broker.is_relative_to(self.folder) else [self.broker])]
 
     def plant(self, name: str) -> None:
         """Give a new person a conversation that will go, or a part of it, and one that stays."""
-        subject = create_subject(emails=[f"{name}@example.org"])
+        email = f"{name.replace(' ', '.')}@example.org"
+        account = User.objects.create_user(email, PASSWORD)
+        EmailAddress.objects.create(user=account, email=email, verified=True, primary=True)
+        subject = create_subject(account, emails=[email])
         parsed = [
             conversation("goes", f"say {CANARY}", "an answer", attachments=[attachment("a.txt", CANARY.encode())]),
             conversation("stays", f"say {OTHER}", "an answer"),
@@ -85,7 +109,9 @@ class Proof:
         store_conversations(subject, parsed, actor=Actor.system(), source="chatgpt")
         if name == "whole person":
             upload = SimpleUploadedFile("talks.txt", f"say {CANARY}".encode())
-            records.start_import(subject, upload, actor=Actor.system())
+            brought_in = records.start_import(subject, upload, actor=Actor.system())
+            poke_import(brought_in.pk)
+            self.sent.add(str(brought_in.pk))
             create_archive(
                 request_id=uuid4(), subject_id=subject.pk, handle=new_handle(), language="en", formats=["json"]
             )
@@ -93,13 +119,26 @@ class Proof:
         scene.ring.note(CANARY, OTHER)
         self.scenes.append(scene)
 
+    def plant_in_broker(self) -> None:
+        """Send a key of the first person as if a task had it among its arguments; nobody takes the message."""
+        row = Key.objects.get(pk=key_of(self.scenes[0], CANARY))
+        arguments = [base64.b64encode(bytes(row.wrapped or b"")).decode(), IN_BROKER]
+        with current_app.connection_for_write() as connection:
+            connection.transport_options = connection.transport_options | {"confirm_publish": True}  # of RabbitMQ
+            current_app.send_task("nobody.takes.it", arguments, queue="control", connection=connection)
+
     def copy_everything(self) -> None:
         """Copy all files raw, and make the backups that an operator makes. Master keys are kept apart."""
-        for source in self.now:
-            kept_apart = shutil.ignore_patterns("master-keys")
-            shutil.copytree(source, self.copies / source.name, ignore=kept_apart, dirs_exist_ok=True)
+        for place in self.now:
+            for path in place.rglob("*") if place.is_dir() else [place]:
+                if path.is_file() and "master-keys" not in path.parts:
+                    target = self.copies / place.name / path.relative_to(place)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
         keys.back_up_keys(self.copies / "keys.backup", actor=Actor.system())
-        self.dump(self.copies)
+        for name in ("DATABASE_URL", "KEYS_DATABASE_URL") if self.pg_dump else ():
+            command = [self.pg_dump, "--file", str(self.copies / f"{name}.sql"), os.environ[name]]
+            subprocess.run(command, check=True, capture_output=True)
 
     def look(self, when: str, files: list[bytes]) -> None:
         """Note, for each scene, what opens from these files with whatever lives now."""
@@ -116,6 +155,48 @@ class Proof:
                 "in clear": prober.in_clear(scene.ring, (CANARY, OTHER), files),
             }
 
+    def look_at_broker(self, when: str) -> None:
+        """Note what opens from the broker's files alone, and what of its messages can be seen there."""
+        flush()
+        files = prober.load([self.broker])
+        tried = prober.candidates(files)
+        texts = [view for data in files for view in prober.views(data)]
+        self.in_broker[when] = {
+            "opened": sum(len(prober.openable(scene.ring, tried)) for scene in self.scenes),
+            "in clear": [one for scene in self.scenes for one in prober.in_clear(scene.ring, (CANARY, OTHER), texts)],
+            "ids": all(any(sent.encode() in text for text in texts) for sent in self.sent),
+            "control": any(IN_BROKER.encode() in text for text in texts),
+        }
+
+    def visit(self) -> None:
+        """Read the first conversation through the web server, signed in: the session, its limits and its log come to be."""
+        scene = self.scenes[0]
+        row = Conversation.objects.get(key_id=key_of(scene, CANARY))
+        with httpx.Client(base_url=self.address, follow_redirects=True) as client:
+            token = client.get("/accounts/login/").text.partition('csrfmiddlewaretoken" value="')[2].partition('"')[0]
+            email = scene.subject.account.email  # type: ignore[union-attr]
+            client.post("/accounts/login/", data={"login": email, "password": PASSWORD, "csrfmiddlewaretoken": token})
+            assert CANARY in client.get(f"/conversations/{row.pk}/").text
+
+
+def flush() -> None:
+    """Have every server bring to the disk what it holds."""
+    for alias in ("default", "keys"):
+        if connections[alias].vendor == "postgresql":
+            with connections[alias].cursor() as cursor:
+                cursor.execute("CHECKPOINT")
+    if settings.CELERY_BROKER_URL.startswith("redis://"):
+        with Redis.from_url(settings.CELERY_BROKER_URL) as server:
+            server.save()
+
+
+def wait_until(is_so: Callable[[], bool], *, seconds: float = 240) -> None:
+    """Where the whole site runs its worker does the work, and this process looks on."""
+    ends_at = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < ends_at, "the worker has not done it"
+        time.sleep(0.2)
+
 
 def key_of(scene: Scene, title: str) -> UUID:
     """Return the key of the conversation that has this canary."""
@@ -128,7 +209,9 @@ def whole_person(scene: Scene) -> None:
     scene.gone = set(scene.ring.names)
     request = requests.open_request(scene.subject, kind="erasure", regime="gdpr", actor=Actor.system()).request
     requests.approve_request(request, actor=Actor.command_line(), rule="command_line")
-    engine.drain()
+    while engine.drain():
+        pass
+    wait_until(lambda: PrivacyRequest.objects.get(pk=request.pk).status in (Status.COMPLETED, Status.PARTLY_COMPLETED))
 
 
 def held_remainder(scene: Scene) -> None:
@@ -205,29 +288,46 @@ SCENES: dict[str, Callable[[Scene], None]] = {
     "one message": one_message,
     "corrected text": corrected_text,
     "held remainder": held_remainder,
+    OPEN_READER: with_an_open_reader,
 }
+PATHS = ("folder", "copies", "broker")
 
 
-def main(folder: str, copies: str, postgres: str = "", pg_dump: str = "") -> None:
-    """Play every scene and print what was seen, as one line of JSON."""
-
-    def dump(target: Path) -> None:
-        for name in ("DATABASE_URL", "KEYS_DATABASE_URL") if pg_dump else ():
-            command = [pg_dump, "--file", str(target / f"{name}.sql"), os.environ[name]]
-            subprocess.run(command, check=True, capture_output=True)
-
-    proof = Proof(Path(folder), Path(copies), Path(postgres) if postgres else None, dump)
-    scenes = SCENES if postgres else SCENES | {"open reader": with_an_open_reader}
-    for name in scenes:
+def begin(state: str, **places: Any) -> None:
+    """Plant everything, look for the first time, copy it all, and note in a file what `go_on` needs."""
+    names = places.pop("scenes")
+    given: dict[str, Any] = {name: Path(value) if name in PATHS else value for name, value in places.items()}
+    proof = Proof(**given)
+    proof.beside = [Path(one) for one in proof.beside]
+    for name in names:
         proof.plant(name)
+    proof.look_at_broker("traffic")
+    proof.plant_in_broker()
+    proof.look_at_broker("control")
     proof.copy_everything()
-    old = prober.load([proof.copies])
     proof.look("before", prober.load(proof.now))
-    for scene, work in zip(proof.scenes, scenes.values(), strict=True):
-        work(scene)
+    Path(state).write_bytes(pickle.dumps(proof))
+
+
+def go_on(state: str) -> None:
+    """Play every scene and print what was seen, as one line of JSON."""
+    proof: Proof = pickle.loads(Path(state).read_bytes())  # noqa: S301  (what `begin` has just written)
+    old = prober.load([proof.copies])
+    if proof.address:
+        proof.visit()
+    for scene in proof.scenes:
+        SCENES[scene.name](scene)
+        wait_until(partial(_is_destroyed, scene))
     proof.look("after", prober.load(proof.now))
     proof.look("copies, old master key", [*old, *prober.load(proof.now)])
     ended = end_the_master_key(proof.copies)
     proof.look("copies, without it", [*old, *prober.load([*proof.now, proof.copies])])
+    proof.look_at_broker("end")
     facts = {scene.name: scene.facts | {"gone": len(scene.gone)} for scene in proof.scenes}
-    print(json.dumps({"ended": ended, "scenes": facts}))
+    print(json.dumps({"ended": ended, "scenes": facts, "broker": proof.in_broker}))
+
+
+def _is_destroyed(scene: Scene) -> bool:
+    """Say whether each of its keys is a tombstone, or below one."""
+    tombstones = Key.objects.filter(destroyed_at__isnull=False).values("pk")
+    return not Key.objects.filter(pk__in=scene.gone, destroyed_at=None).exclude(parent_id__in=tombstones).exists()

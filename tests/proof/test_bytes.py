@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +12,58 @@ import psycopg
 import pytest
 
 from tests.journeys.site import Site
-from tests.proof.scenes import CANARY, OTHER
-from tests.services import Postgres, postgres_programs
+from tests.proof.scenes import CANARY, OPEN_READER, OTHER, SCENES
+from tests.services import Postgres, not_here, postgres_programs, running_rabbitmq, running_redis
 
 pytestmark = pytest.mark.thorough
 READ_BOTH = [CANARY, OTHER]
 KINDS = ["archive", "conversation", "import", "subject"]
+EVERY_SCENE = list(SCENES)
 
 
-def prove(site: Site, copies: Path, *more: str) -> dict[str, Any]:
-    arguments = [str(site.folder), str(copies), *more]
-    said = site.manage("shell", "-c", f"from tests.proof.scenes import main; main(*{arguments!r})", timeout=600)
-    answer: dict[str, Any] = json.loads(said.splitlines()[-1])
+def prove(site: Site, tmp_path: Path, *, scenes: list[str], runs: bool = False, **places: Any) -> dict[str, Any]:
+    """Play the scenes; with `runs` beside the site's own web server, worker and schedule."""
+    state, copies = str(tmp_path / "state"), tmp_path / "copies"
+    copies.mkdir()
+    given = {"folder": str(site.folder), "copies": str(copies), "scenes": scenes} | places
+    given["address"] = site.address if runs else ""
+    shell(site, f"begin({state!r}, **{given!r})")
+    with site_running(site) if runs else contextlib.nullcontext():
+        answer: dict[str, Any] = json.loads(shell(site, f"go_on({state!r})").splitlines()[-1])
     assert answer["ended"] == 1  # master keys destroyed
-    scenes: dict[str, Any] = answer["scenes"]
-    return scenes
+    check_broker(answer["broker"])
+    found: dict[str, Any] = answer["scenes"]
+    return found
+
+
+def shell(site: Site, work: str) -> str:
+    return site.manage("shell", "-c", f"from tests.proof.scenes import begin, go_on; {work}", timeout=600)
+
+
+@contextlib.contextmanager
+def site_running(site: Site) -> Iterator[None]:
+    try:
+        site.start()
+        yield
+    finally:
+        site.kill()
 
 
 def new_site(folder: Path, **environment: str) -> Site:
-    folder.mkdir()
-    site = Site(folder, environment)
+    (folder / "tmp").mkdir(parents=True)
+    site = Site(folder, environment | {"TMPDIR": str(folder / "tmp")})
     site.manage("migrate", "--verbosity", "0")
     site.manage("migrate", "--database", "keys", "--verbosity", "0")
+    site.manage("collectstatic", "--noinput", "--verbosity", "0")
     return site
+
+
+def check_broker(seen: dict[str, Any]) -> None:
+    """What went through the broker is seen in its files, and no key and no word was; a key that had been would be found."""
+    assert {when: facts["opened"] for when, facts in seen.items()} == {"traffic": 0, "control": 1, "end": 0}
+    assert {when: facts["control"] for when, facts in seen.items()} == {"traffic": False, "control": True, "end": True}
+    assert seen["traffic"]["ids"] is True
+    assert not any(facts["in clear"] for facts in seen.values())
 
 
 def check_control_and_end(scenes: dict[str, Any]) -> None:
@@ -51,30 +82,57 @@ def check_control_and_end(scenes: dict[str, Any]) -> None:
 
 
 def test_nothing_opens_in_the_files_of_sqlite_nor_in_old_copies_once_the_master_key_is_gone(tmp_path: Path) -> None:
-    scenes = prove(new_site(tmp_path / "site"), tmp_path / "copies")
+    site = new_site(tmp_path / "site")
+    scenes = prove(site, tmp_path, scenes=EVERY_SCENE, broker=str(site.data / "broker"))
     for name, facts in scenes.items():  # SQLite overwrites: at once, while the master key still lives
         assert (facts["after"]["opened"], facts["after"]["read"]) == (0, []), name
-    reader = scenes["open reader"]
+    reader = scenes[OPEN_READER]
     assert reader["said that a reader is in the way"] is True
     assert reader["opened while read"] == reader["gone"]
     check_control_and_end(scenes)
 
 
 @pytest.mark.services
-def test_nothing_opens_in_postgresql_its_write_ahead_log_and_dumps_once_the_master_key_is_gone(
+def test_nothing_opens_in_the_files_of_a_whole_site_with_postgresql_and_redis_once_the_master_key_is_gone(
     tmp_path: Path, postgres: Postgres
 ) -> None:
+    """Web server, worker and schedule do the work; PostgreSQL's log of writes, Redis' dump and its log of commands are read."""
     postgres.create("proof_records", "proof_keys")
     with psycopg.connect(postgres.url("postgres")) as connection:
         row = connection.execute("SHOW data_directory").fetchone()
     programs = postgres_programs()
     assert row is not None and programs is not None
-    site = new_site(
-        tmp_path / "site",
-        DATABASE_URL=postgres.url("proof_records"),
-        KEYS_DATABASE_URL=postgres.url("proof_keys"),
-    )
-    scenes = prove(site, tmp_path / "copies", row[0], str(programs / "pg_dump"))
+    data = Path(row[0])
+    (tmp_path / "redis").mkdir()
+    with running_redis(tmp_path / "redis", keeps=True) as redis:
+        site = new_site(
+            tmp_path / "site",
+            DATABASE_URL=postgres.url("proof_records"),
+            KEYS_DATABASE_URL=postgres.url("proof_keys"),
+            CELERY_BROKER_URL=f"{redis}/0",
+            CACHE_URL=f"{redis}/1",
+        )
+        scenes = prove(
+            site,
+            tmp_path,
+            scenes=[name for name in EVERY_SCENE if name != OPEN_READER],
+            runs=True,
+            broker=str(tmp_path / "redis"),
+            beside=[str(data), str(data.parent.with_name(f"{data.parent.name}.log"))],
+            pg_dump=str(programs / "pg_dump"),
+        )
+        assert {path.suffix for path in (tmp_path / "redis").rglob("*") if path.is_file()} >= {".rdb", ".aof"}
     for name, facts in scenes.items():  # dead tuples and the log keep it: this is why master keys are rolled
         assert facts["after"]["opened"] == facts["gone"], name
+    check_control_and_end(scenes)
+
+
+@pytest.mark.services
+def test_nothing_opens_in_the_files_of_rabbitmq(tmp_path: Path) -> None:
+    try:
+        with running_rabbitmq(tmp_path / "rabbitmq") as address:
+            site = new_site(tmp_path / "site", CELERY_BROKER_URL=address)
+            scenes = prove(site, tmp_path, scenes=["whole person"], broker=str(tmp_path / "rabbitmq"))
+    except FileNotFoundError:
+        not_here("RabbitMQ")
     check_control_and_end(scenes)

@@ -67,6 +67,15 @@ def test_a_stream_opens_again_however_it_is_cut(size, piece):
     assert streams.plain_size(len(data)) == size
 
 
+@pytest.mark.parametrize(("start", "stop"), [(5, 5), (6, 5), (9, 12)])
+def test_for_an_empty_range_nothing_is_read(start, stop):
+    def read(offset: int, length: int) -> bytes:
+        raise AssertionError
+
+    size = len(sealed(b"nine long"))
+    assert list(streams.read_range(KEY, read, context=b"file 1", sealed_size=size, start=start, stop=stop)) == []
+
+
 def test_empty_pieces_change_nothing():
     data = b"".join(streams.seal_stream(KEY, [b"", b"a", b"", b"b", b""], context=b""))
     assert b"".join(streams.unseal_stream(KEY, [b"", data[:1], b"", data[1:], b""], context=b"")) == b"ab"

@@ -146,16 +146,14 @@ def mover_of(kind: str) -> Mover:
     return cast(Mover, import_string(settings.KEY_MOVERS[kind]))
 
 
-def move_children(old: UUID, new: UUID) -> int:
+def move_children(old: UUID, new: UUID) -> None:
     """Wrap every key below `old` under `new`, in batches; what is created or destroyed meanwhile wins."""
-    moved = 0
     for rows in _children(old):
         above = open_keys([old, new])
         keys = unwrap_below(rows, above[old])
         before = {row.pk: bytes(row.wrapped or b"") for row in rows}
         wrap_under_parent(rows, [keys[row.pk] for row in rows], new, above[new])
-        moved += save_unchanged(rows, before, {"parent_id": old}, ["parent_id", "wrapped"])
-    return moved
+        save_unchanged(rows, before, {"parent_id": old}, ["parent_id", "wrapped"])
 
 
 def _children(parent_id: UUID) -> Iterator[list[Key]]:
