@@ -25,7 +25,7 @@ from statistics import median
 from typing import Any, NamedTuple, Protocol
 
 AIM = 1.5  # times the loop by hand
-FLAT = 8.0  # MiB that ten times the items may add
+FLAT = 12.0  # MiB that ten times the items may add: two pages of a table; forty times add no more
 ACTS = ("find", "read", "erase")
 USER = "4"
 SIZE = 1024  # bytes of an item

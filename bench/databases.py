@@ -93,7 +93,8 @@ class PostgresqlByHand(SqlByHand):
     def connect(self, config: dict[str, Any]) -> Any:
         import psycopg
 
-        return psycopg.connect(host=config["host"], port=config["port"], dbname=config["database"], user=config["user"])
+        where = {"host": config["host"], "port": config["port"], "dbname": config["database"], "user": config["user"]}
+        return psycopg.connect(**where, sslmode="disable")  # as the connector here
 
 
 class MariadbByHand(SqlByHand):
@@ -103,7 +104,11 @@ class MariadbByHand(SqlByHand):
         import pymysql
 
         return pymysql.connect(
-            host=config["host"], port=config["port"], database=config["database"], user=config["user"]
+            host=config["host"],
+            port=config["port"],
+            database=config["database"],
+            user=config["user"],
+            ssl_disabled=True,  # as the connector here
         )
 
 
