@@ -19,6 +19,7 @@ from apps.requests.models import Kind
 from apps.requests.regimes import REGIMES, regime_of
 
 LONGEST_NOTE = 5_000
+EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 LONGEST_ASKED = 2_000
 LONGEST_MESSAGE = 200_000
 LONGEST_PASTE = 2_000_000  # characters; larger texts come as a file
@@ -66,8 +67,16 @@ class Form(forms.Form):
 
 
 class DateField(forms.DateField):
+    """A day of this age: beyond it time zones overflow, and a year with a slip of the finger is told at once."""
+
     widget = forms.DateInput(attrs={"type": "date", "class": "short"}, format="%Y-%m-%d")
     default_error_messages = {"invalid": _("Write the date as year, month and day, such as 2026-03-01.")}
+
+    def clean(self, value: Any) -> date | None:
+        day: date | None = super().clean(value)
+        if day is not None and not EARLIEST <= day <= LATEST:
+            raise forms.ValidationError(self.error_messages["invalid"])
+        return day
 
 
 class KindForm(Form):

@@ -385,3 +385,15 @@ def test_looking_up_a_reference_asks_the_same_whether_it_is_there_or_not(ada: Pe
     found = asked(nobody, "/requests/find/", sent | {"reference": there})
     lost = asked(Client(), "/requests/find/", sent | {"reference": "HB-2222-2222"})
     assert [one for one in found if "requests_" in one] == [one for one in lost if "requests_" in one]
+
+
+@pytest.mark.parametrize(("since", "until"), [("0001-01-01", ""), ("", "9999-12-31"), ("0026-03-01", "2026-03-01")])
+def test_a_year_that_is_a_slip_of_the_finger_is_told_at_the_field(ada: Person, since: str, until: str) -> None:
+    values = {"kind": "access", "residence": "DE", "span": "dates", "note": "typed with care"}
+    answer = ada.client.post("/requests/new/details/", values | {"since": since, "until": until})
+    assert answer.status_code == 200
+    text = answer.content.decode()
+    assert "Write the date as year, month and day" in text
+    assert "typed with care" in text
+    fine = ada.client.post("/requests/new/details/", values | {"since": "2026-03-01", "until": ""})
+    assert "Write the date" not in fine.content.decode()

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
 from apps.records import services, subjects
+from apps.records.errors import SubjectNotFound
 from apps.records.models import Conversation, Subject
 from tests.records.conftest import by
 from tests.records.test_imports import chatgpt, export_of
@@ -64,7 +65,21 @@ def test_nothing_read_is_1_with_one_line_that_says_why(ada: Subject, tmp_path: P
 
 
 def test_a_missing_file_is_1(ada: Subject, tmp_path: Path) -> None:
-    assert run(tmp_path / "nothing", "ada@example.org")[0] == 1
+    for missing in (tmp_path / "nothing", tmp_path):
+        status, printed, err = run(missing, "nobody-yet@example.org")
+        assert (status, printed["conversations"], err.strip()) == (1, 0, "There is no such file.")
+    with pytest.raises(SubjectNotFound):
+        subjects.find_subject("nobody-yet@example.org")
+
+
+def test_nobody_is_added_under_what_is_no_address(ada: Subject, export: Path) -> None:
+    people = Subject.objects.count()
+    for subject in ("not an address @ at all", "carl@", "@", "a@b c"):
+        with pytest.raises(CommandError):
+            call_command("import_conversations", export, subject=subject)
+    assert Subject.objects.count() == people
+    assert run(export, "carl@example.org")[0] == 0
+    assert Subject.objects.count() == people + 1
 
 
 def test_the_person_can_be_named_in_a_file(ada: Subject, export: Path, tmp_path: Path) -> None:

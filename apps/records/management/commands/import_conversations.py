@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.core.validators import validate_email
 
 from apps.accounts.models import User
 from apps.audit.actors import Actor
@@ -44,10 +46,9 @@ class Command(ContentCommand):
         parser.add_argument("--format", default="auto", choices=importers.FORMATS)
 
     def handle(self, *args: Any, path: Path, subject: str, format: str, **options: Any) -> None:
-        person = self._person(subject)
         report = ImportReport(format=format)
         try:
-            report = services.import_path(person, path, actor=Actor.command_line(), format=format)
+            report = self._read(path, subject, format)
             problem = "" if report.read else "No conversation could be read. See the reasons under “skipped”."
         except importers.UnreadableFile as error:
             report.skip(path.name, error.why)
@@ -67,6 +68,12 @@ class Command(ContentCommand):
         if report.skipped_count:
             raise SystemExit(SOME_SKIPPED)
 
+    def _read(self, path: Path, subject: str, format: str) -> ImportReport:
+        """Store what is in the file. Nobody is added for one that is not there."""
+        if not path.is_file():
+            raise importers.UnreadableFile("There is no such file.")
+        return services.import_path(self._person(subject), path, actor=Actor.command_line(), format=format)
+
     def _person(self, value: str) -> Subject:
         """Find the person; an address that nobody has yet becomes a new one, an id must be known."""
         if value.startswith("@"):
@@ -80,6 +87,10 @@ class Command(ContentCommand):
             if "@" not in value:
                 raise CommandError("Nobody is known by this id. Give an e-mail address to add a person.") from None
         account = User.objects.filter(email__iexact=value.strip()).first()
+        try:
+            validate_email(value.strip())
+        except ValidationError:
+            raise CommandError("This is no e-mail address, and nobody is known by it.") from None
         try:
             return subject_for(account) if account else create_subject(emails=[value], actor=Actor.command_line())
         except SubjectSuppressed:
