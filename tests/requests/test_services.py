@@ -27,7 +27,7 @@ from apps.requests.errors import (
     WrongStatus,
 )
 from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
-from tests.requests.conftest import as_officer, as_person, events, filed, there
+from tests.requests.conftest import as_officer, as_person, events, filed, staff, there
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
@@ -119,10 +119,10 @@ def test_an_erasure_above_the_threshold_wants_a_second_person(ada, cleo, dan, se
     assert events(request)[-3:] == ["request.approved", "request.second_approved", "request.cooling_off"]
 
 
-def test_the_second_approval_needs_its_permission(ada, cleo, dan, settings):
+def test_the_second_approval_needs_its_permission(ada, cleo, settings):
     settings.SECOND_APPROVER_ABOVE_CONVERSATIONS = -1
-    request = filed(ada, "erasure")
-    services.approve_request(request, officer=dan, actor=as_officer(dan))
+    request, other = filed(ada, "erasure"), staff("carl@example.org", "compliance")
+    services.approve_request(request, officer=other, actor=as_officer(other))
     with pytest.raises(SecondApproverWanted):
         services.approve_request(request, officer=cleo, actor=as_officer(cleo))
 
