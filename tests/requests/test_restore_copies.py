@@ -19,7 +19,7 @@ from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.audit.services import sequence
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
 from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.records import services as records
@@ -28,6 +28,7 @@ from apps.records.copies import restoring, running
 from apps.records.copies.policies import add_policy, end_policy
 from apps.records.copies.restoring import restore_commands
 from apps.records.copies.returning import bring_back_everything, due_returns
+from apps.records.errors import Contention
 from apps.records.models import Conversation, CopyPolicy, CopyRun, Subject
 from apps.records.selectors import read_conversation
 from apps.requests.models import Kind
@@ -110,7 +111,10 @@ def test_what_was_kept_since_the_backup_comes_back_by_itself_as_it_was(restored:
     assert (found.subject, found.key_id) == (restored.ben, restored.key_id)
     assert "What Ben keeps." in repr(read_conversation(restored.ben, found.pk).turns)
     assert Conversation.objects.count() == 2, "Ada's copy is still in its place, and no key opens it"
-    assert (last_run().state, last_run().counts) == ("done", {"restored": 1, "already_held": 0, "failed": 0, "shut": 1})
+    assert (last_run().state, last_run().counts) == (
+        "done",
+        {"restored": 1, "already_held": 0, "failed": 0, "shut": 1, "later": 0},
+    )
     assert at_work() == 0, "once"
     entry = details_of(Entry.objects.get(event=Event.COPIES_RESTORED))
     assert (entry["conversations"], entry["failed"]) == (1, 1)
@@ -159,6 +163,25 @@ def test_a_place_that_does_not_answer_is_asked_again_until_it_does(restored: Res
     CopyPolicy.objects.update(bring_back_at=timezone.now())
     assert at_work() == 1
     assert Conversation.objects.filter(pk=restored.kept).exists()
+
+
+@pytest.mark.parametrize("error", [MasterKeyUnreachable, Contention])
+def test_what_could_not_be_opened_or_written_just_now_is_tried_again(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def not_now(*_arguments: Any, **_named: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr(restoring, "store_conversations", not_now)
+        assert at_work() == 1
+    assert (last_run().counts["failed"], last_run().counts["later"]) == (1, 1)
+    assert not Conversation.objects.filter(pk=restored.kept).exists()
+    assert CopyPolicy.objects.get().bring_back_at > timezone.now(), "in ten minutes"
+    CopyPolicy.objects.update(bring_back_at=timezone.now())
+    assert at_work() == 1
+    assert Conversation.objects.filter(pk=restored.kept).exists()
+    assert CopyPolicy.objects.get().bring_back_at is None
 
 
 def test_how_far_it_is_is_seen_meanwhile_and_two_workers_do_not_do_it_at_once(

@@ -21,7 +21,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed, KeysError
+from apps.keys.errors import KeyDestroyed, KeysError, MasterKeyUnreachable
 from apps.keys.selectors import live_keys_owned_by
 from apps.locations.errors import LocationError
 from apps.locations.stores import Missing, Store
@@ -30,7 +30,7 @@ from apps.records.copies.frames import read_conversation
 from apps.records.copies.naming import Name, of_person, parse_name
 from apps.records.copies.running import reason_of
 from apps.records.copies.writing import store_of_policy
-from apps.records.errors import DamagedCopy, LostClaim, RecordsError
+from apps.records.errors import Contention, DamagedCopy, LostClaim, RecordsError
 from apps.records.models import Conversation, Copy, CopyPolicy, CopyRun, Subject
 from apps.records.reports import ImportReport
 from apps.records.services.storing import AsItWas, store_conversations
@@ -52,6 +52,7 @@ class Restored:
     already_held: int = 0
     failed: list[tuple[Name, str]] = field(default_factory=list)
     shut: int = 0  # of those: their keys are gone, as what was erased has it
+    later: int = 0  # of those: not just now, so that a repeat may bring them back
 
 
 def restore(
@@ -153,6 +154,7 @@ def _counts(result: Restored) -> dict[str, int]:
         "already_held": result.already_held,
         "failed": len(result.failed) - result.shut,
         "shut": result.shut,
+        "later": result.later,  # among the failed; for whoever decides whether it is run again
     }
 
 
@@ -189,6 +191,10 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
             reason = "it is not there any more"
         except KeyDestroyed:
             reason = DESTROYED
+        except (MasterKeyUnreachable, Contention) as error:
+            reason = f"not just now, so run it again: {type(error).__name__}"
+            result.later += 1
+            break
         except KeysError as error:
             reason = f"its key cannot be opened now: {type(error).__name__}"
         except RecordsError as error:

@@ -16,7 +16,7 @@ from apps.audit.actors import Actor
 from apps.records.copies.restoring import is_restoring, run_restore, sealed_rules
 from apps.records.models import CopyPolicy, CopyRun
 
-AGAIN = timedelta(minutes=10)  # when the place does not answer
+AGAIN = timedelta(minutes=10)  # when the place, or whoever holds the master key, does not answer
 
 
 def bring_back_everything() -> int:
@@ -38,6 +38,7 @@ def bring_back(policy_id: UUID) -> CopyRun | None:
         return None
     run = run_restore(policy_id, actor=Actor.system(), only_unknown=True)
     if run is not None:
-        again = timezone.now() + AGAIN if run.state == CopyRun.State.FAILED else None
+        is_cut_off = run.state == CopyRun.State.FAILED or run.counts["later"]
+        again = timezone.now() + AGAIN if is_cut_off else None
         CopyPolicy.objects.filter(pk=policy_id, bring_back_at=since).update(bring_back_at=again)
     return run
