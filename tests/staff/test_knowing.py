@@ -48,12 +48,18 @@ def test_what_is_wanting_is_shown_and_added_to_the_person(at_cleos, ada, crm):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
-def test_an_erasure_that_waits_for_a_number_goes_on_when_staff_add_it(at_cleos, ada, crm):
+def test_an_erasure_that_waits_for_a_number_goes_on_when_one_adds_it_and_another_confirms(at_cleos, at_dans, ada, crm):
+    """Also where the command line approved it: whose data goes is not for one person to say."""
     request = run(approved(ada, Kind.ERASURE))
     step = request.steps.get(location__name="CRM")
     assert (step.state, step.reason) == (Step.State.NEEDS_PERSON, Reason.NO_IDENTITY)
     at_cleos.look(request)
     at_cleos.post(f"{page(request)}known-by/", {"kind": "customer_no", "value": "K-17"})
+    at_cleos.post(f"{page(request)}steps/{step.pk}/retry/")
+    run(request)
+    assert sorted(path.name for path in crm.iterdir()) == ["K-17", "K-18"]
+    at_dans.look(request)
+    at_dans.post(f"{page(request)}known-by/confirm/", {"kind": "customer_no", "value": "K-17", "answer": "yes"})
     assert "identity.added" in events(request)
     at_cleos.post(f"{page(request)}steps/{step.pk}/retry/")
     assert run(request).status == "completed"

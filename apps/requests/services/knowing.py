@@ -17,7 +17,7 @@ from apps.records.models import Identity
 from apps.requests.errors import NoterLeft, NothingNoted, SamePerson
 from apps.requests.models import Kind, PrivacyRequest, Status
 from apps.requests.services.changing import OPEN, lock_request
-from apps.requests.services.deciding import PERSON, REVIEW, is_erasure_decided, refuse_own
+from apps.requests.services.deciding import REVIEW, is_erasure_decided, refuse_own
 from apps.requests.vault import details_of, open_vault, seal_details
 from apps.requests.who import identity_of, subject_of
 
@@ -74,10 +74,10 @@ def drop_noted(request: PrivacyRequest, kind: str, value: str, *, actor: Actor) 
 
 
 def was_let_go(request: PrivacyRequest) -> bool:
-    """Say whether people have decided on this erasure, so that nobody may change alone whose data it takes."""
+    """Say whether this erasure was approved, by whomever, so that nobody may change alone whose data it takes."""
     if request.kind != Kind.ERASURE or request.status == Status.IN_REVIEW:
         return False
-    return request.approvals.filter(rule=PERSON).exists()
+    return request.approvals.exists()
 
 
 def _add(request: PrivacyRequest, kind: str, value: str, actor: Actor) -> None:
