@@ -38,6 +38,7 @@ from apps.requests.errors import (
     WrongStatus,
 )
 from apps.requests.models import PrivacyRequest, Status, Task
+from apps.requests.services import lifting
 from apps.requests.services.correcting import open_places
 from apps.requests.services.lifting import lift_due_restrictions
 from tests.contracts.databases import SqlPlace, sql_place
@@ -554,6 +555,15 @@ class TestRestriction:
         assert upkeep.tidy()["places told of restrictions"] == 0  # what ends takes in no new place
         confirm(run(request), "Support desk", cleo)
         assert (request.status, new.values[ADA]["restricted"]) == (Status.COMPLETED, False)
+
+    def test_a_worker_that_comes_second_to_a_new_place_changes_nothing(self, ada, cleo, tmp_path):
+        request = restriction(ada, cleo)
+        before = events(request)
+        assert lifting._extend(request) == 0
+        request.refresh_from_db()
+        assert (request.status, events(request)) == (Status.COMPLETED, before)
+        add_place(tmp_path / "new", "New")
+        assert lifting._extend(request) == 1
 
     def test_while_a_step_works_no_place_is_added_to_it(self, ada, cleo, place, tmp_path):
         request = restriction(ada, cleo)

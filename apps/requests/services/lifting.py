@@ -109,6 +109,8 @@ def _extend(request: PrivacyRequest) -> int:
         return 0
     planned = request.steps.filter(location__isnull=False).values("location")
     added = [step_for(request, place) for place in Location.objects.that_ever_held_data().exclude(pk__in=planned)]
+    if not added:  # another worker has planned them meanwhile
+        return 0
     Step.objects.bulk_create(added)
     _go_on(request)
     audit.append(Event.RESTRICTION_EXTENDED, about=request.handle, actor=Actor.system(), steps=len(added))

@@ -49,7 +49,9 @@ def may(act: Act, request: PrivacyRequest, user: User) -> bool:
 
 def allowed(request: PrivacyRequest, user: User) -> dict[str, Act]:
     """Return what this person may do with the request now, by name."""
-    return {name: act for name, act in ACTS.items() if may(act, request, user)}
+    if is_about(request, user):  # asked once: the page looks at every act
+        return {}
+    return {name: act for name, act in ACTS.items() if user.has_perm(act.permission) and act.fits(request, user)}
 
 
 def _is_unverified(request: PrivacyRequest, user: User) -> bool:
