@@ -48,6 +48,9 @@ BLOCK = 1024 * 1024  # of an archive in memory at once
 LIMIT_32 = 0xFFFFFFFF
 STORED, DEFLATED = 0, 8
 METHODS = {STORED: "stored", DEFLATED: "deflated"}
+DAMAGED_ZIP = (  # what zipfile throws
+    zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, struct.error, ValueError,
+)  # fmt: skip
 
 
 class Bad(Exception):
@@ -257,18 +260,11 @@ def check_log(path: Path, keys: Keys, options: argparse.Namespace) -> str:
         read = lambda name: read_file(path / name, LARGEST_TILE) if (path / name).is_file() else None  # noqa: E731
         return check_tiles(read, keys, kept)
     try:
-        return check_zip(path, keys, kept) if zipfile.is_zipfile(path) else check_export(path, keys, kept)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        EOFError,
-        OSError,
-        RuntimeError,
-        struct.error,
-        ValueError,
-    ):
+        if zipfile.is_zipfile(path):
+            return check_zip(path, keys, kept)
+    except DAMAGED_ZIP:
         raise Bad("the ZIP file is damaged") from None
+    return check_export(path, keys, kept)
 
 
 def check_zip(path: Path, keys: Keys, kept: Kept) -> str:

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.keys.errors import InQuarantine
 from config import bodies
 
 
@@ -75,6 +76,15 @@ def test_a_session_counts_once_somebody_has_signed_in_with_it(client: Client) ->
     assert bodies.is_signed_in(str(client.session.session_key))
     client.logout()
     assert not bodies.is_signed_in(str(session.session_key))
+
+
+def test_while_no_session_opens_nothing_large_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shut(session_key: str) -> bool:
+        raise InQuarantine
+
+    monkeypatch.setattr(bodies, "is_signed_in", shut)
+    assert ask(bodies.LARGE_PATH, announced=200 * 2**20, cookie=b"sessionid=hers") == (413, 0)
+    assert ask(bodies.LARGE_PATH, announced=200, sent=200, cookie=b"sessionid=hers") == (200, 200)
 
 
 def test_a_body_that_was_not_announced_is_cut_off() -> None:
