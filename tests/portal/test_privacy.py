@@ -21,7 +21,7 @@ from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.portal import asking
 from apps.requests.services import look_at_request
-from tests.portal.conftest import Person, file
+from tests.portal.conftest import PASSWORD, Person, file, set_last_authentication
 from tests.portal.test_conversations import store
 from tests.portal.test_requests import ERASURE
 from tests.records.conftest import conversation
@@ -143,6 +143,26 @@ def test_choices_are_kept_and_shown(ada: Person) -> None:
     assert re.search(r'name="no_training" checked', page)
     assert not re.search(r'name="recording" checked', page)
     assert re.search(r'value="90" selected', page)
+
+
+def test_erasing_sooner_asks_for_the_password_again_and_later_does_not(ada: Person) -> None:
+    ada.client.post("/privacy/choices/", {"retention": "90", "time_zone": "UTC"})
+    set_last_authentication(ada.client, 0)
+    answer = ada.client.post("/privacy/choices/", {"retention": "30", "time_zone": "UTC", "no_training": "on"})
+    assert "reauthenticate" in answer["Location"]
+    ada.subject.refresh_from_db()
+    assert (ada.subject.retention_days, ada.subject.opted_out_of_training) == (90, False)
+    page = ada.client.post(answer["Location"], {"password": PASSWORD}, follow=True).content.decode()
+    assert "Your choices are saved." in page
+    ada.subject.refresh_from_db()
+    assert (ada.subject.retention_days, ada.subject.opted_out_of_training) == (30, True)
+    set_last_authentication(ada.client, 0)
+    for later in ("365", ""):
+        answer = ada.client.post("/privacy/choices/", {"retention": later, "time_zone": "UTC"})
+        assert answer["Location"] == "/privacy/"
+    assert (
+        "reauthenticate" in ada.client.post("/privacy/choices/", {"retention": "730", "time_zone": "UTC"})["Location"]
+    )
 
 
 def test_an_open_request_stands_on_top(ada: Person) -> None:

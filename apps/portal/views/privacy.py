@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from apps.accounts.access import is_freshly_authenticated
 from apps.accounts.models import User
 from apps.audit import selectors as audit
 from apps.audit.events import Event, Purpose
@@ -38,12 +40,19 @@ def choices(request: HttpRequest, subject: Subject) -> HttpResponse:
     if not form.is_valid():
         return _page(request, subject, form)
     chosen, actor = form.cleaned_data, person(request, subject)
+    if _is_shorter(chosen["retention"], subject.retention_days) and not is_freshly_authenticated(request):
+        raise ReauthenticationRequired  # the next night erases what is older; the form is taken up again afterwards
     services.set_recording(subject, chosen["recording"], actor=actor)
     services.set_opt_outs(subject, training=chosen["no_training"], sharing=chosen["no_sharing"], actor=actor)
     services.set_retention(subject, chosen["retention"], actor=actor)
     User.objects.filter(subject=subject).update(time_zone=chosen["time_zone"])
     messages.success(request, _("Your choices are saved. They take effect at once."))
     return redirect("portal:privacy")
+
+
+def _is_shorter(days: int | None, before: int | None) -> bool:
+    """Compare two choices of retention; without one the organisation's rule holds, which may be longer."""
+    return days is not None and (before is None or days < before)
 
 
 def _current(user: User, subject: Subject) -> dict[str, object]:
