@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from apps.records.importers import ParsedConversation, Skipped, UnreadableFile, limits, read, read_text, survey
+from apps.records.importers.formats import tables
 from apps.records.importers.parsing import parse_json
 from bench import samples
 from tests.records.importers.test_fuzz import check_conversation
@@ -51,6 +52,22 @@ def test_reading_twice_gives_the_same_ids(tmp_path: Path, format: str) -> None:
     assert len(ids) == len(set(ids))
     samples.write(format, path, 100, seed=2)
     assert not set(ids) & {conversation.external_id for conversation in parsed(path)}
+
+
+def test_a_table_of_many_columns_with_long_names_is_not_multiplied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "upload"
+    names = ["role", "content", *(f"{number:05}".ljust(200, "x") for number in range(300))]
+    row = ["user", "Hello", *("QZ" for _ in range(300))]
+    path.write_text("\n".join(",".join(line) for line in (names, row, row, row)) + "\n")
+    (whole,) = parsed(path)
+    messages = [node for node in whole.nodes if node.data["message"]]
+    assert [node.role for node in messages] == ["user"] * 3
+    assert all(len(json.dumps(node.data)) < 40_000 for node in messages)  # the names alone are 60 KB
+    assert all(json.dumps(node.data["message"]).count("QZ") == 300 for node in messages)  # no cell is lost
+    monkeypatch.setattr(tables, "MAX_VALUES", 1_000)
+    assert [len([node for node in part.nodes if node.data["message"]]) for part in parsed(path)] == [2, 1]
 
 
 def test_pasted_text_is_the_same_conversation_as_its_file(tmp_path: Path) -> None:

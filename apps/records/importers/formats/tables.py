@@ -9,13 +9,16 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 
 from ..building import Builder
-from ..limits import MAX_CONVERSATION_BYTES, MAX_MESSAGES_PER_PART, MIB
+from ..limits import MAX_CONVERSATION_BYTES, MAX_MESSAGES_PER_PART, MAX_VALUES, MIB
 from ..types import ParsedConversation, Skipped
 from ..values import as_role, as_time, content_id
 
 NAME = "csv"
 # Rows of one conversation that do not stand together are gathered in files up to this size.
 _MAX_GATHERED_BYTES = 16 * MIB
+# What is kept of each row names its cells again: long names, and many, would multiply a small file.
+_MAX_COLUMNS = 256
+_MAX_COLUMN_NAME = 100
 _DELIMITERS = (",", ";", "\t", "|")
 _COLUMNS = {
     "role": "role author sender from speaker who participant 角色 发送者 发言人 作者 身份",
@@ -50,6 +53,7 @@ class _Group:
         self.title = ""
         self.builder = Builder(NAME)
         self.rows: list[list[str]] = []
+        self.values = 0  # cells held in memory
 
 
 def table_of(lines: Iterable[str]) -> Table | None:
@@ -62,6 +66,7 @@ def table_of(lines: Iterable[str]) -> Table | None:
             meaning = _MEANINGS.get(name.strip().strip("\"'").lower().replace(" ", "_"))
             if meaning:
                 columns.setdefault(meaning, index)
+        names = [name[:_MAX_COLUMN_NAME] for name in names[:_MAX_COLUMNS]]
         if "content" in columns and "question" in columns and "answer" not in columns:
             columns.setdefault("role", columns.pop("question"))  # "user, message": who said it
         if len(columns) > 1 and ("content" in columns or {"question", "answer"} <= columns.keys()):
@@ -83,7 +88,7 @@ def read_rows(lines: Iterable[str], table: Table, *, title: str, size: int) -> I
         group = groups.setdefault(name, _Group(name))
         if not _add(group, table, row):
             yield Skipped(_("Row %(number)s") % {"number": f"{number + 1:,}"}, _("It has no text."))
-        if len(group.builder.drafts) >= MAX_MESSAGES_PER_PART:
+        if len(group.builder.drafts) >= MAX_MESSAGES_PER_PART or group.values >= MAX_VALUES:
             yield from _finish({name: groups.pop(name)}, title)
     yield from _finish(groups, title)
 
@@ -113,6 +118,7 @@ def _add(group: _Group, table: Table, row: list[str]) -> bool:
     original = dict(zip(table.names, row, strict=False))
     if len(row) > len(table.names):
         original["habeas_more"] = "\t".join(row[len(table.names) :])
+    group.values += len(row) + len(original)
     role = as_role(_cell(table, row, "role"))
     said = [(role, _cell(table, row, "content"))]
     if "content" not in table.columns:
