@@ -19,6 +19,7 @@ __all__ = [
     "KeyState",
     "MadeBackup",
     "MasterKey",
+    "are_below_another",
     "check_live",
     "current_proposals",
     "destroyed_among",
@@ -54,6 +55,12 @@ def live_keys_owned_by(owners: Collection[UUID], *, kind: str | None = None) -> 
     """Return the ids of live keys of these owners; what is below a tombstone is still listed until it is purged."""
     rows = Key.objects.filter(owner__in=owners, destroyed_at=None)
     return list((rows.filter(kind=kind) if kind else rows).order_by("pk").values_list("pk", flat=True))
+
+
+def are_below_another(key_ids: Collection[UUID], owner: UUID) -> bool:
+    """Say whether any of these keys is wrapped under a key of somebody else than this owner; tombstones say of nobody."""
+    parents = Key.objects.filter(pk__in=key_ids, parent_id__isnull=False).values("parent_id")
+    return Key.objects.filter(pk__in=parents, owner__isnull=False).exclude(owner=owner).exists()
 
 
 def live_keys_below(parent_id: UUID) -> list[UUID]:

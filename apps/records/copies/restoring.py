@@ -22,7 +22,7 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys import services as keys
 from apps.keys.errors import KeyDestroyed, KeysError, MasterKeyUnreachable
-from apps.keys.selectors import live_keys_owned_by
+from apps.keys.selectors import are_below_another, live_keys_owned_by
 from apps.locations.errors import LocationError
 from apps.locations.stores import Missing, Store
 from apps.records import contexts, objects
@@ -177,6 +177,9 @@ def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> No
     if not key_ids:
         result.failed.append((name, "its key is not there: it was erased, or the keys are lost"))
         result.shut += 1
+        return
+    if are_below_another(key_ids, subject.pk):  # whoever can write to the place can rename what lies there
+        result.failed.append((name, "it is somebody else's: its name in the place was changed"))
         return
     reason = "it does not open"
     for key_id in key_ids:

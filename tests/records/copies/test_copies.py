@@ -32,7 +32,7 @@ from apps.records import selectors, services
 from apps.records.copies import restoring, running, writing
 from apps.records.copies.policies import change_policy, end_policy
 from apps.records.models import Attachment, Conversation, Copy, CopyPolicy, CopyRun, Message, Subject
-from apps.records.subjects import identity_of
+from apps.records.subjects import create_subject, identity_of
 from tests.locations.stores.conftest import Place
 from tests.records.conftest import by, conversation
 from tests.records.copies.conftest import MakePolicy, checked, copied, current, due, give, there
@@ -438,6 +438,31 @@ def test_the_rows_of_the_copies_are_not_needed_to_restore(
     lose(ada)
     Copy.objects.all().delete()
     assert restoring.restore(policy, actor=Actor.system()).attachments == 1
+    assert titles(ada) == ["title c1"]
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_copy_that_was_moved_to_somebody_elses_folder_is_not_given_to_them(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, is_lost: bool
+) -> None:
+    """Its content is authenticated, and whose it is stands in its name, which whoever can write to the place can change."""
+    mallory = create_subject(emails=["mallory@example.org"])
+    give(ada, "c1")
+    policy = make_policy(files_place)
+    copied(policy)
+    if is_lost:
+        lose(ada)
+        Copy.objects.all().delete()
+    root = Path(files_place.config["root"])
+    [folder] = [path for path in root.rglob(str(ada.pk)) if path.is_dir()]
+    folder.rename(folder.with_name(str(mallory.pk)))
+    result = restoring.restore(policy, actor=Actor.system())
+    assert (result.conversations, [why for _name, why in result.failed]) == (
+        0, ["it is somebody else's: its name in the place was changed"],
+    )  # fmt: skip
+    assert titles(mallory) == []
+    folder.with_name(str(mallory.pk)).rename(folder)
+    assert restoring.restore(policy, actor=Actor.system()).failed == []
     assert titles(ada) == ["title c1"]
 
 
