@@ -240,7 +240,7 @@ def _of_mysql(error: DBAPIError, original: Any) -> LocationError:
         return Refused("The database user may not do that: a permission is missing.")
     if code in {1049, 1054, 1146}:
         return Refused("A database, table or column that the settings name is not there.")
-    if code == 2003 and "certificate" in str(original).lower():
+    if code == 2026 or (code == 2003 and "certificate" in str(original).lower()):  # 2026: the server offers no TLS
         return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
     if code in MYSQL_UNAVAILABLE or error.connection_invalidated or not code:
         return Unavailable("The database does not answer, or not now.")

@@ -95,7 +95,9 @@ def test_encryption_that_the_server_does_not_speak_is_refused_and_never_given_up
 ) -> None:
     for config in (on_postgres, on_mariadb):
         for mode in ("encrypt", "verify"):
-            assert isinstance(trouble(config | {"tls": mode}, "SELECT 1"), Refused), (config["dialect"], mode)
+            error = trouble(config | {"tls": mode}, "SELECT 1")
+            assert isinstance(error, Refused), (config["dialect"], mode)
+            assert "check the certificate and the TLS setting" in str(error), (config["dialect"], mode)
 
 
 def test_a_file_that_is_not_there_is_unavailable_and_not_made(tmp_path: Path) -> None:
