@@ -123,7 +123,7 @@ class Finding:
 
     def words(self) -> list[str]:
         """Say how people are found, a sentence for each way."""
-        said = [finds_below(self.templates)] if self.templates else []
+        said = finds_below(self.templates)
         if self.inventory:
             values = {"file": self.inventory, "kind": self.inventory_kind}
             said.append(

@@ -45,9 +45,12 @@ def kinds_in(templates: list[str]) -> set[str]:
     return {kind for template in templates for kind in PLACEHOLDER.findall(template)}
 
 
-def finds_below(templates: list[str]) -> str:
-    """Say where a place looks for a person."""
-    return _("Finds what lies below %(paths)s.") % {"paths": _(", ").join(templates)}
+def finds_below(templates: list[str]) -> list[str]:
+    """Say where a place looks for a person. A path without "/" at its end leads to that very file and no further."""
+    below = _(", ").join(template for template in templates if template.endswith("/"))
+    single = _(", ").join(template for template in templates if not template.endswith("/"))
+    said = [_("Finds what lies below %(paths)s.") % {"paths": below}] if below else []
+    return [*said, _("Finds the file %(paths)s; nothing below it.") % {"paths": single}] if single else said
 
 
 def resolve(templates: list[str], who: Identity) -> list[str]:

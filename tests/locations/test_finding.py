@@ -92,6 +92,16 @@ def test_the_form_says_what_is_wanting(data: dict[str, str], field: str) -> None
     assert field in LabelledFindingForm(data).errors
 
 
+def test_a_path_to_one_file_is_not_said_to_reach_below() -> None:
+    both = Finding({"templates": ["users/{user_id}/", "mail/{email}", "avatars/{user_id}.png"]}).words()
+    assert both == [
+        "Finds what lies below users/{user_id}/.",
+        "Finds the file mail/{email}, avatars/{user_id}.png; nothing below it.",
+    ]
+    assert Finding({"templates": ["users/{user_id}/"]}).words() == both[:1]
+    assert Finding({"inventory": "keys.csv", "inventory_kind": "email"}).words() != []
+
+
 def test_one_way_is_enough() -> None:
     assert FindingForm({"templates": "users/{user_id}/"}).is_valid()
     assert FindingForm({"inventory": "keys.csv", "inventory_kind": "customer_no"}).is_valid()
