@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import os
 import re
@@ -22,6 +23,7 @@ from tests.portal.conftest import Person
 
 FOLDER = Path("locale") / "zh_Hans" / "LC_MESSAGES"
 CATALOGUE = settings.BASE_DIR / FOLDER / "django.po"
+MARKED = r"_|n?p?gettext(_lazy|_noop)?"
 MARKS = re.compile(r"%\(\w+\)[sd]|\{\w*\}|</?\w+[^>]*>")
 
 
@@ -58,6 +60,24 @@ def test_texts_are_marked_by_names_that_the_extraction_knows() -> None:
     assert renamed.search("from django.utils.translation import gettext_lazy as _lazy")
     assert not renamed.search("from django.utils.translation import gettext as _")
     assert [str(path) for path in sources if renamed.search(path.read_text(encoding="utf-8"))] == []
+
+
+def marked_inside_f_strings(source: str) -> list[int]:
+    """The lines where a text is marked within an f-string, which the extraction does not read."""
+    return [
+        call.lineno
+        for found in ast.walk(ast.parse(source))
+        if isinstance(found, ast.JoinedStr)
+        for call in ast.walk(found)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and re.fullmatch(MARKED, call.func.id)
+    ]
+
+
+def test_no_text_is_marked_inside_an_f_string_where_the_extraction_does_not_see_it() -> None:
+    assert marked_inside_f_strings("""f"{_('Hidden')}: {number}" """) == [1]
+    assert marked_inside_f_strings("""_("Seen") + f": {number}" """) == []
+    sources = [path for folder in ("apps", "config") for path in (settings.BASE_DIR / folder).rglob("*.py")]
+    assert [str(path) for path in sources if marked_inside_f_strings(path.read_text(encoding="utf-8"))] == []
 
 
 def test_translations_keep_what_is_filled_in_and_every_tag() -> None:

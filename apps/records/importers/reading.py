@@ -183,4 +183,4 @@ def _nothing_found(outcomes: Iterable[Outcome]) -> UnreadableFile:
     """Say that nothing could be read, and the first reasons."""
     skipped = [outcome for outcome in islice(outcomes, 100) if isinstance(outcome, Skipped)]
     reasons = " ".join(f"{skip.what}: {skip.why}" for skip in skipped[:3])
-    return UnreadableFile(f"{_('No conversation could be read from this file.')} {reasons}".strip())
+    return UnreadableFile((_("No conversation could be read from this file.") + f" {reasons}").strip())

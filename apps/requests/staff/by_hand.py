@@ -145,7 +145,7 @@ def task(request: HttpRequest, found: PrivacyRequest, pk: UUID) -> HttpResponseB
         "files": [(file, task_files.describe_task_file(file).name) for file in row.files.filter(stored=True)],
         "form": form,
     }
-    return show(request, "task", f"{_('Task by hand')}: {found.reference}", context)
+    return show(request, "task", _("Task by hand") + f": {found.reference}", context)
 
 
 def _confirm(request: HttpRequest, row: Task, form: TaskForm) -> bool:

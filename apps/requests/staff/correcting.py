@@ -163,7 +163,7 @@ def corrections(request: HttpRequest, found: PrivacyRequest) -> HttpResponseBase
         "forms": listed,
         "has_errors": any(form.errors for form in listed),
     }
-    return show(request, "corrections", f"{_('What is corrected where')}: {found.reference}", context)
+    return show(request, "corrections", _("What is corrected where") + f": {found.reference}", context)
 
 
 class LiftForm(LetterForm):
@@ -198,7 +198,7 @@ def lift_restriction(request: HttpRequest, found: PrivacyRequest) -> HttpRespons
         ),
         "act": _("Send this letter, and lift it on that day"),
     }
-    return show(request, "letter", f"{_('Lift the restriction')}: {found.reference}", context)
+    return show(request, "letter", _("Lift the restriction") + f": {found.reference}", context)
 
 
 def _announce(request: HttpRequest, found: PrivacyRequest, *, on: date, text: str) -> HttpResponse:

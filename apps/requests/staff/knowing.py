@@ -96,7 +96,7 @@ def _show(request: HttpRequest, found: PrivacyRequest, form: KnownByForm | None)
         "takes_two": services.was_let_go(found),
         "form": form,
     }
-    return show(request, "known_by", f"{_('What the person is known by')}: {found.reference}", context)
+    return show(request, "known_by", _("What the person is known by") + f": {found.reference}", context)
 
 
 def _note(request: HttpRequest, found: PrivacyRequest, form: KnownByForm) -> bool:

@@ -208,7 +208,7 @@ def _way(obstacle: policy.Obstacle) -> str:
         return _("New keys are wrapped under it.")
     if obstacle.code == policy.IN_USE:
         said = ngettext("%(number)s key still needs it.", "%(number)s keys still need it.", obstacle.keys)
-        return f"{said % {'number': obstacle.keys}} {_('The next roll moves them.')}"
+        return said % {"number": obstacle.keys} + " " + _("The next roll moves them.")
     if obstacle.code == policy.NO_BACKUP:
         return _("There is no backup of the keys that is newer. Run backup_keys.")
     until = {"time": moment(obstacle.until) if obstacle.until else ""}
