@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile, UploadedFile
 from django.db import connections
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from apps.audit.events import Event
 from apps.audit.models import Entry
@@ -106,6 +107,22 @@ def test_a_file_without_conversations_fails_and_says_why(ada: Subject, storage: 
     assert (seen.state, seen.reason, seen.conversations) == ("failed", reason, 0)
     assert seen.skipped[-1]["what"] == "canary-name.zip" and seen.skipped[-1]["why"]
     assert [path for path in storage.rglob("*") if path.is_file()] == []
+
+
+def test_what_was_not_understood_is_said_in_the_language_of_the_page_that_took_the_file(
+    ada: Subject, storage: Path
+) -> None:
+    with translation.override("zh-hans"):
+        row, lost = begin(ada, export_of({"mapping": 7})), begin(ada, export_of({"mapping": 8}))
+    objects.delete(lost.object_name)
+    for one in (row, lost):
+        services.run_import(one.pk)  # as a worker does, whose own language is English
+        why = selectors.import_of(ada, one.pk).skipped[-1]["why"]
+        assert re.search("[\u4e00-\u9fff]", why), why
+    assert translation.get_language() == "en"
+    in_english = begin(ada, export_of({"mapping": 9}))
+    services.run_import(in_english.pk)
+    assert "No conversation could be read" in selectors.import_of(ada, in_english.pk).skipped[-1]["why"]
 
 
 def test_a_frozen_or_unwilling_person_uploads_nothing(ada: Subject, ben: Subject, storage: Path) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -59,7 +60,8 @@ def start_import(subject: Subject, uploaded: UploadedFile, *, actor: Actor, form
     """
     check_writable(subject.pk)
     row = Import(id=uuid4(), subject=subject, object_name=objects.new_name(objects.IMPORTS, subject.pk))
-    described = {"name": uploaded.name or "", "format": format}
+    language = translation.get_language() or settings.LANGUAGE_CODE
+    described = {"name": uploaded.name or "", "format": format, "language": language}
     row.size = uploaded.size or 0
     if row.size > MAX_UPLOAD_BYTES:
         return _refuse(row, described)
@@ -116,7 +118,8 @@ def run_import(import_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
         run.report.skip(run.name or _("the file"), error.why)
         run.fail("unreadable")
     except (DecryptionError, objects.MissingObject):
-        run.report.skip(run.name or _("the file"), _("What was received is not there any more. Upload it again."))
+        with translation.override(run.language):
+            run.report.skip(run.name or _("the file"), _("What was received is not there any more. Upload it again."))
         run.fail("unreadable")
     except RecordingNotAllowed:
         run.fail("not_allowed")
@@ -164,6 +167,7 @@ class _Run:
         self.actor = Actor(self.subject.handle, Role.PERSON)
         self.report = ImportReport(format=row.format)
         self.name = ""
+        self.language = settings.LANGUAGE_CODE  # in which its person reads what was skipped, and why
         self._written = 0  # of what was skipped
 
     def go(self, seconds: float) -> bool:
@@ -172,7 +176,8 @@ class _Run:
         for one in skipped:
             self.report.skip(one["what"], one["why"])
         self._written = self.report.skipped_count
-        with spooled(self._plain()) as path:
+        self.language = described.get("language", self.language)
+        with translation.override(self.language), spooled(self._plain()) as path:
             reading = importers.read(path, format=described["format"], name=self.name)
             self._note_reading(reading)
             items = _Until(islice(reading, self.row.done_items, None), time.monotonic() + seconds)
