@@ -227,9 +227,14 @@ def check_receipt(path: Path, keys: Keys, options: argparse.Namespace) -> str:
 def check_body(entry: dict[str, Any], body: bytes) -> str:
     """Check that the entry is about this very receipt."""
     held = entry["details"].get("body_sha256") if isinstance(entry["details"], dict) else None
-    if entry["event"] != "receipt.issued" or held != sha256(body).hexdigest():
+    found = sha256(body).hexdigest()
+    if entry["event"] != "receipt.issued" or held != found:
         raise Bad("the receipt's text is not the one that the log holds")
-    return f"the receipt of {entry['at']} about {entry['about']}{what_it_says(as_object(body, set(), None))}"
+    said = what_it_says(as_object(body, set(), None))
+    fingerprint = " ".join(
+        found[start : start + 4] for start in range(0, len(found), 4)
+    )  # as the receipt's page shows it
+    return f"the receipt of {entry['at']} about {entry['about']}{said}, SHA-256 {fingerprint},"
 
 
 def what_it_says(body: dict[str, Any]) -> str:

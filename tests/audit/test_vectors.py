@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pymerkle import InmemoryTree
 
 from apps.audit import notes, proofs
 from apps.audit.errors import BadProof
+from apps.portal.templatetags.portal import groups
 from tests.audit.verifier import run_verifier
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "audit"
@@ -52,6 +54,15 @@ def test_the_standalone_verifier_judges_as_the_name_says(path, tmp_path):
         run_verifier("receipt" if path in RECEIPTS else "log", path, tmp_path, key=str(VECTORS / "another.key")).code
         == 1
     )
+
+
+def test_the_standalone_verifier_prints_the_fingerprint_that_the_receipt_s_page_shows(tmp_path):
+    path = VECTORS / "good-receipt.tlog-proof"
+    body = proofs.check_receipt(path.read_text(encoding="utf-8"), KEY).body
+    assert body is not None
+    fingerprint = f" SHA-256 {groups(hashlib.sha256(body).hexdigest())}, "
+    assert fingerprint in run_verifier("receipt", path, tmp_path, key=KEY).out
+    assert "SHA-256" not in run_verifier("receipt", VECTORS / "good-entry.tlog-proof", tmp_path, key=KEY).out
 
 
 @pytest.mark.parametrize("path", RECEIPTS, ids=lambda path: path.name)
