@@ -105,6 +105,7 @@ class TestChild:
             os.killpg(child.process.pid, 0)
 
 
+@pytest.mark.thorough
 class TestWhole:
     def test_it_sets_up_serves_and_stops_on_one_signal(self, tmp_path: Path) -> None:
         port = free_port()

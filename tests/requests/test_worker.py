@@ -119,6 +119,7 @@ def talk(number: int) -> list[dict[str, str]]:
     return [{"role": roles[place % 2], "content": f"talk {number}, {place}: " + "words " * 40} for place in range(300)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_an_erasure_and_an_import_end_without_schedule_and_messages_and_after_a_kill(site, tmp_path, pool):
     path = tmp_path / "talks.jsonl"
