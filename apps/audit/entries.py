@@ -19,10 +19,8 @@ from apps.audit.models import Entry
 
 FORMAT_VERSION = 1
 SALT_SIZE = 16
-_ENTRY = (
-    "INSERT INTO audit_entry (created_at, event, about, actor, role, data) VALUES (%s, %s, %s, %s, %s, %s) RETURNING id"
-)
-_BOTH = f"WITH made AS ({_ENTRY}), waiting AS (INSERT INTO audit_pending (entry_id) SELECT id FROM made) SELECT id FROM made"  # noqa: S608
+_ENTRY = "INSERT INTO audit_entry (created_at, event, about, actor, role, data) VALUES (%s, %s, %s, %s, %s, %s)"
+_BOTH = f"WITH made AS ({_ENTRY} RETURNING id), waiting AS (INSERT INTO audit_pending (entry_id) SELECT id FROM made) SELECT id FROM made"  # noqa: S608
 LARGEST_ENTRY = 65_535  # C2SP tlog-tiles: an entry's length has two bytes
 
 
@@ -60,11 +58,13 @@ def _insert(entry: Entry) -> Entry:
     connection = transaction.get_connection()
     at = connection.ops.adapt_datetimefield_value(entry.created_at)
     values = [at, entry.event, entry.about, entry.actor, entry.role, entry.data]
-    is_one = connection.vendor == "postgresql"
     with connection.cursor() as cursor:
-        cursor.execute(_BOTH if is_one else _ENTRY, values)
-        (entry.pk,) = cursor.fetchone()
-        if not is_one:
+        if connection.vendor == "postgresql":
+            cursor.execute(_BOTH, values)
+            (entry.pk,) = cursor.fetchone()
+        else:
+            cursor.execute(_ENTRY, values)
+            entry.pk = cursor.lastrowid  # RETURNING would want SQLite 3.35
             cursor.execute("INSERT INTO audit_pending (entry_id) VALUES (%s)", [entry.pk])
     entry._state.adding, entry._state.db = False, connection.alias
     return entry

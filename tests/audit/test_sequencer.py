@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -409,3 +410,32 @@ def test_the_database_syncs_what_is_signed():
     with sequencer.exclusive(), connection.cursor() as cursor:
         cursor.execute(setting[0])
         assert cursor.fetchone()[0] == setting[1]
+
+
+def test_every_published_file_is_on_the_disk_before_it_has_its_name_and_the_checkpoint_comes_last(
+    write, tiles_dir, monkeypatch
+):
+    """Several are synced at once: none may have its name with bytes that a power cut takes away."""
+    done: list[tuple[str, Path]] = []
+    sync, replace = publishing._sync, Path.replace
+
+    def noted_sync(path):
+        sync(path)
+        done.append(("sync", path))
+
+    def noted_replace(path, target):
+        assert ("sync", path) in done
+        done.append(("name", target))
+        return replace(path, target)
+
+    monkeypatch.setattr(publishing, "_sync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write(300)
+    services.sequence()
+    named = [path for act, path in done if act == "name"]
+    assert len(named) >= 5  # entries and hashes of a full tile and a partial one, and a level above them
+    assert named[-1] == tiles_dir / "checkpoint"
+    begun = done.index(("name", named[-1]))
+    for path in named[:-1]:
+        assert ("sync", path.parent) in done[done.index(("name", path)) : begun], path
+    assert ("sync", tiles_dir) in done[begun:]
