@@ -186,6 +186,21 @@ def test_the_keyboard_alone_gets_everywhere(page: Page) -> None:
     assert shadow == "solid"
 
 
+def test_what_is_folded_away_in_a_form_of_staff_has_its_arrow_beside_it(site: Site, browser: Browser) -> None:  # noqa: F811
+    context = new_context(site, browser, "en")
+    opened = context.new_page()
+    opened.goto("/accounts/login/?next=/admin/locations/location/add/%3Fkind=sql")
+    opened.locator("[name=login]").fill("root@sample.example")
+    opened.locator("[name=password]").first.fill(PASSWORD)
+    opened.locator("main form button").first.click()
+    folded = opened.locator("fieldset summary").first
+    mark = "summary => [getComputedStyle(summary).listStyleType, getComputedStyle(summary, '::after').content]"
+    assert folded.evaluate(mark) == ["disclosure-closed", "none"]
+    folded.click()
+    assert folded.evaluate(mark) == ["disclosure-open", "none"]
+    context.close()
+
+
 def test_on_paper_there_is_the_text_and_nothing_to_press(page: Page) -> None:
     page.goto("/privacy/")
     page.emulate_media(media="print")
