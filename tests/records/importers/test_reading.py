@@ -70,6 +70,15 @@ def test_a_table_of_many_columns_with_long_names_is_not_multiplied(
     assert [len([node for node in part.nodes if node.data["message"]]) for part in parsed(path)] == [2, 1]
 
 
+def test_no_cell_of_a_table_hides_another_whose_column_has_the_same_name(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    long = "x" * 150
+    path.write_text(f"role,content,tag,tag,tag~2,{long}1,{long}2\nuser,Hello,QZ1,QZ2,QZ3,QZ4,QZ5\n")
+    (whole,) = parsed(path)
+    [message] = [node.data["message"] for node in whole.nodes if node.data["message"]]
+    assert all(json.dumps(message).count(f"QZ{number}") == 1 for number in range(1, 6))
+
+
 def test_pasted_text_is_the_same_conversation_as_its_file(tmp_path: Path) -> None:
     text = "User: one\nAssistant: two\n"
     (tmp_path / "upload").write_bytes(text.replace("\n", "\r\n").encode("utf-16"))

@@ -66,12 +66,24 @@ def table_of(lines: Iterable[str]) -> Table | None:
             meaning = _MEANINGS.get(name.strip().strip("\"'").lower().replace(" ", "_"))
             if meaning:
                 columns.setdefault(meaning, index)
-        names = [name[:_MAX_COLUMN_NAME] for name in names[:_MAX_COLUMNS]]
+        names = _told_apart(name[:_MAX_COLUMN_NAME] for name in names[:_MAX_COLUMNS])
         if "content" in columns and "question" in columns and "answer" not in columns:
             columns.setdefault("role", columns.pop("question"))  # "user, message": who said it
         if len(columns) > 1 and ("content" in columns or {"question", "answer"} <= columns.keys()):
             return Table(delimiter, names, columns)
     return None
+
+
+def _told_apart(names: Iterable[str]) -> list[str]:
+    """The names, with repeated ones numbered as parsing.py numbers keys, so that no cell hides another."""
+    found: dict[str, None] = {}
+    for name in names:
+        told, number = name, 1
+        while told in found:
+            number += 1
+            told = f"{name}~{number}"
+        found[told] = None
+    return list(found)
 
 
 def read_rows(lines: Iterable[str], table: Table, *, title: str, size: int) -> Iterator[ParsedConversation | Skipped]:
