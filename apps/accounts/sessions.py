@@ -34,5 +34,9 @@ class SessionStore(db.SessionStore):
         except (DecryptionError, binascii.Error):
             return {}
 
+    def _validate_session_key(self, key: str | None) -> bool:
+        """Take only what Django makes: a quoted cookie may hold any character, and PostgreSQL refuses NUL."""
+        return key is not None and len(key) >= 8 and key.isascii() and key.isalnum()
+
     def _place(self) -> bytes:
         return aead.associated_data("sessions.session", "session_data", self.session_key or "")

@@ -12,6 +12,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.accounts.sessions import SessionStore
 from apps.mail.models import Letter
 from tests.accounts.conftest import PASSWORD, is_signed_in, link_in, sign_in
 
@@ -154,3 +155,11 @@ class TestLimits:
             response = client.post("/accounts/login/", {"login": f"p{number}@example.org", "password": "wrong"})
             assert response.status_code == 200
             assert "Too many" not in response.content.decode()
+
+
+@pytest.mark.parametrize("made_up", ["\0" * 32, "ä" * 32, "a" * 31 + ";", "short"])
+def test_a_cookie_that_cannot_be_a_sessions_is_nobodys(client: Client, made_up: str) -> None:
+    client.cookies["sessionid"] = made_up
+    assert client.get("/accounts/login/").status_code == 200
+    assert SessionStore(made_up).session_key is None
+    assert SessionStore("a1" * 16).session_key == "a1" * 16
