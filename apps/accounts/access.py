@@ -9,11 +9,17 @@ from typing import Any
 from uuid import UUID
 
 from allauth.account import app_settings
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.internal.flows.reauthentication import suspend_request
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.core.internal import ratelimit
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from apps.accounts import roles
 from apps.accounts.models import User
@@ -33,11 +39,21 @@ def fresh_authentication_required(view: View) -> View:
     @wraps(view)
     @login_required
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not is_freshly_authenticated(request):
-            raise ReauthenticationRequired  # allauth's middleware keeps the request and resumes it
-        return view(request, *args, **kwargs)
+        if is_freshly_authenticated(request):
+            return view(request, *args, **kwargs)
+        if request.method == "POST":
+            return _kept_until_it_is_shown(request)
+        raise ReauthenticationRequired  # allauth's middleware asks, and comes back to the page
 
     return checked
+
+
+def _kept_until_it_is_shown(request: HttpRequest) -> HttpResponse:
+    """Keep what was sent, and ask. allauth resumes it only if `next` is its path alone; the query is kept with it."""
+    ways = get_adapter().get_reauthentication_methods(request.user)
+    address = ways[0]["url"] if ways else reverse("account_login")
+    suspend_request(request, address)
+    return redirect(f"{address}?{urlencode({REDIRECT_FIELD_NAME: request.path})}")
 
 
 def holds_permission(user_id: UUID, permission: str) -> bool:

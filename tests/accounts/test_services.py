@@ -170,6 +170,18 @@ class TestFreshness:
         ada.refresh_from_db()
         assert not ada.email_code  # the suspended request was carried out
 
+    def test_what_was_sent_to_an_address_with_a_query_is_carried_out_too(self, ada: User, client: Client) -> None:
+        sign_in(client, ada)
+        client.post("/accounts/2fa/code-by-email/", {"on": "1"})
+        session = client.session
+        session["account_authentication_methods"][0]["at"] -= 601
+        session.save()
+        asked = client.post("/accounts/2fa/code-by-email/?from=letter", {})
+        again = client.post(asked.headers["Location"], {"password": PASSWORD})
+        assert again.headers["Location"] == "/accounts/2fa/"
+        ada.refresh_from_db()
+        assert not ada.email_code
+
     def test_nobody_is_asked_to_sign_in(self) -> None:
         page = fresh_authentication_required(lambda request: None)  # type: ignore[arg-type, return-value]
         assert page(request_of(AnonymousUser())).headers["Location"].startswith("/accounts/login/")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -155,3 +157,13 @@ def test_a_message_beyond_every_number_is_not_found(name: str, ada: Person, held
 def test_the_pages_of_the_sign_in_are_kept_by_no_cache(name: str, ada: Person, nobody: Client) -> None:
     assert "no-store" in ada.client.get(reverse(name))["Cache-Control"]
     assert "Cache-Control" not in nobody.get(reverse("portal:how"))
+
+
+def test_no_form_leaves_its_address_to_the_page() -> None:
+    """What is resumed after the question for the password stands at the address of that question."""
+    form = re.compile(r'<form method="post"(?:\{[{%].*?[%}]\}|[^>{])*>')
+    templates = {path: path.read_text(encoding="utf-8") for path in (settings.BASE_DIR / "templates").rglob("*.html")}
+    found = [(path.name, tag) for path, text in templates.items() for tag in form.findall(text)]
+    assert len(found) > 50
+    assert [one for one in found if " action=" not in one[1]] == []
+    assert [path.name for path, text in templates.items() if 'formaction="#' in text] == []

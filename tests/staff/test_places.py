@@ -183,6 +183,18 @@ def test_changing_a_place_takes_a_fresh_sign_in(at_roots, exports, folder):
     assert (exports.country, exports.is_enabled) == ("Ireland", True)
 
 
+def test_what_was_typed_into_a_new_place_outlives_the_question_for_the_password(at_roots, folder):
+    at_roots.let_time_pass(3600)
+    address = f"{PLACES}add/?kind=files"
+    asked = at_roots.post(address, values(folder, country="France", test="1"))
+    answer = at_roots.post(asked.headers["Location"], {"password": "a good password"})
+    page = text_of(answer)
+    assert "Reachable" in page and 'value="France"' in page
+    for target in ('action="{}"', 'formaction="{}#test"', 'formaction="{}#try"'):  # the page stands at another address
+        assert f" {target.format(address)}" in page
+    assert not Location.objects.filter(country="France").exists()
+
+
 def test_whoever_is_looked_for_sees_that_an_administrator_looked(at_roots, ada, folder):
     tried = values(folder, **{"try": "1", "search-kind": "email", "search-value": "ada@example.org"})
     at_roots.post(f"{PLACES}add/?kind=files", tried | {"search-purpose": "support"})
