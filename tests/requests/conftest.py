@@ -23,9 +23,10 @@ from apps.requests import claims, engine, services
 from apps.requests.claims import Claim
 from apps.requests.models import Kind, PrivacyRequest, Step
 from apps.requests.workers import STOPPING
-from tests.requests.fakes import FakeConnector
+from tests.requests.fakes import ChangingPlace, FakeConnector
 
 T = TypeVar("T")
+ADA, BEN = "ada@example.org", "ben@example.org"
 
 
 @pytest.fixture(autouse=True)
@@ -54,18 +55,29 @@ def person(email: str) -> Subject:
 
 @pytest.fixture
 def ada(own_places: None) -> Subject:
-    return person("ada@example.org")
+    return person(ADA)
 
 
 @pytest.fixture
 def ben(own_places: None) -> Subject:
-    return person("ben@example.org")
+    return person(BEN)
 
 
 def staff(email: str, group: str) -> User:
     user = User.objects.create_user(email, "a good password", is_staff=True)
     user.groups.add(Group.objects.get(name=group))
     return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def crm(own_places: None, settings: Any, tmp_path: Path) -> ChangingPlace:
+    settings.CONNECTORS = settings.CONNECTORS | {"changing": "tests.requests.fakes.ChangingPlace"}
+    config = {"folder": str(tmp_path / "crm")}
+    save_location(Location(kind="changing", name="CRM"), config=config, actor=Actor.system())
+    place = ChangingPlace(config)
+    place.set(ADA, name="Adda", city="Bonn")
+    place.set(BEN, name="Adda", city="Bonn")
+    return place
 
 
 @pytest.fixture
