@@ -25,7 +25,7 @@ from unfold.admin import ModelAdmin
 from apps.locations import policy, services, trying
 from apps.locations.contract import Health
 from apps.locations.errors import HorizonTooLong
-from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, kept, merged_config, written_secrets
+from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, merged_config, written_secrets
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_class
@@ -91,8 +91,11 @@ class LocationAdmin(ModelAdmin):
         config_form = connector.ConfigForm(data, initial=_without_secrets(connector, config), prefix="config")
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
         sealed = SealedSecrets(location.kind, request.user.pk, config_form)
-        present = kept(config_form, config) | sealed.open(data) if data else config
+        present = sealed.open(data, config) if data else config
         shown: dict[str, Any] = {}
+        for secret in sealed.dropped(data, config) if data else ():
+            said = _("%(secret)s: what you wrote was for another address and is not sent to this one. Write it again.")
+            messages.warning(request, said % {"secret": secret})
         if data and (offered := _offered(config_form, present)):
             config_form, secrets = offered
             shown["sealed_secrets"] = sealed.seal(config_form, secrets)

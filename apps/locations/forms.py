@@ -81,14 +81,26 @@ class SealedSecrets:
         sealed = [where(self._form, _cleaned(self._form)), secrets]
         return urlsafe_b64encode(content.seal_json(site_key("locations"), sealed, context=self._context)).decode()
 
-    def open(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the page carried; nothing for what was not sealed here, or for another address."""
+    def open(self, data: Mapping[str, Any], present: dict[str, Any]) -> dict[str, Any]:
+        """Return what is kept of a place (`present`) with what the page carried; no secret that was given for another address."""
+        address, carried = self._carried(data)
+        is_ours = address == where(self._form, _cleaned(self._form))
+        return kept(self._form, present) | (carried if is_ours else {})
+
+    def dropped(self, data: Mapping[str, Any], present: dict[str, Any]) -> list[str]:
+        """Return the labels of secrets that were given, for another address, and have not been written again."""
+        taken = written_secrets(self._form, self.open(data, present))
+        given = present | self._carried(data)[1]
+        return [str(self._form[name].label) for name, value in taken.items() if given.get(name) and not value]
+
+    def _carried(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return address and secrets as the page carried them; nothing for what was not sealed here."""
         try:
             sealed = urlsafe_b64decode(str(data.get(self.FIELD, "")).encode())
             address, secrets = content.unseal_json(site_key("locations"), sealed, context=self._context)
         except (ValueError, DecryptionError):
-            return {}
-        return dict(secrets) if address == where(self._form, _cleaned(self._form)) else {}
+            return {}, {}
+        return address, dict(secrets)
 
 
 def where(form: forms.Form, config: Mapping[str, Any]) -> dict[str, Any]:

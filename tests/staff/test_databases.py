@@ -120,3 +120,24 @@ def test_a_block_taken_out_is_gone(at_roots, own_places, shop):
 def test_a_database_that_cannot_be_asked_is_said_beside_the_tables(at_roots, own_places, tmp_path):
     posted = values(tmp_path / "gone.sqlite3", CUSTOMERS, **{"config-offer": "1"})
     assert "is the disk mounted?" in text_of(at_roots.post(f"{PLACES}add/?kind=sql", posted))
+
+
+def test_a_password_for_another_address_is_not_sent_and_not_dropped_without_a_word(at_roots, own_places):
+    posted = {
+        "name": "Shop", "config-dialect": "postgresql", "config-host": "127.0.0.1", "config-port": "9", "config-database": "shop",
+        "config-user": "habeas", "config-tls": "off", "config-horizon_days": "30", "config-tables-TOTAL_FORMS": "1",
+        "config-tables-INITIAL_FORMS": "0",
+    } | {f"config-tables-0-{name}": value for name, value in CUSTOMERS.items()}  # fmt: skip
+    address, said, secret = f"{PLACES}add/?kind=sql", "Write it again.", {"config-password": "very-secret"}
+    text = text_of(at_roots.post(address, posted | secret | {"test": "1"}))
+    assert said not in text
+    carried = {"sealed-secrets": text.split('name="sealed-secrets" value="')[1].split('"')[0]}
+    assert said not in text_of(at_roots.post(address, posted | carried | {"test": "1"}))
+    text = text_of(at_roots.post(address, posted | carried | {"config-port": "10", "test": "1"}))
+    assert "Password: what you wrote was for another address and is not sent to this one. Write it again." in text
+    assert said not in text_of(at_roots.post(address, posted | carried | secret | {"config-port": "10", "test": "1"}))
+    assert said not in text_of(at_roots.post(address, posted | {"test": "1"}))  # there never was one
+    at_roots.post(address, posted | secret)
+    change = f"{PLACES}{Location.objects.get(name='Shop').pk}/change/"
+    assert said not in text_of(at_roots.post(change, posted | {"test": "1"}))
+    assert said in text_of(at_roots.post(change, posted | {"config-port": "10", "test": "1"}))
