@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from apps.locations import policy, services, trying
-from apps.locations.contract import Health
+from apps.locations.contract import Connector, Health, Recognises
 from apps.locations.errors import HorizonTooLong
 from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm, merged_config, written_secrets
 from apps.locations.labels import horizon_words, staff_label, state_of
@@ -118,6 +118,8 @@ class LocationAdmin(ModelAdmin):
             shown["sealed_secrets"] = sealed.seal(config_form, written_secrets(config_form, present))
         elif config:
             shown["summary"] = trying.summary_of(connector(config))
+        if config and not search.is_bound:
+            search.initial = _first_kind(connector(config))
         tested: Health | None = shown.get("tested")
         days = tested.horizon_days if tested else location.horizon_days
         context = self._about(request, location) | shown | {
@@ -222,6 +224,12 @@ def _offered(form: Any, present: dict[str, Any]) -> tuple[forms.Form, dict[str, 
     """Return the form that a button of the kind's own form leads to, with the secrets to carry; None: none was pressed."""
     offer = getattr(form, "offered", None)
     return offer(present) if offer else None
+
+
+def _first_kind(connector: Connector) -> dict[str, Any]:
+    """Return with which kind of identity to begin, where the place does not know people by the usual one."""
+    kinds = connector.identity_kinds() if isinstance(connector, Recognises) else set()
+    return {"kind": min(kinds)} if kinds and SearchIdentityForm.base_fields["kind"].initial not in kinds else {}
 
 
 def _preview(

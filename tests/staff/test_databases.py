@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,13 @@ def test_a_password_for_another_address_is_not_sent_and_not_dropped_without_a_wo
     change = f"{PLACES}{Location.objects.get(name='Shop').pk}/change/"
     assert said not in text_of(at_roots.post(change, posted | {"test": "1"}))
     assert said in text_of(at_roots.post(change, posted | {"config-port": "10", "test": "1"}))
+
+
+def test_trying_begins_with_a_kind_of_identity_that_the_settings_name(at_roots, own_places, shop):
+    empty = text_of(at_roots.get(f"{PLACES}add/?kind=sql"))
+    assert re.search(r'name="search-kind" value="user_id"', empty)
+    tested = text_of(at_roots.post(f"{PLACES}add/?kind=sql", values(shop, CUSTOMERS, test="1")))
+    assert re.search(r'name="search-kind" value="email"', tested)
+    both = {"table": "weather", "columns": "day", "kind": "user_id", "action": "delete"}
+    tested = text_of(at_roots.post(f"{PLACES}add/?kind=sql", values(shop, CUSTOMERS, both, test="1")))
+    assert re.search(r'name="search-kind" value="user_id"', tested)
