@@ -252,3 +252,15 @@ class Counting:
     def __call__(self, execute, sql, params, many, context):
         self.statements += sql.startswith(self.beginning)
         return execute(sql, params, many, context)
+
+
+def test_whose_key_a_key_is_wrapped_under(ada, ben):
+    owner = Key.objects.get(pk=ada.id).owner
+    assert owner is not None
+    hers = services.create_key(KeyKind.CONVERSATION, owner=uuid.uuid4(), parent=ada.id)
+    his = services.create_key(KeyKind.CONVERSATION, owner=uuid.uuid4(), parent=ben.id)
+    assert not selectors.are_below_another([hers.id], owner)
+    assert selectors.are_below_another([hers.id, his.id], owner)
+    assert not selectors.are_below_another([ada.id], owner)  # below none
+    bury(ben.id)
+    assert not selectors.are_below_another([his.id], owner)  # a tombstone says of nobody
