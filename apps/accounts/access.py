@@ -39,17 +39,15 @@ def fresh_authentication_required(view: View) -> View:
     @wraps(view)
     @login_required
     def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if is_freshly_authenticated(request):
-            return view(request, *args, **kwargs)
-        if request.method == "POST":
-            return _kept_until_it_is_shown(request)
-        raise ReauthenticationRequired  # allauth's middleware asks, and comes back to the page
+        return view(request, *args, **kwargs) if is_freshly_authenticated(request) else ask_again(request)
 
     return checked
 
 
-def _kept_until_it_is_shown(request: HttpRequest) -> HttpResponse:
+def ask_again(request: HttpRequest) -> HttpResponse:
     """Keep what was sent, and ask. allauth resumes it only if `next` is its path alone; the query is kept with it."""
+    if request.method != "POST":
+        raise ReauthenticationRequired  # allauth's middleware asks, and comes back to the page
     ways = get_adapter().get_reauthentication_methods(request.user)
     address = ways[0]["url"] if ways else reverse("account_login")
     suspend_request(request, address)

@@ -93,7 +93,7 @@ class LocationAdmin(ModelAdmin):
         sealed = SealedSecrets(location.kind, request.user.pk, config_form)
         present = sealed.open(data, config) if data else config
         shown: dict[str, Any] = {}
-        for secret in sealed.dropped(data, config) if data else ():
+        for secret in sealed.dropped(data, config, present) if data else ():
             said = _("%(secret)s: what you wrote was for another address and is not sent to this one. Write it again.")
             messages.warning(request, said % {"secret": secret})
         if data and (offered := _offered(config_form, present)):

@@ -87,10 +87,12 @@ class SealedSecrets:
         is_ours = address == where(self._form, _cleaned(self._form))
         return kept(self._form, present) | (carried if is_ours else {})
 
-    def dropped(self, data: Mapping[str, Any], present: dict[str, Any]) -> list[str]:
-        """Return the labels of secrets that were given, for another address, and have not been written again."""
-        taken = written_secrets(self._form, self.open(data, present))
-        given = present | self._carried(data)[1]
+    def dropped(self, data: Mapping[str, Any], config: dict[str, Any], present: dict[str, Any]) -> list[str]:
+        """Return the labels of secrets that were given (in `config`, or carried), but for another address, and so are
+        not `present`, and have not been written again.
+        """
+        taken = written_secrets(self._form, present)
+        given = config | self._carried(data)[1]
         return [str(self._form[name].label) for name, value in taken.items() if given.get(name) and not value]
 
     def _carried(self, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

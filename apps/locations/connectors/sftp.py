@@ -20,14 +20,13 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.locations.connectors.storages import StorageConnector, chunks_of, foreign_errors
+from apps.locations.connectors.storages import ERASED_PER_PROGRESS, StorageConnector, chunks_of, foreign_errors
 from apps.locations.contract import Health, Identity, Item, Progress, Scope
 from apps.locations.errors import Refused
 from apps.locations.fields import SecretText
 from apps.locations.finding import FindingForm
 from apps.locations.objects import ANY_TYPE, Opened, Stored, in_batches
 
-ERASED_PER_PROGRESS = 200
 TIMEOUT = 20  # seconds to connect, to sign in, and for each answer
 
 

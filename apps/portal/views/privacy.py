@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from apps.accounts.access import is_freshly_authenticated
+from apps.accounts.access import ask_again, is_freshly_authenticated
 from apps.accounts.models import User
 from apps.audit import selectors as audit
 from apps.audit.events import Event, Purpose
@@ -41,7 +40,7 @@ def choices(request: HttpRequest, subject: Subject) -> HttpResponse:
         return _page(request, subject, form)
     chosen, actor = form.cleaned_data, person(request, subject)
     if _is_shorter(chosen["retention"], subject.retention_days) and not is_freshly_authenticated(request):
-        raise ReauthenticationRequired  # the next night erases what is older; the form is taken up again afterwards
+        return ask_again(request)  # the next night erases what is older
     services.set_recording(subject, chosen["recording"], actor=actor)
     services.set_opt_outs(subject, training=chosen["no_training"], sharing=chosen["no_sharing"], actor=actor)
     services.set_retention(subject, chosen["retention"], actor=actor)
