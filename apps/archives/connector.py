@@ -13,6 +13,7 @@ from apps.archives.selectors import archives_of
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 _DONE = "done"
 
@@ -27,8 +28,8 @@ class ArchivesConnector:
         try:
             objects.check()
         except LocationError as error:
-            return Health(is_reachable=False, message=str(error), horizon_days=None)
-        return Health(is_reachable=True, message="The storage for archives answers.")
+            return Health(is_reachable=False, message=error.said, horizon_days=None)
+        return Health(is_reachable=True, message=_("The storage for archives answers."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         return []

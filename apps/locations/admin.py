@@ -29,6 +29,7 @@ from apps.locations.forms import LocationForm, SealedSecrets, SearchIdentityForm
 from apps.locations.labels import horizon_words, staff_label, state_of
 from apps.locations.models import Location
 from apps.locations.registry import configurable_kinds, connector_class
+from apps.locations.said import read
 
 View = Callable[..., HttpResponse]
 USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
@@ -182,6 +183,7 @@ class LocationAdmin(ModelAdmin):
             "location": location,
             "kind_label": kind_label(location.kind),
             "state": state_of(location),
+            "health": read(location.health),
             "horizon": horizon_words(location.horizon_days),
             "policy": policy.words(location.horizon_days, reason=location.horizon_reason)
             if location.checked_at

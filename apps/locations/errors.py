@@ -1,8 +1,17 @@
 """What can go wrong with a place."""
 
+from django.utils import translation
+
+from apps.locations.reasons import Reason
+from apps.locations.said import said
+
 
 class LocationError(Exception):
-    """Base. `str()` is in plain words and holds no credentials, names or content."""
+    """Base. `said` is in plain words and holds no credentials, names or content; each is marked (apps.locations.said)."""
+
+    @property
+    def said(self) -> str:
+        return self.args[0] if self.args else ""
 
 
 class Unavailable(LocationError):
@@ -31,6 +40,12 @@ class Blocked(LocationError):
         super().__init__(reason)
         self.reason = reason
         self.until = until
+
+    @property
+    def said(self) -> str:
+        with translation.override(None):  # the English text of the label
+            text = str(Reason(self.reason).label) if self.reason in Reason.values else self.reason
+        return said(text)
 
 
 class HorizonTooLong(LocationError):

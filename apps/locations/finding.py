@@ -21,13 +21,13 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.contract import Identity
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.fields import PathTemplatesField
 from apps.locations.paths import KIND, finds_below, kinds_in, resolve
+from apps.locations.said import said as _
 
 Labels = Callable[[], Mapping[str, str]]
 Reader = Callable[[str], Iterable[bytes]]
@@ -147,7 +147,9 @@ class Finding:
         values = frozenset(who.of_kind(self.label_kind)) if self.label else frozenset()
         if not is_known and not values:
             kinds = ", ".join(sorted(self.kinds()))
-            raise NoIdentity(f"This place knows people by {kinds}, and none is known of this person.")
+            raise NoIdentity(
+                _("This place knows people by %(kinds)s, and none is known of this person.") % {"kinds": kinds}
+            )
         outer = outermost(paths)
         if not values:
             return [Search(path) for path in outer]
@@ -190,7 +192,8 @@ def outermost(paths: Iterable[str]) -> list[str]:
 def _keys_of(values: set[str], kind: str, chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield the keys that an inventory names for these values; raises Refused for one that cannot be understood."""
     wrong = Refused(
-        "The inventory cannot be understood: it needs the columns key and " + kind + ". A person has to look."
+        _("The inventory cannot be understood: it needs the columns key and %(kind)s. A person has to look.")
+        % {"kind": kind}
     )
     lines = _lines(chunks)
     first = next(lines, "")
@@ -233,15 +236,15 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
             *whole, pending = pending.split("\n")
             yield from (f"{line}\n" for line in whole)
             if len(pending) > LONGEST_LINE:
-                raise Refused("A line of the inventory is longer than any key. A person has to look.")
+                raise Refused(_("A line of the inventory is longer than any key. A person has to look."))
         pending += decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        raise Refused("The inventory is not written in UTF-8. A person has to look.") from None
+        raise Refused(_("The inventory is not written in UTF-8. A person has to look.")) from None
     if pending:
         yield pending
 
 
 def _harmless(key: str) -> str:
     if not key or key.startswith("/") or key.endswith("/") or "\x00" in key or ".." in key.split("/"):
-        raise Refused("The inventory names something that is not one key. A person has to look.")
+        raise Refused(_("The inventory names something that is not one key. A person has to look."))
     return key

@@ -26,7 +26,7 @@ class Location(models.Model):
     emptied_at = models.DateTimeField(null=True, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
     is_reachable = models.BooleanField(null=True)
-    health = models.CharField(max_length=400, blank=True)  # the last check in plain words, no credentials
+    health = models.TextField(blank=True)  # what the last check said, no credentials; apps.locations.said reads it
     horizon_days = models.PositiveIntegerField(null=True)  # until an erased copy is really gone; None: unknown
     horizon_reason = models.CharField(
         max_length=400, blank=True

@@ -30,6 +30,7 @@ from pymongo.errors import (
 )
 
 from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.said import said as _
 
 TLS = {
     "verify": gettext_lazy("Encrypted, and the server's certificate is checked"),
@@ -53,7 +54,7 @@ def client_of(config: dict[str, Any]) -> Client:
     """
     hosts = [host.strip() for host in str(config["hosts"]).split(",") if host.strip()]
     if not hosts:
-        raise Refused("No host is named.")
+        raise Refused(_("No host is named."))
     options: dict[str, Any] = {
         "serverSelectionTimeoutMS": int(CONNECT_SECONDS * 1000),
         "connectTimeoutMS": int(CONNECT_SECONDS * 1000),
@@ -82,7 +83,7 @@ def client_of(config: dict[str, Any]) -> Client:
 def _tls_options(config: dict[str, Any]) -> dict[str, Any]:
     mode = str(config.get("tls") or "verify")
     if mode not in TLS:
-        raise Refused("How the connection is encrypted is not known.")
+        raise Refused(_("How the connection is encrypted is not known."))
     options: dict[str, Any] = {"tls": mode != "off"}
     if mode == "encrypt":
         options["tlsAllowInvalidCertificates"] = True
@@ -113,21 +114,21 @@ def foreign_errors() -> Iterator[None]:
 
 def _meaning(error: Exception) -> LocationError:
     if isinstance(error, ServerSelectionTimeoutError) and _is_about_a_certificate(error):
-        return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
+        return Refused(_("The encrypted connection cannot be made: check the certificate and the TLS setting."))
     if isinstance(error, (ExecutionTimeout, CursorNotFound, WTimeoutError, NetworkTimeout, AutoReconnect)):
-        return Unavailable("MongoDB does not answer, or not now.")
+        return Unavailable(_("MongoDB does not answer, or not now."))
     if isinstance(error, BulkWriteError):
         codes = [int(item.get("code", 0)) for item in error.details.get("writeErrors", [])]
         return _of_code(codes[0] if codes else 0)
     if isinstance(error, (WriteError, OperationFailure)):
         return _of_code(int(error.code or 0))
     if isinstance(error, BSONError):
-        return Refused("A document cannot be read: it is damaged.")
+        return Refused(_("A document cannot be read: it is damaged."))
     if isinstance(error, OSError):
-        return Unavailable("MongoDB does not answer.")
+        return Unavailable(_("MongoDB does not answer."))
     if isinstance(error, (ConfigurationError, InvalidOperation, ValueError)):
-        return Refused("The address of MongoDB or its settings are not valid.")
-    return Unavailable("MongoDB does not answer.")
+        return Refused(_("The address of MongoDB or its settings are not valid."))
+    return Unavailable(_("MongoDB does not answer."))
 
 
 def _is_about_a_certificate(error: Exception) -> bool:
@@ -137,11 +138,11 @@ def _is_about_a_certificate(error: Exception) -> bool:
 
 def _of_code(code: int) -> LocationError:
     if code in NOT_LET_IN:
-        return Refused("MongoDB does not let us in: check the user and the password.")
+        return Refused(_("MongoDB does not let us in: check the user and the password."))
     if code in NOT_PERMITTED:
-        return Refused("The MongoDB user may not do that: a role is missing.")
+        return Refused(_("The MongoDB user may not do that: a role is missing."))
     if code in CANNOT_DELETE:
-        return KindForbids("A collection is of a kind from which single documents cannot be deleted.")
+        return KindForbids(_("A collection is of a kind from which single documents cannot be deleted."))
     if code in LATER:
-        return Unavailable(f"MongoDB cannot answer just now ({code}).")
-    return Refused(f"MongoDB refuses what we ask ({code}).")
+        return Unavailable(_("MongoDB cannot answer just now (%(code)s).") % {"code": code})
+    return Refused(_("MongoDB refuses what we ask (%(code)s).") % {"code": code})

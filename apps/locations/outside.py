@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from apps.locations.errors import Refused, Unavailable
+from apps.locations.said import said as _
 
 BUSY = frozenset({408, 409, 425, 429})
 LARGEST_ANSWER = 32 * 1024 * 1024
@@ -26,7 +27,7 @@ def open_client(address: str, *, timeout: float, certificates: str = "", **optio
         verify: Any = ssl.create_default_context(cadata=certificates) if certificates else True
         return httpx.Client(base_url=address, timeout=timeout, verify=verify, follow_redirects=False, **options)
     except (ssl.SSLError, ValueError, httpx.InvalidURL):
-        raise Refused("The address or the certificate of the server is not valid.") from None
+        raise Refused(_("The address or the certificate of the server is not valid.")) from None
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def asking(
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise _error_of(error) from None
     except (httpx.InvalidURL, ValueError):
-        raise Refused("The address of the server is not valid.") from None
+        raise Refused(_("The address of the server is not valid.")) from None
     try:
         if response.status_code != 200 and response.status_code not in fine:
             raise _refusal(response)
@@ -56,7 +57,7 @@ def read(response: httpx.Response, *, most: int = LARGEST_ANSWER) -> bytes:
     for chunk in response.iter_bytes():
         size += len(chunk)
         if size > most:
-            raise Refused("The server's answer is larger than it may be.")
+            raise Refused(_("The server's answer is larger than it may be."))
         parts.append(chunk)
     return b"".join(parts)
 
@@ -73,15 +74,21 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _refusal(response: httpx.Response) -> Exception:
     status = response.status_code
     if status in BUSY or status >= 500:
-        return Unavailable(f"The server cannot answer just now ({status}).", retry_after=retry_after(response.headers))
+        return Unavailable(
+            _("The server cannot answer just now (%(code)s).") % {"code": status},
+            retry_after=retry_after(response.headers),
+        )
     if 300 <= status < 400:
-        return Refused("The server sends us elsewhere. Redirects are not followed: write its new address.")
-    return Refused(f"The server refuses us ({status}): check the address, the credentials and the permissions.")
+        return Refused(_("The server sends us elsewhere. Redirects are not followed: write its new address."))
+    return Refused(
+        _("The server refuses us (%(code)s): check the address, the credentials and the permissions.")
+        % {"code": status}
+    )
 
 
 def _error_of(error: Exception) -> Exception:
     if isinstance(error, httpx.UnsupportedProtocol):
-        return Refused("The address of the server is not valid.")
+        return Refused(_("The address of the server is not valid."))
     if isinstance(error.__cause__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Refused("The server's certificate is not one that we trust.")
-    return Unavailable("The server does not answer.")
+        return Refused(_("The server's certificate is not one that we trust."))
+    return Unavailable(_("The server does not answer."))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
-from django.utils.translation import gettext as _
+
+from apps.locations.said import said as _
 
 MACHINE = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")
 FOR_PLACES = "places"  # the one folder of DATA_DIR in which nothing of Habeas is

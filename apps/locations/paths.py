@@ -11,10 +11,10 @@ import string
 import unicodedata
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 
 from apps.locations.contract import Identity
 from apps.locations.errors import NoIdentity, Refused
+from apps.locations.said import said as _
 
 KIND = r"[a-z][a-z0-9_]{0,23}"  # a kind of identity: email, user_id, phone, or one of the operator's own
 ENDING = re.compile(r"[a-z0-9]{1,5}")
@@ -61,7 +61,9 @@ def resolve(templates: list[str], who: Identity) -> list[str]:
             paths[path] = None
     if not paths:
         kinds = ", ".join(sorted(kinds_in(templates)))
-        raise NoIdentity(f"This place knows people by {kinds}, and none is known of this person.")
+        raise NoIdentity(
+            _("This place knows people by %(kinds)s, and none is known of this person.") % {"kinds": kinds}
+        )
     return list(paths)
 
 
@@ -80,7 +82,7 @@ def _check_value(value: str, kind: str) -> None:
         character in "/\\{}" or unicodedata.category(character) in {"Cc", "Cf", "Cs"} for character in value
     )
     if unsafe:
-        raise Refused(f"The {kind} of this person cannot stand in a path. A person has to look.")
+        raise Refused(_("The %(kind)s of this person cannot stand in a path. A person has to look.") % {"kind": kind})
 
 
 def generated_name(number: int, original: str) -> str:

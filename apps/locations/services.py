@@ -18,6 +18,7 @@ from apps.locations import policy
 from apps.locations.contract import Health
 from apps.locations.errors import HorizonTooLong, LocationError
 from apps.locations.models import Location
+from apps.locations.said import kept
 from apps.sealing import content
 from apps.sealing.aead import associated_data
 
@@ -91,7 +92,7 @@ def test_config(kind: str, config: dict[str, Any]) -> Health:
     try:
         health: Health = import_string(settings.CONNECTORS[kind])(config).check()
     except LocationError as error:
-        return Health(is_reachable=False, message=str(error), horizon_days=None)
+        return Health(is_reachable=False, message=error.said, horizon_days=None)
     days = health.horizon_days
     return health if days is None or 0 <= days <= LONGEST_HORIZON_DAYS else replace(health, horizon_days=None)
 
@@ -116,7 +117,7 @@ def check_location(location: Location, *, actor: Actor) -> Health:
 def _note_health(location: Location, health: Health) -> None:
     location.checked_at = timezone.now()
     location.is_reachable = health.is_reachable
-    location.health = " ".join([health.message, *health.problems])[:400]
+    location.health = kept([health.message, *health.problems])
     location.horizon_days = health.horizon_days
 
 

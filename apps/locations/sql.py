@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from apps.locations import own_ground
 from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.said import said as _
 
 DIALECTS = {
     "postgresql": gettext_lazy("PostgreSQL"),
@@ -50,7 +51,7 @@ def engine_of(config: dict[str, Any]) -> Engine:
     """Return an engine that keeps no connection open; nothing is connected yet. Use it within `foreign_errors`."""
     dialect = str(config["dialect"])
     if dialect not in DRIVERS:
-        raise Refused("This kind of database is not known.")
+        raise Refused(_("This kind of database is not known."))
     if dialect == "sqlite":
         return _sqlite(str(config["database"]))
     url = URL.create(
@@ -93,7 +94,7 @@ def _mysql(config: dict[str, Any]) -> dict[str, Any]:
     try:
         context = ssl.create_default_context(cafile=str(config.get("ca_file") or "") or None)
     except OSError:
-        raise Refused("The file with the certificates of the authority cannot be read.") from None
+        raise Refused(_("The file with the certificates of the authority cannot be read.")) from None
     if _tls(config) == "encrypt":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -103,11 +104,11 @@ def _mysql(config: dict[str, Any]) -> dict[str, Any]:
 def _sqlite(path: str) -> Engine:
     """Open a file that is there (SQLite would make an empty one), with its foreign keys kept."""
     if not Path(path).is_absolute():
-        raise Refused("The path of the SQLite file is not absolute.")
+        raise Refused(_("The path of the SQLite file is not absolute."))
     if refusal := own_ground.refusal(path):
         raise Refused(refusal)
     if not Path(path).is_file():
-        raise Unavailable("The file is not there; is the disk mounted?")
+        raise Unavailable(_("The file is not there; is the disk mounted?"))
     engine = create_engine(
         URL.create("sqlite", database=path),
         poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True,
@@ -153,7 +154,7 @@ def _text(value: bytes) -> str:
 def _tls(config: dict[str, Any]) -> str:
     mode = str(config.get("tls") or "verify")
     if mode not in TLS:
-        raise Refused("How the connection is encrypted is not known.")
+        raise Refused(_("How the connection is encrypted is not known."))
     return mode
 
 
@@ -175,11 +176,11 @@ def foreign_errors() -> Iterator[None]:
     except DBAPIError as error:
         raise meaning_of(error) from None
     except NoSuchTableError:
-        raise Refused("A table that the settings name is not there.") from None
+        raise Refused(_("A table that the settings name is not there.")) from None
     except UnicodeError:
-        raise Refused("The database holds text in an encoding that it does not declare.") from None
+        raise Refused(_("The database holds text in an encoding that it does not declare.")) from None
     except SQLAlchemyError:
-        raise Refused("The database cannot do what the settings ask for.") from None
+        raise Refused(_("The database cannot do what the settings ask for.")) from None
 
 
 def meaning_of(error: DBAPIError) -> LocationError:
@@ -196,19 +197,19 @@ def meaning_of(error: DBAPIError) -> LocationError:
 def _of_postgresql(error: DBAPIError, original: Any) -> LocationError:
     state = str(original.sqlstate or "")
     if state in POSTGRESQL_DEADLOCKS:
-        return Deadlock("The database was busy with the same rows.")
+        return Deadlock(_("The database was busy with the same rows."))
     if state in {"23503", "23001"}:
-        return ForeignKeyForbids("A foreign key forbids it.")
+        return ForeignKeyForbids(_("A foreign key forbids it."))
     if state.startswith("28"):
-        return Refused("The database does not let us in: check the user and the password.")
+        return Refused(_("The database does not let us in: check the user and the password."))
     if state == "42501":
-        return Refused("The database user may not do that: a permission is missing.")
+        return Refused(_("The database user may not do that: a permission is missing."))
     if state in {"3D000", "3F000", "42P01", "42703"}:
-        return Refused("A database, table or column that the settings name is not there.")
+        return Refused(_("A database, table or column that the settings name is not there."))
     if state.startswith(POSTGRESQL_UNAVAILABLE) or (state and error.connection_invalidated):
-        return Unavailable("The database cannot answer just now.")
+        return Unavailable(_("The database cannot answer just now."))
     if state:
-        return Refused(f"The database refuses what we ask ({state}).")
+        return Refused(_("The database refuses what we ask (%(code)s).") % {"code": state})
     return _of_a_failed_connection(str(original), had_password=_password_was_used(original))
 
 
@@ -220,41 +221,41 @@ def _password_was_used(original: Any) -> bool:
 def _of_a_failed_connection(words: str, *, had_password: bool) -> LocationError:
     """While connecting libpq gives no code, only words; they are read here and go no further."""
     if any(word in words for word in SAYS_LATER):
-        return Unavailable("The database cannot answer just now.")
+        return Unavailable(_("The database cannot answer just now."))
     if had_password or "FATAL" in words:
-        return Refused("The database does not let us in: check its name, the user and the password.")
+        return Refused(_("The database does not let us in: check its name, the user and the password."))
     if "certificate" in words or "SSL" in words:
-        return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
-    return Unavailable("The database does not answer.")
+        return Refused(_("The encrypted connection cannot be made: check the certificate and the TLS setting."))
+    return Unavailable(_("The database does not answer."))
 
 
 def _of_mysql(error: DBAPIError, original: Any) -> LocationError:
     code = original.args[0] if original.args and isinstance(original.args[0], int) else 0
     if code == 1213:
-        return Deadlock("The database was busy with the same rows.")
+        return Deadlock(_("The database was busy with the same rows."))
     if code in MYSQL_FOREIGN_KEYS:
-        return ForeignKeyForbids("A foreign key forbids it.")
+        return ForeignKeyForbids(_("A foreign key forbids it."))
     if code in {1044, 1045, 1698}:
-        return Refused("The database does not let us in: check its name, the user and the password.")
+        return Refused(_("The database does not let us in: check its name, the user and the password."))
     if code in {1142, 1143, 1227, 1370}:
-        return Refused("The database user may not do that: a permission is missing.")
+        return Refused(_("The database user may not do that: a permission is missing."))
     if code in {1049, 1054, 1146}:
-        return Refused("A database, table or column that the settings name is not there.")
+        return Refused(_("A database, table or column that the settings name is not there."))
     if code == 2026 or (code == 2003 and "certificate" in str(original).lower()):  # 2026: the server offers no TLS
-        return Refused("The encrypted connection cannot be made: check the certificate and the TLS setting.")
+        return Refused(_("The encrypted connection cannot be made: check the certificate and the TLS setting."))
     if code in MYSQL_UNAVAILABLE or error.connection_invalidated or not code:
-        return Unavailable("The database does not answer, or not now.")
-    return Refused(f"The database refuses what we ask ({code}).")
+        return Unavailable(_("The database does not answer, or not now."))
+    return Refused(_("The database refuses what we ask (%(code)s).") % {"code": code})
 
 
 def _of_sqlite(original: Any) -> LocationError:
     code = int(getattr(original, "sqlite_errorcode", 0) or 0)
     if code in SQLITE_FOREIGN_KEYS:
-        return ForeignKeyForbids("A foreign key forbids it.")
+        return ForeignKeyForbids(_("A foreign key forbids it."))
     if code & 0xFF in SQLITE_UNAVAILABLE:
-        return Unavailable("The file cannot be read or written just now.")
+        return Unavailable(_("The file cannot be read or written just now."))
     if code & 0xFF == 8:
-        return Refused("The file may not be written.")
+        return Refused(_("The file may not be written."))
     if code & 0xFF == 26:
-        return Refused("The file is no SQLite database.")
-    return Refused(f"The database refuses what we ask ({code}).")
+        return Refused(_("The file is no SQLite database."))
+    return Refused(_("The database refuses what we ask (%(code)s).") % {"code": code})

@@ -15,6 +15,7 @@ from pathlib import Path
 from django.core.files.storage import default_storage
 
 from apps.locations.errors import StorageFull, Unavailable
+from apps.locations.said import said as _
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FULL_CODES = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "EntityTooLarge"}
@@ -41,12 +42,12 @@ def storage_errors() -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
+            raise StorageFull(_("there is no room left in the storage")) from error
+        raise Unavailable(_("the storage does not answer")) from error
     except provider_errors() as error:
         if _code(error) in _FULL_CODES:
-            raise StorageFull("there is no room left in the storage") from error
-        raise Unavailable("the storage does not answer") from error
+            raise StorageFull(_("there is no room left in the storage")) from error
+        raise Unavailable(_("the storage does not answer")) from error
 
 
 def delete_versions(prefix: str) -> bool:
@@ -61,7 +62,7 @@ def delete_versions(prefix: str) -> bool:
         folder = getattr(default_storage, "location", "")
         answers = versions.filter(Prefix=f"{folder}/{prefix}".lstrip("/")).delete()
     if any(answer.get("Errors") for answer in answers):
-        raise Unavailable("the storage did not delete some objects")
+        raise Unavailable(_("the storage did not delete some objects"))
     return True
 
 

@@ -59,7 +59,7 @@ def preview(connector: Any, kind: str, value: str) -> Preview:
             if len(seen.names) < NAMES_SHOWN:
                 seen.names.append(shown(item, value))
     except LocationError as error:
-        return Preview(error=str(error))
+        return Preview(error=error.said)
     seen.requests = getattr(connector, "requests_made", 0)
     return seen
 

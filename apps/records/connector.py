@@ -17,6 +17,7 @@ from apps.keys.errors import JournalNotTruncated, KeyDestroyed
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Blocked, LocationError, Refused, Unavailable
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 from apps.records import objects
 from apps.records.errors import Contention, ConversationsHeld, RecordsError, SubjectFrozen, SubjectRestricted
 from apps.records.export import Cursor, export_conversations
@@ -42,10 +43,10 @@ class RecordsConnector:
             Subject.objects.exists()
             objects.check()
         except DatabaseError:
-            return Health(is_reachable=False, message="The database does not answer.", horizon_days=None)
+            return Health(is_reachable=False, message=_("The database does not answer."), horizon_days=None)
         except LocationError as error:
-            return Health(is_reachable=False, message=str(error), horizon_days=None)
-        return Health(is_reachable=True, message="The database and the storage for files answer.")
+            return Health(is_reachable=False, message=error.said, horizon_days=None)
+        return Health(is_reachable=True, message=_("The database and the storage for files answer."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """Name what a legal hold keeps."""

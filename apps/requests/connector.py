@@ -18,6 +18,7 @@ from apps.accounts.services import account_inventory, erase_account, remaining_a
 from apps.audit.selectors import looks_at
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 from apps.mail.models import Letter
 from apps.mail.services import erase_letters
 from apps.records.models import Subject
@@ -36,7 +37,7 @@ class AccountConnector:
         self._config = config
 
     def check(self) -> Health:
-        return Health(is_reachable=True, message="The site's own database answers.")
+        return Health(is_reachable=True, message=_("The site's own database answers."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         return []

@@ -287,7 +287,7 @@ def _preview(location: Location, who: Any, scope: Any, kind: str) -> PlanRow:
                 obstacles = connector.preflight(who, scope)
             is_complete = _count(connector.find(who, scope), counts) and not is_by_hand
         except LocationError as error:
-            trouble, is_complete = str(error), False
+            trouble, is_complete = error.said, False
     return PlanRow(
         location.name, location.kind, location.is_enabled, dict(counts), is_complete, obstacles, trouble, is_by_hand
     )

@@ -261,3 +261,14 @@ def test_a_secret_of_several_lines_is_not_sent_back_with_a_mistake_elsewhere(
     mended = settings_of_it | {"name": "Mended", "sealed-secrets": carried, "country": "Ireland", "horizon_reason": "x"}
     at_roots.post(f"{PLACES}add/?kind={kind}", mended | {"config-horizon_days": "1"})
     assert config_of(Location.objects.get(name="Mended"))[field] == kept
+
+
+def test_what_a_check_said_to_one_administrator_another_reads_in_their_own_language(at_roots, root, folder):
+    at_roots.post(f"{PLACES}add/?kind=files", values(folder))
+    change = f"{PLACES}{Location.objects.get(name='Exports').pk}/change/"
+    assert "The folder can be read." in at_roots.read(change)
+    in_chinese = Desk(root)
+    in_chinese.cookies["django_language"] = "zh-hans"
+    text = in_chinese.read(change)
+    assert "文件夹可以读取。" in text
+    assert "The folder can be read." not in text

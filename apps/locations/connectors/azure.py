@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import holding, objects
@@ -23,6 +22,7 @@ from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
 from apps.locations.objects import ANY_TYPE, Opened, Stored
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 DELETE_LIMIT = 256  # blobs in one batch (Azure, "Blob Batch")
 READ_SIZE = 4 * 1024 * 1024
@@ -176,15 +176,15 @@ class AzureConnector:
                 for answer in self.container.delete_blobs(*map(_id_of, blobs), raise_on_any_failure=False)
             ]
         if len(codes) != len(blobs):
-            raise Unavailable("The container did not answer for every blob.")
+            raise Unavailable(_("The container did not answer for every blob."))
         for position, blob in enumerate(blobs):
             if codes[position] == 404 and not blob.snapshot and not blob.version_id:
                 codes[position] = self.delete_uncommitted(blob.name)
         gone = sum(code < 300 for code in codes)
         if not gone and any(code >= 500 or code == 429 for code in codes):
-            raise Unavailable("The container could not delete some blobs just now.")
+            raise Unavailable(_("The container could not delete some blobs just now."))
         if 403 in codes and not any(held(blob)[0] for blob in blobs):
-            raise Refused("The container refuses to delete: a permission is missing.")
+            raise Refused(_("The container refuses to delete: a permission is missing."))
         return gone
 
     def delete_uncommitted(self, name: str) -> int:
@@ -257,7 +257,7 @@ class AzureConnector:
         stored = self.look(key)
         opened = self.read(stored, 0, stored.size) if stored else None
         if opened is None:
-            raise Refused("The inventory file is not there: nobody can say what is whose.")
+            raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from opened.chunks
 
     def below(self, path: str) -> Iterator[Any]:
@@ -356,11 +356,15 @@ def foreign_errors(*, unknown: bool = False) -> Iterator[None]:
         if unknown and status in (400, 501):
             raise UnknownParameter from None
         if not status or status >= 500 or status in (408, 409, 412, 429):
-            raise Unavailable(f"The container cannot answer just now ({status or 'no answer'}).") from None
-        raise Refused(f"The container refuses us ({status}): check its name, the key and the permissions.") from None
+            raise Unavailable(
+                _("The container cannot answer just now (%(code)s).") % {"code": status or "no answer"}
+            ) from None
+        raise Refused(
+            _("The container refuses us (%(code)s): check its name, the key and the permissions.") % {"code": status}
+        ) from None
     except AzureError as error:
         if type(error).__name__ == "AzureSigningError":
-            raise Refused("The account's key is not valid.") from None
-        raise Unavailable("The container does not answer.") from None
+            raise Refused(_("The account's key is not valid.")) from None
+        raise Unavailable(_("The container does not answer.")) from None
     except ValueError:
-        raise Refused("The settings of the container are not valid.") from None
+        raise Refused(_("The settings of the container are not valid.")) from None

@@ -18,7 +18,6 @@ from typing import Any
 import orjson
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import own_ground
@@ -38,6 +37,7 @@ from apps.locations.errors import Refused, Unavailable
 from apps.locations.finding import Finding, FindingForm
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 PIECE_SIZE = 32 * 1024 * 1024  # a large file crosses batches in pieces
 CHUNK_SIZE = 256 * 1024
@@ -190,7 +190,7 @@ class FilesConnector:
         with self._open_root() as opened, Folders(opened) as root:
             info = self._info_of(root, path)
             if info is None:
-                raise Refused("The inventory file is not there: nobody can say what is whose.")
+                raise Refused(_("The inventory file is not there: nobody can say what is whose."))
             yield from self._read(root, path, 0, info.st_size)
 
     def _info_of(self, root: Folders, path: str) -> os.stat_result | None:
@@ -205,13 +205,15 @@ class FilesConnector:
         try:
             root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise Unavailable("The folder is not there; is the disk mounted?") from None
+            raise Unavailable(_("The folder is not there; is the disk mounted?")) from None
         except NotADirectoryError:
-            raise Refused("The path is not a folder.") from None
+            raise Refused(_("The path is not a folder.")) from None
         except PermissionError:
-            raise Refused("The folder may not be read.") from None
+            raise Refused(_("The folder may not be read.")) from None
         except OSError as error:
-            raise Unavailable(f"The folder cannot be opened ({errno.errorcode.get(error.errno or 0)}).") from None
+            raise Unavailable(
+                _("The folder cannot be opened (%(code)s).") % {"code": errno.errorcode.get(error.errno or 0)}
+            ) from None
         try:
             yield root
         finally:
@@ -234,7 +236,7 @@ class FilesConnector:
         if info is None:
             return
         if stat.S_ISDIR(info.st_mode):
-            raise Refused("A folder stands where the template names a file.")
+            raise Refused(_("A folder stands where the template names a file."))
         yield Found(f"{path}/{name}".lstrip("/"), info)
 
     def _below(self, folder: int, path: str) -> Iterator[Found]:
@@ -269,7 +271,7 @@ class FilesConnector:
         folder, _slash, name = path.rpartition("/")
         opened = root.open(folder)
         if opened is None:
-            raise Unavailable("A file went away while it was read.")
+            raise Unavailable(_("A file went away while it was read."))
         try:
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
         except OSError as error:
@@ -282,7 +284,7 @@ class FilesConnector:
         finally:
             os.close(descriptor)
         if at < stop:
-            raise Unavailable("A file became shorter while it was read.")
+            raise Unavailable(_("A file became shorter while it was read."))
 
     def _unlink(self, root: Folders, path: str) -> None:
         folder, _slash, name = path.rpartition("/")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from apps.locations.errors import Refused, Unavailable
+from apps.locations.said import said as _
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -123,7 +124,9 @@ def read_at(descriptor: int, size: int, at: int) -> bytes:
 
 def refusal_of(error: OSError) -> Refused | Unavailable:
     if error.errno == errno.ELOOP or error.errno == errno.ENOTDIR:
-        return Refused("A symbolic link stands in the way; it is not followed. A person has to look.")
+        return Refused(_("A symbolic link stands in the way; it is not followed. A person has to look."))
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Refused("A file may not be read or removed: permissions are missing.")
-    return Unavailable(f"The disk answers with {errno.errorcode.get(error.errno or 0, 'an error')}.")
+        return Refused(_("A file may not be read or removed: permissions are missing."))
+    return Unavailable(
+        _("The disk answers with %(code)s.") % {"code": errno.errorcode.get(error.errno or 0, "an error")}
+    )

@@ -18,7 +18,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import holding, objects
@@ -27,6 +26,7 @@ from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
 from apps.locations.objects import ANY_TYPE, Opened, Stored
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 DELETE_LIMIT = 100  # calls in one batch (Cloud Storage, "Sending batch requests")
 READ_SIZE = 8 * 1024 * 1024  # so much of an object is in memory at once
@@ -188,10 +188,10 @@ class GcsConnector:
             for blob in blobs:
                 bucket.delete_blob(blob.name, generation=blob.generation, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
         if any(code >= 500 or code in (408, 429) for code in codes) and not any(code < 300 for code in codes):
-            raise Unavailable("The bucket could not delete some objects just now.")
+            raise Unavailable(_("The bucket could not delete some objects just now."))
         if any(code in (401, 403) for code in codes) and not any(held(blob)[0] for blob in blobs):
             raise Refused(
-                "The bucket refuses to delete: the permission storage.objects.delete is missing, or a hold came."
+                _("The bucket refuses to delete: the permission storage.objects.delete is missing, or a hold came.")
             )
         return sum(code < 300 for code in codes)
 
@@ -240,7 +240,7 @@ class GcsConnector:
             try:
                 part = self._part(blob, start, min(start + READ_SIZE, stop))
             except FileNotFoundError:
-                raise Unavailable("An object went away while it was read.") from None
+                raise Unavailable(_("An object went away while it was read.")) from None
             start += len(part)
             yield part
 
@@ -255,7 +255,7 @@ class GcsConnector:
             except NotFound:
                 raise FileNotFoundError from None
         if len(part) != stop - start:
-            raise Unavailable("An object was not read whole.")
+            raise Unavailable(_("An object was not read whole."))
         return part
 
     def _searches(self, who: Identity) -> list[Search]:
@@ -265,7 +265,7 @@ class GcsConnector:
         stored = self.look(key)
         opened = self.read(stored, 0, stored.size) if stored else None
         if opened is None:
-            raise Refused("The inventory file is not there: nobody can say what is whose.")
+            raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from opened.chunks
 
     def below(self, path: str) -> Iterator[Any]:
@@ -332,17 +332,19 @@ def foreign_errors() -> Iterator[None]:
     except GoogleAPICallError as error:
         code = int(error.code or 500)
         if code in (408, 409, 412, 429) or code >= 500:
-            raise Unavailable(f"The bucket cannot answer just now ({code}).") from None
-        raise Refused(f"The bucket refuses us ({code}): check its name, the key and the permissions.") from None
+            raise Unavailable(_("The bucket cannot answer just now (%(code)s).") % {"code": code}) from None
+        raise Refused(
+            _("The bucket refuses us (%(code)s): check its name, the key and the permissions.") % {"code": code}
+        ) from None
     except TransportError:
-        raise Unavailable("Google's sign-in does not answer.") from None
+        raise Unavailable(_("Google's sign-in does not answer.")) from None
     except (DefaultCredentialsError, MalformedError, RefreshError) as error:
         if getattr(error, "retryable", False):
-            raise Unavailable("Google's sign-in cannot answer just now.") from None
-        raise Refused("The key of the service account is missing, not valid or withdrawn.") from None
+            raise Unavailable(_("Google's sign-in cannot answer just now.")) from None
+        raise Refused(_("The key of the service account is missing, not valid or withdrawn.")) from None
     except (InvalidURL, MissingSchema, TooManyRedirects):
-        raise Refused("The address of the bucket is not valid, or leads elsewhere.") from None
+        raise Refused(_("The address of the bucket is not valid, or leads elsewhere.")) from None
     except (RetryError, RequestException, ConnectionError, GoogleAuthError, DataCorruption, InvalidResponse):
-        raise Unavailable("The bucket does not answer.") from None
+        raise Unavailable(_("The bucket does not answer.")) from None
     except ValueError:
-        raise Refused("The settings of the bucket are not valid.") from None
+        raise Refused(_("The settings of the bucket are not valid.")) from None

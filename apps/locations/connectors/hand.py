@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from apps.locations.contract import Assignment, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Refused
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 
 class ConfigForm(forms.Form):
@@ -75,10 +75,10 @@ class HandConnector:
         yield from ()
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
-        raise Refused("Only a person can read there.")
+        raise Refused(_("Only a person can read there."))
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
-        raise Refused("Only a person can erase there.")
+        raise Refused(_("Only a person can erase there."))
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
-        raise Refused("Only a person can look there.")
+        raise Refused(_("Only a person can look there."))

@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
@@ -34,6 +33,7 @@ from apps.locations.errors import Blocked, NoIdentity, Refused, Unavailable
 from apps.locations.outside import asking, open_client, read
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 VERSION = 1
 HMAC, ED25519 = "hmac-sha256", "ed25519"
@@ -105,7 +105,7 @@ class HTTPConnector:
     def client(self) -> httpx.Client:
         if self._opened is None:
             if not _is_safe(self._config["address"]):
-                raise Refused("Without TLS only this machine itself can be asked.")
+                raise Refused(_("Without TLS only this machine itself can be asked."))
             certificates = str(self._config.get("certificates") or "")
             self._opened = open_client(self._config["address"], timeout=TIMEOUT_SECONDS, certificates=certificates)
         return self._opened
@@ -181,7 +181,7 @@ class HTTPConnector:
                     break
                 yield chunk
         if got != size:
-            raise Unavailable("A file has another size than was announced.")
+            raise Unavailable(_("A file has another size than was announced."))
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
         at = json.loads(cursor) if cursor else ""
@@ -189,7 +189,7 @@ class HTTPConnector:
             answer = self._ask("erase", self._about(who, scope) | {"cursor": at})
             erased, following = answer.get("erased"), answer.get("cursor")
             if not _is_count(erased) or (following == at and not erased):
-                raise Refused("The system's answer is not what the contract asks for (erase).")
+                raise Refused(_("The system's answer is not what the contract asks for (erase)."))
             counts = answer.get("counts")
             known = (
                 {str(kind)[:40]: count for kind, count in counts.items() if _is_count(count)}
@@ -212,7 +212,7 @@ class HTTPConnector:
     def _remaining(self, answer: dict[str, Any]) -> Remaining:
         count, reason = answer.get("count"), answer.get("reason") or ""
         if not _is_count(count) or (reason and reason not in Reason.values):
-            raise Refused("The system's answer is not what the contract asks for (remaining).")
+            raise Refused(_("The system's answer is not what the contract asks for (remaining)."))
         return Remaining(count, reason or (Reason.CANNOT_DELETE if count else ""), _day(answer.get("until")))
 
     # Below: the calls.
@@ -220,7 +220,10 @@ class HTTPConnector:
     def _about(self, who: Identity, scope: Scope) -> dict[str, Any]:
         known = [[kind, value] for kind, value in who.values if kind in self._kinds]
         if not known:
-            raise NoIdentity(f"This place knows people by {', '.join(self._kinds)}, and none is known of this person.")
+            raise NoIdentity(
+                _("This place knows people by %(kinds)s, and none is known of this person.")
+                % {"kinds": ", ".join(self._kinds)}
+            )
         dates = {
             name: value.isoformat() if value else None
             for name, value in (("since", scope.since), ("until", scope.until))
@@ -236,12 +239,12 @@ class HTTPConnector:
             if not isinstance(page, list) or not all(
                 isinstance(item, dict) and isinstance(item.get("id"), str) for item in page
             ):
-                raise Refused(f"The system's answer is not what the contract asks for ({call}).")
+                raise Refused(_("The system's answer is not what the contract asks for (%(call)s).") % {"call": call})
             yield page, at
             if following is None:
                 return
             if not isinstance(following, str) or following == at:
-                raise Refused(f"The system's answer is not what the contract asks for ({call}).")
+                raise Refused(_("The system's answer is not what the contract asks for (%(call)s).") % {"call": call})
             at = following
 
     def _ask(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -252,12 +255,12 @@ class HTTPConnector:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Refused("The server does not speak the contract: check the address.")
+            raise Refused(_("The server does not speak the contract: check the address."))
         if status == 409:
             reason = answer.get("reason")
             raise Blocked(reason if reason in Reason.values else Reason.RETENTION_POLICY, _day(answer.get("until")))
         if status == 422:
-            raise NoIdentity("The system does not know people by what is known of this person.")
+            raise NoIdentity(_("The system does not know people by what is known of this person."))
         return answer
 
     def _signed(self, call: str, body: dict[str, Any]) -> httpx.Request:
@@ -277,14 +280,14 @@ class HTTPConnector:
             return base64.b64encode(self._private_key().sign(text)).decode()
         secret = str(self._config["secret"])
         if len(secret) < SHORTEST_SECRET:
-            raise Refused("The secret of the place is too short: 32 characters or more.")
+            raise Refused(_("The secret of the place is too short: 32 characters or more."))
         return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
 
     def _private_key(self) -> Ed25519PrivateKey:
         try:
             return Ed25519PrivateKey.from_private_bytes(base64.b64decode(self._config["secret"], validate=True))
         except ValueError:
-            raise Refused("The secret of the place is not an Ed25519 key: 32 bytes in Base64.") from None
+            raise Refused(_("The secret of the place is not an Ed25519 key: 32 bytes in Base64.")) from None
 
     def _public_key(self) -> bytes:
         return self._private_key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -328,7 +331,7 @@ def _is_count(value: Any, *, most: int = MOST_COUNTED) -> TypeGuard[int]:
 def _changed(answer: dict[str, Any]) -> int:
     changed = answer.get("changed")
     if not _is_count(changed):
-        raise Refused("The system's answer is not what the contract asks for (changed).")
+        raise Refused(_("The system's answer is not what the contract asks for (changed)."))
     return changed
 
 

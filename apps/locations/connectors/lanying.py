@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 import orjson
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import NoIdentity, Refused, Unavailable
 from apps.locations.outside import asking, open_client, read
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 PAGE = 100  # messages asked for at once
 RECALLED_PER_PROGRESS = 50
@@ -95,7 +95,7 @@ class LanyingConnector:
 
     def check(self) -> Health:
         if self._call("GET", "/user/list", page_num=1, page_size=1) is None:
-            raise Refused("The provider does not know this app.")
+            raise Refused(_("The provider does not know this app."))
         days = self._config.get("horizon_days")
         message = _("The provider answers. It gives no receipt for a deletion, so what is there is read again.")
         return Health(True, message, days)
@@ -183,9 +183,11 @@ class LanyingConnector:
     def _uids(self, who: Identity) -> list[str]:
         uids = sorted(set(who.of_kind(self._identity)))
         if not uids:
-            raise NoIdentity(f"This place knows people by {self._identity}, and none is known of this person.")
+            raise NoIdentity(
+                _("This place knows people by %(kinds)s, and none is known of this person.") % {"kinds": self._identity}
+            )
         if not all(uid.isascii() and uid.isdigit() for uid in uids):
-            raise Refused("Lanying's user ids are numbers, and the one known of this person is not.")
+            raise Refused(_("Lanying's user ids are numbers, and the one known of this person is not."))
         return uids
 
     def _conversations(self, who: Identity, uid: str) -> list[str]:
@@ -233,13 +235,13 @@ class LanyingConnector:
             answer = orjson.loads(content)
             code = int(answer["code"])
         except (ValueError, TypeError, KeyError):
-            raise Refused("The server does not speak Lanying's protocol: check the address.") from None
+            raise Refused(_("The server does not speak Lanying's protocol: check the address.")) from None
         if code == SUCCESS:
             return answer.get("data") or None if method != "GET" else answer.get("data")
         if code in REFUSED_CODES:
-            raise Refused(f"The provider refuses us ({code}): check the app id and the token.")
+            raise Refused(_("The provider refuses us (%(code)s): check the app id and the token.") % {"code": code})
         if code == 429 or 500 <= code < 600:
-            raise Unavailable(f"The provider cannot answer just now ({code}).")
+            raise Unavailable(_("The provider cannot answer just now (%(code)s).") % {"code": code})
         return None
 
 

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import orjson
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.connectors.openai_correcting import concerned, corrected
@@ -40,6 +39,7 @@ from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.outside import retry_after
 from apps.locations.paths import generated_name
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 ABUSE_LOG_DAYS = 30
 TIMEOUT_SECONDS = 30.0
@@ -152,7 +152,7 @@ class OpenAIConnector:
             except Refused:
                 problems.append(_("The key may not ask for objects of the kind “%(kind)s”.") % {"kind": kind.name})
         if len(problems) == len(PROBED):
-            raise Refused("The provider refuses us: check the key, the address and the permissions.")
+            raise Refused(_("The provider refuses us: check the key, the address and the permissions."))
         if self._config.get("metadata_key"):
             with foreign_errors():
                 self.client.chat.completions.list(limit=1, metadata={self._config["metadata_key"]: "0"})
@@ -279,7 +279,7 @@ class OpenAIConnector:
         with foreign_errors(missing_is_fine=True):
             written = kind.update(self.client, object_id, wanted)
             if dict(written.metadata or {}) != wanted:
-                raise Refused("The provider did not take the metadata as they were written. A person has to look.")
+                raise Refused(_("The provider did not take the metadata as they were written. A person has to look."))
             return 1
         return 0
 
@@ -296,7 +296,7 @@ class OpenAIConnector:
         sources = listed + [source for source in recorded if source.ids]
         if not sources and not self._config.get("all_ids_recorded"):
             raise Refused(
-                "This place knows people by recorded ids or by metadata, and nothing is known of this person."
+                _("This place knows people by recorded ids or by metadata, and nothing is known of this person.")
             )
         return sources
 
@@ -328,7 +328,7 @@ class OpenAIConnector:
                 page, _is_more = page_of(listing(user=source.value, **where))
                 is_own = all(found.get("user") == source.value for found in page)
         if not is_own:
-            raise Refused("The server does not search as asked: it lists other people's objects as well.")
+            raise Refused(_("The server does not search as asked: it lists other people's objects as well."))
         return page
 
     def _retrieve(self, kind: Kind, object_id: str) -> dict[str, Any] | None:
@@ -373,21 +373,22 @@ def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
     except openai.NotFoundError as error:
         if missing_is_fine and is_gone(error):
             return
-        raise Refused("There is no such address at the provider: check the base address.") from None
+        raise Refused(_("There is no such address at the provider: check the base address.")) from None
     except openai.APIStatusError as error:
         if error.status_code in {408, 409, 429} or error.status_code >= 500:
             raise Unavailable(
-                f"The provider cannot answer just now ({error.status_code}).",
+                _("The provider cannot answer just now (%(code)s).") % {"code": error.status_code},
                 retry_after=retry_after(error.response.headers),
             ) from None
         if missing_is_fine and error.status_code == 400 and error.param and str(error.param).endswith("_id"):
             return  # an id of a form that the provider has never given out
         raise Refused(
-            f"The provider refuses us ({error.status_code}): check the key, the address and the permissions."
+            _("The provider refuses us (%(code)s): check the key, the address and the permissions.")
+            % {"code": error.status_code}
         ) from None
     except openai.APIResponseValidationError:
-        raise Refused("The server does not speak OpenAI's protocol: check the address.") from None
+        raise Refused(_("The server does not speak OpenAI's protocol: check the address.")) from None
     except openai.APIError:
-        raise Unavailable("The provider does not answer.") from None
+        raise Unavailable(_("The provider does not answer.")) from None
     except (openai.OpenAIError, ValueError):
-        raise Refused("The settings of the place are not complete or not valid.") from None
+        raise Refused(_("The settings of the place are not complete or not valid.")) from None

@@ -11,6 +11,7 @@ from typing import Any
 from apps.locations.connectors.openai_objects import Kind, Metadata, metadata_of
 from apps.locations.contract import Change
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 
 def concerned(held: Iterable[tuple[Kind, dict[str, Any]]], changes: Sequence[Change]) -> list[tuple[Kind, str]]:
@@ -23,12 +24,12 @@ def concerned(held: Iterable[tuple[Kind, dict[str, Any]]], changes: Sequence[Cha
         is_empty = False
         theirs = keys & set(metadata_of(one))
         if theirs and kind.update is None:
-            raise Refused("The provider lets nobody change the metadata of a response. A person has to look.")
+            raise Refused(_("The provider lets nobody change the metadata of a response. A person has to look."))
         if theirs:
             found.append((kind, one["id"]))
             known |= theirs
     if keys != known and not is_empty:
-        raise Refused("No object of this person has that key in its metadata. A person has to look.")
+        raise Refused(_("No object of this person has that key in its metadata. A person has to look."))
     return found
 
 

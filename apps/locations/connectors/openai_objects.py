@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 PAGE = 100  # the most that its lists give at once
 
@@ -82,7 +83,7 @@ def page_of(response: Any) -> tuple[list[dict[str, Any]], bool]:
         answer = None
     page = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(page, list) or not all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in page):
-        raise Refused("The server does not speak OpenAI's protocol: check the address.")
+        raise Refused(_("The server does not speak OpenAI's protocol: check the address."))
     return page, bool(answer.get("has_more"))
 
 

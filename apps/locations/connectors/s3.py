@@ -13,7 +13,6 @@ from itertools import chain, groupby
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import objects
@@ -24,6 +23,7 @@ from apps.locations.errors import Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search, covers
 from apps.locations.objects import ANY_TYPE, CHUNK_SIZE, Opened, Stored
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 DELETE_LIMIT = 1000  # keys in one DeleteObjects
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, tried three times
@@ -193,7 +193,7 @@ class S3Connector:
             answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True}, **extra)
         failed = [error for error in answer.get("Errors", []) if error.get("Code") not in NOT_DONE_CODES]
         if failed and all(error.get("Code") in UNAVAILABLE_CODES for error in failed):
-            raise Unavailable("The bucket could not delete some objects just now.")
+            raise Unavailable(_("The bucket could not delete some objects just now."))
         return len(batch) - len(failed)
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
@@ -243,7 +243,7 @@ class S3Connector:
     def _read_inventory(self, key: str) -> Iterator[bytes]:
         answer = optional(self.client, "get_object", Bucket=self.bucket, Key=key)
         if not answer:
-            raise Refused("The inventory file is not there: nobody can say what is whose.")
+            raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from _chunks(answer["Body"])
 
     def _pages(self, call: str, result: tuple[str, ...], **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.said import said as _
 
 UNAVAILABLE_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504"}
 NOT_DONE_CODES = {"NoSuchKey", "NoSuchVersion"}  # there was nothing to delete
@@ -33,14 +34,16 @@ def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
             or status in {409, 412, 429}
             or (status == 404 and code in {"NoSuchKey", "404"})
         ):
-            raise Unavailable(f"The bucket cannot answer just now ({code}).") from None
-        raise Refused(f"The bucket refuses us ({code}): check its name, the keys and the permissions.") from None
+            raise Unavailable(_("The bucket cannot answer just now (%(code)s).") % {"code": code}) from None
+        raise Refused(
+            _("The bucket refuses us (%(code)s): check its name, the keys and the permissions.") % {"code": code}
+        ) from None
     except BotoCoreError as error:
         if type(error).__name__ in {"NoCredentialsError", "ParamValidationError", "InvalidRegionError"}:
-            raise Refused("The bucket's settings are not complete or not valid.") from None
-        raise Unavailable("The bucket does not answer.") from None
+            raise Refused(_("The bucket's settings are not complete or not valid.")) from None
+        raise Unavailable(_("The bucket does not answer.")) from None
     except ValueError:
-        raise Refused("The address of the bucket is not valid.") from None
+        raise Refused(_("The address of the bucket is not valid.")) from None
 
 
 def status_of(error: Any) -> int:

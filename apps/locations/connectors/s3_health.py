@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from apps.locations.connectors.s3_errors import foreign_errors, optional, status_of
 from apps.locations.contract import Health
+from apps.locations.said import said as _
 
 NEEDED = "s3:ListBucket, s3:ListBucketVersions, s3:ListBucketMultipartUploads, s3:GetObject, s3:GetObjectVersion, s3:DeleteObject, s3:DeleteObjectVersion, s3:AbortMultipartUpload"
 SETTINGS = {

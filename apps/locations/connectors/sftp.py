@@ -17,7 +17,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.connectors.storages import ERASED_PER_PROGRESS, StorageConnector, chunks_of, foreign_errors
@@ -26,6 +25,7 @@ from apps.locations.errors import Refused
 from apps.locations.fields import SecretText
 from apps.locations.finding import FindingForm
 from apps.locations.objects import ANY_TYPE, Opened, Stored, in_batches
+from apps.locations.said import said as _
 
 TIMEOUT = 20  # seconds to connect, to sign in, and for each answer
 
@@ -92,10 +92,10 @@ class SftpConnector(StorageConnector):
             try:
                 found = self.storage.sftp.stat(self.storage.root_path)
             except FileNotFoundError:
-                raise Refused("The folder is not there.") from None
+                raise Refused(_("The folder is not there.")) from None
         facts = ((_("Snapshots, backups"), _("unknown to this kind")),)
         if not stat.S_ISDIR(found.st_mode):
-            raise Refused("The path is not a folder.")
+            raise Refused(_("The path is not a folder."))
         return Health(True, _("The server answers and shows the right key."), horizon_days=None, facts=facts)
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
@@ -179,7 +179,7 @@ class SftpConnector(StorageConnector):
             for length in range(1, len(parts) + 1):
                 found = self._lstat("/".join(parts[:length]))
                 if found is not None and stat.S_ISLNK(found.st_mode):
-                    raise Refused("A symbolic link stands in the way; it is not followed. A person has to look.")
+                    raise Refused(_("A symbolic link stands in the way; it is not followed. A person has to look."))
         return paths
 
     def _remove_empty(self, folder: str) -> None:
@@ -220,7 +220,7 @@ def open_storage(config: dict[str, Any]) -> Any:
             except paramiko.SSHException as error:
                 client.close()
                 if "not found in known_hosts" in str(error):  # another type of key than the one that is known
-                    raise Refused("The server shows another host key than the one that is written down.") from None
+                    raise Refused(_("The server shows another host key than the one that is written down.")) from None
                 raise
             self._ssh = client
             self._sftp = client.open_sftp()
@@ -245,4 +245,4 @@ def _private_key(text: str) -> Any:
             return kind.from_private_key(io.StringIO(text.replace("\r\n", "\n").strip() + "\n"))
         except paramiko.SSHException:
             continue
-    raise Refused("The private key cannot be read: Ed25519, ECDSA or RSA without a passphrase is wanted.")
+    raise Refused(_("The private key cannot be read: Ed25519, ECDSA or RSA without a passphrase is wanted."))

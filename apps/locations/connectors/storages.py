@@ -15,7 +15,6 @@ from django import forms
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import FileSystemStorage
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations import objects, own_ground
@@ -25,6 +24,7 @@ from apps.locations.fields import SecretText
 from apps.locations.finding import Finding, FindingForm
 from apps.locations.objects import ANY_TYPE, CHUNK_SIZE, Opened, Stored
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 from apps.locations.storage import provider_errors
 
 ERASED_PER_PROGRESS = 200
@@ -101,7 +101,7 @@ class StorageConnector:
             options = dict(self._config.get("options") or {}) | dict(self._config.get("secret_options") or {})
             with foreign_errors():
                 if not path.startswith(ALLOWED):
-                    raise Refused("This back end is not allowed.")
+                    raise Refused(_("This back end is not allowed."))
                 opened = import_string(path)(**options)
                 refusal = own_ground.refusal(str(opened.location)) if isinstance(opened, FileSystemStorage) else ""
                 if refusal:
@@ -194,7 +194,7 @@ class StorageConnector:
         stored = self.look(path)
         opened = self.read(stored, 0, stored.size) if stored else None
         if opened is None:
-            raise Refused("The inventory file is not there: nobody can say what is whose.")
+            raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from opened.chunks
 
     def _names(self, who: Identity) -> Iterator[str]:
@@ -233,7 +233,7 @@ def chunks_of(file: Any, left: int, close: Callable[[], Any] | None = None) -> I
         finally:
             (close or file.close)()
     if left:
-        raise Unavailable("A file became shorter while it was read.")
+        raise Unavailable(_("A file became shorter while it was read."))
 
 
 @contextmanager
@@ -244,10 +244,12 @@ def foreign_errors() -> Iterator[None]:
     except (LocationError, FileNotFoundError, NotADirectoryError):
         raise
     except (PermissionError, TypeError, ValueError, NotImplementedError, ImproperlyConfigured) as error:
-        raise Refused(f"The storage refuses us ({type(error).__name__}): check options and permissions.") from None
+        raise Refused(
+            _("The storage refuses us (%(error)s): check options and permissions.") % {"error": type(error).__name__}
+        ) from None
     except (OSError, EOFError):
-        raise Unavailable("The storage does not answer.") from None
+        raise Unavailable(_("The storage does not answer.")) from None
     except provider_errors() as error:
         if any(word in type(error).__name__ for word in ("Auth", "Forbidden", "BadHostKey")):
-            raise Refused("The storage does not let us in: check user, password and key.") from None
-        raise Unavailable("The storage does not answer.") from None
+            raise Refused(_("The storage does not let us in: check user, password and key.")) from None
+        raise Unavailable(_("The storage does not answer.")) from None

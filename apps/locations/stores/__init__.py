@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from apps.locations.errors import Unavailable
 from apps.locations.models import Location
+from apps.locations.said import said as _
 from apps.locations.services import config_of
 
 PROBE = "habeas-probe"
@@ -66,7 +67,7 @@ def try_out(store: Store) -> None:
     """Write, read and delete a small value; raises what stands in the way."""
     store.put(PROBE, [b"probe"])
     if b"".join(store.get(PROBE)) != b"probe":
-        raise Unavailable("The place did not give back what was written.")
+        raise Unavailable(_("The place did not give back what was written."))
     store.delete([PROBE])
     if any(found.name == PROBE for found in store.find(PROBE)):
-        raise Unavailable("The place keeps what it was asked to delete: versions stay behind.")
+        raise Unavailable(_("The place keeps what it was asked to delete: versions stay behind."))

@@ -18,6 +18,7 @@ from apps.locations.connectors.azure import (
     is_folder,
 )
 from apps.locations.errors import Blocked, Refused
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import head_of
 
@@ -49,7 +50,7 @@ class AzureStore:
         stored = self._connector.look(self.prefix + name)
         opened = self._connector.read(stored, 0, stored.size) if stored else None
         if opened is None:
-            raise Missing("A blob is not in the container.")
+            raise Missing(_("A blob is not in the container."))
         yield from opened.chunks
 
     def delete(self, names: Sequence[str]) -> None:
@@ -74,7 +75,7 @@ class AzureStore:
             if reason:
                 raise Blocked(reason, until)
         if left:
-            raise Refused("The container does not delete what it was asked to.")
+            raise Refused(_("The container does not delete what it was asked to."))
 
     def find(self, prefix: str = "") -> Iterator[Found]:
         """Yield each name once; its current blob tells of it, if there is one."""

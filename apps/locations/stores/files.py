@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from apps.locations import own_ground
 from apps.locations.errors import Refused, StorageFull, Unavailable
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 
 READ_SIZE = 256 * 1024
@@ -87,7 +88,7 @@ class FilesStore:
 
     def _path(self, name: str) -> Path:
         if not name or name.startswith("/") or ".." in name.split("/"):
-            raise Refused("A name would lead out of the folder.")
+            raise Refused(_("A name would lead out of the folder."))
         self._check_allowed()
         return self.root / name
 
@@ -99,20 +100,20 @@ class FilesStore:
         """An empty mount point looks like a folder in which everything was deleted: only the base itself can tell."""
         self._check_allowed()
         if not self.base.is_dir():
-            raise Unavailable("The folder is not there; is the disk mounted?")
+            raise Unavailable(_("The folder is not there; is the disk mounted?"))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError:
-            raise Missing("A file is not there.") from None
+            raise Missing(_("A file is not there.")) from None
         except OSError as error:
             if error.errno in FULL:
-                raise StorageFull("There is no room left in the folder.") from None
+                raise StorageFull(_("There is no room left in the folder.")) from None
             if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR}:
-                raise Refused("The folder may not be read or written.") from None
-            raise Unavailable("The disk does not answer.") from None
+                raise Refused(_("The folder may not be read or written.")) from None
+            raise Unavailable(_("The disk does not answer.")) from None
 
 
 def _sync(folder: Path) -> None:

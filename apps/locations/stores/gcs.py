@@ -17,6 +17,7 @@ from apps.locations.connectors.gcs import (
     held,
 )
 from apps.locations.errors import Blocked, Refused
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import Reader, head_of
 
@@ -42,7 +43,7 @@ class GcsStore:
         stored = self._connector.look(self.prefix + name)
         opened = self._connector.read(stored, 0, stored.size) if stored else None
         if opened is None:
-            raise Missing("An object is not in the bucket.")
+            raise Missing(_("An object is not in the bucket."))
         yield from opened.chunks
 
     def delete(self, names: Sequence[str]) -> None:
@@ -62,7 +63,7 @@ class GcsStore:
             if reason:
                 raise Blocked(reason, until)
         if left:
-            raise Refused("The bucket does not delete what it was asked to.")
+            raise Refused(_("The bucket does not delete what it was asked to."))
 
     def find(self, prefix: str = "") -> Iterator[Found]:
         """Yield each name once, by its newest generation: they come by name, the oldest first."""

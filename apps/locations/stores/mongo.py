@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from apps.locations.mongo import client_of, foreign_errors
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import in_parts
 
@@ -42,7 +43,7 @@ class MongoStore:
         with self._collection() as collection:
             end = collection.find_one({"name": name, "is_last": True}, {"edition": 1})
             if end is None:
-                raise Missing("A document is not in the collection.")
+                raise Missing(_("A document is not in the collection."))
             for document in collection.find({"name": name, "edition": end["edition"]}).sort("part"):
                 content = document["content"]
                 yield content.encode() if isinstance(content, str) else bytes(content)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from apps.locations.errors import Unavailable
+from apps.locations.said import said as _
 
 PART_SIZE = 2 * 1024 * 1024  # MariaDB takes 16 MiB a packet, MongoDB 16 MiB a document
 
@@ -52,7 +53,7 @@ class Reader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Uploaders that go back to send a part anew have to begin anew."""
-        raise Unavailable("The place did not take a part of what was written.")
+        raise Unavailable(_("The place did not take a part of what was written."))
 
     def readable(self) -> bool:
         return True

@@ -9,6 +9,7 @@ from typing import Any
 from apps.locations.connectors.s3 import S3Connector, foreign_errors
 from apps.locations.errors import Blocked, Refused
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import Reader
 
@@ -38,7 +39,7 @@ class S3Store:
                 body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                    raise Missing("An object is not in the bucket.") from None
+                    raise Missing(_("An object is not in the bucket.")) from None
                 raise
             yield from body.iter_chunks(READ_SIZE)
 
@@ -95,4 +96,4 @@ class S3Store:
             raise Blocked(Reason.OBJECT_LOCK.value, until)
         if head.get("ObjectLockLegalHoldStatus") == "ON":
             raise Blocked(Reason.LEGAL_HOLD.value)
-        raise Refused(f"The bucket does not delete what it was asked to ({failed.get('Code')}).")
+        raise Refused(_("The bucket does not delete what it was asked to (%(code)s).") % {"code": failed.get("Code")})

@@ -15,6 +15,7 @@ from uuid import uuid4
 from apps.locations.connectors.sftp import SftpConnector
 from apps.locations.connectors.storages import foreign_errors
 from apps.locations.errors import Refused, Unavailable
+from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 
 READ_SIZE = 256 * 1024
@@ -55,7 +56,7 @@ class SftpStore:
                 file.write(chunk)
                 size += len(chunk)
         if self._sftp.stat(path).st_size != size:
-            raise Unavailable("A file was not stored whole.")
+            raise Unavailable(_("A file was not stored whole."))
 
     def get(self, name: str) -> Iterator[bytes]:
         path = self._path(name)
@@ -106,7 +107,7 @@ class SftpStore:
 
     def _path(self, name: str) -> str:
         if not name or name.startswith("/") or ".." in name.split("/"):
-            raise Refused("A name would lead out of the folder.")
+            raise Refused(_("A name would lead out of the folder."))
         return posixpath.join(self.root, name)
 
     def _check_base(self) -> None:
@@ -116,7 +117,7 @@ class SftpStore:
         except FileNotFoundError:
             found = None
         if found is None or not stat.S_ISDIR(found.st_mode):
-            raise Unavailable("The folder is not there; is the disk mounted?")
+            raise Unavailable(_("The folder is not there; is the disk mounted?"))
 
     def _make(self, folder: str) -> None:
         self._check_base()
@@ -138,7 +139,7 @@ class SftpStore:
         except FileNotFoundError:
             return False
         if not stat.S_ISDIR(found.st_mode):
-            raise Refused("A link or a file stands in the way; it is not followed. A person has to look.")
+            raise Refused(_("A link or a file stands in the way; it is not followed. A person has to look."))
         self._made.add(path)
         return True
 
@@ -162,7 +163,7 @@ class SftpStore:
             with foreign_errors():
                 yield
         except (FileNotFoundError, NotADirectoryError):
-            raise Missing("A file is not there.") from None
+            raise Missing(_("A file is not there.")) from None
 
 
 def _parents(path: str, root: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 from apps.locations.sql import engine_of, foreign_errors
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import in_parts
@@ -70,7 +71,7 @@ class SqlStore:
             yield row[0].encode() if self.is_text else bytes(row[0])
             number += 1
         if number == 0:
-            raise Missing("A row is not in the table.")
+            raise Missing(_("A row is not in the table."))
 
     def delete(self, names: Sequence[str]) -> None:
         for first in range(0, len(names), NAMES_A_DELETE):
@@ -101,7 +102,7 @@ class SqlStore:
             self.table.metadata.create_all(connection, checkfirst=True)
             there = {column["name"] for column in inspect(connection).get_columns(self.table.name)}
         if there != set(self.table.c.keys()):
-            raise Refused("A table of this name is there and is not one of ours. Choose another name.")
+            raise Refused(_("A table of this name is there and is not one of ours. Choose another name."))
         self._is_there = True
 
     def _has_table(self, connection: Connection) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
+from apps.locations.said import said as _
 from apps.locations.stores import try_out
 from apps.records.copies.removing import left_of_person, remove_person
 from apps.records.copies.writing import store_of_policy
@@ -45,7 +45,7 @@ class CopiesConnector:
             there = connector_for(policy.destination).check()
             try_out(store_of_policy(policy))
         except LocationError as error:
-            return Health(is_reachable=False, message=str(error), horizon_days=None)
+            return Health(is_reachable=False, message=error.said, horizon_days=None)
         horizon = there.horizon_days if policy.is_readable else 0  # a sealed one is unreadable with its key
         message = _("Copies can be written, read and deleted there.")
         return Health(is_reachable=True, message=message, horizon_days=horizon, problems=there.problems)

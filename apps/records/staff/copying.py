@@ -166,7 +166,7 @@ def _try(data: dict[str, Any]) -> dict[str, Any]:
         try_out(store_for(destination, data["target"], is_text=data["form"] != CopyPolicy.Form.SEALED))
         health = connector_for(destination).check()
     except LocationError as error:
-        return {"is_well": False, "message": str(error)}
+        return {"is_well": False, "message": error.said}
     return {
         "is_well": True,
         "message": _("Copies can be written, read and deleted there."),

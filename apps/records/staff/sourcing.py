@@ -195,7 +195,7 @@ def _try(location: Location, mapping: dict[str, Any], request: HttpRequest) -> d
     try:
         lines, problems = keeping.preview(location, mapping, actor=request.actor)  # type: ignore[attr-defined]
     except LocationError as error:
-        return {"lines": [], "problems": [str(error)], "is_tried": True}
+        return {"lines": [], "problems": [error.said], "is_tried": True}
     return {"lines": lines, "problems": problems, "is_tried": True}
 
 

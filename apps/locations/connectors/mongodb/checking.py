@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.utils.translation import gettext as _
 from pymongo.database import Database
 
 from apps.locations.connectors.mongodb.rules import DELETE, UNSET, Rule
+from apps.locations.said import said as _
 
 
 def facts(database: Database[Any], rules: list[Rule]) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from pymongo.database import Database
 
@@ -22,6 +21,7 @@ from apps.locations.contract import Change, Entry, Health, Identity, Item, Kept,
 from apps.locations.errors import Refused
 from apps.locations.known_by import check_identity
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 
 class MongoConnector:
@@ -112,7 +112,7 @@ class MongoConnector:
                     and database[rule.collection].find_one({"$and": [filter_, {path: {"$exists": True}}]}, {"_id": 1})
                 ]  # fmt: skip
                 if not held:
-                    raise Refused("No collection of this place has that field. A person has to look.")
+                    raise Refused(_("No collection of this place has that field. A person has to look."))
                 for rule, path, filter_ in held:
                     changed += _write(database, rule, filter_, path, change)
         return changed
@@ -120,7 +120,7 @@ class MongoConnector:
     def restrict(self, who: Identity, on: bool) -> int:
         marked = [rule for rule in self.rules if rule.mark]
         if not marked:
-            raise Refused("No collection of this place has a field that marks a restriction. A person has to look.")
+            raise Refused(_("No collection of this place has a field that marks a restriction. A person has to look."))
         changed = 0
         with self._open(who) as (database, finder):
             for rule in marked:

@@ -17,6 +17,7 @@ from apps.locations.connectors.mongodb.rules import UNSET, Rule
 from apps.locations.contract import Identity
 from apps.locations.errors import Refused
 from apps.locations.known_by import values_of
+from apps.locations.said import said as _
 
 Filter = dict[str, Any]
 Position = Sequence[
@@ -78,7 +79,7 @@ def behind(last: Any) -> Filter:
             later = [name for names, _types in BRACKETS[number + 1 :] for name in names]
             ways: list[Filter] = [{"_id": {"$gt": last}}]
             return {"$or": [*ways, {"_id": {"$type": later}}]} if later else ways[0]
-    raise Refused("The _id of a document is of a type that cannot be gone through one after the other.")
+    raise Refused(_("The _id of a document is of a type that cannot be gone through one after the other."))
 
 
 class Finder:

@@ -13,6 +13,7 @@ from apps.locations.connectors.sql.rules import TableRule
 from apps.locations.connectors.sql.schema import Schema
 from apps.locations.contract import Change, Identity
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 
 def rectify(connection: Connection, schema: Schema, who: Identity, changes: Sequence[Change]) -> int:
@@ -39,7 +40,7 @@ def _tables_with(schema: Schema, field: str) -> list[TableRule]:
     table, _dot, column = field.rpartition(".")
     rules = [rule for rule in schema.rules.values() if table in {"", rule.name} and column in schema.table(rule.name).c]
     if not rules:
-        raise Refused("No table of this place has that column. A person has to look.")
+        raise Refused(_("No table of this place has that column. A person has to look."))
     return rules
 
 
@@ -47,7 +48,7 @@ def restrict(connection: Connection, schema: Schema, who: Identity, *, on: bool)
     """Set or clear the marks that the rules name; refused where they name none."""
     marked = [rule for rule in schema.rules.values() if rule.mark]
     if not marked:
-        raise Refused("No table of this place has a column that marks a restriction. A person has to look.")
+        raise Refused(_("No table of this place has a column that marks a restriction. A person has to look."))
     changed = 0
     with sql.transaction(connection):
         for rule in marked:

@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.utils.translation import gettext as _
 from sqlalchemy import ClauseElement, Connection, delete, false, inspect, select, text, update
 
 from apps.locations import sql
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, TableRule, split_name
 from apps.locations.connectors.sql.schema import Schema
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 EMPTIES = {"CASCADE", "SET NULL", "SET DEFAULT"}
 

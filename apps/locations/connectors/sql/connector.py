@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
@@ -33,6 +32,7 @@ from apps.locations.contract import (
     new_item,
 )
 from apps.locations.reasons import Reason
+from apps.locations.said import said as _
 
 FOUND_PAGE = 5000
 

@@ -22,6 +22,7 @@ from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, Link, T
 from apps.locations.connectors.sql.schema import Schema
 from apps.locations.contract import Identity, Kept, Progress
 from apps.locations.errors import Unavailable
+from apps.locations.said import said as _
 
 BATCH = 1000  # rows in one DELETE
 ROUNDS = 5  # how often the order is begun anew because somebody adds rows meanwhile
@@ -70,7 +71,7 @@ class Eraser:
             start, key = "", None
             if not self._left or (number and not erased):
                 return  # what cannot go is found again, with the reason, at the second look
-        raise Unavailable("Rows of this person are added as fast as they are erased.")
+        raise Unavailable(_("Rows of this person are added as fast as they are erased."))
 
     def _round(self, start: str, key: paging.Key | None) -> Iterator[Progress]:
         names = [rule.name for rule in self._order]

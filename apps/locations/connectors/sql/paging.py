@@ -26,6 +26,7 @@ from sqlalchemy import (
 )  # fmt: skip
 
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 Key = tuple[Any, ...]
 READERS: dict[str, Any] = {
@@ -79,7 +80,7 @@ def _written(value: Any) -> Any:
         return {type(value).__name__.lower(): str(value)}
     if isinstance(value, (datetime, date, time)):
         return {type(value).__name__: value.isoformat()}
-    raise Refused("The primary key of a table is of a type that cannot be gone through one after the other.")
+    raise Refused(_("The primary key of a table is of a type that cannot be gone through one after the other."))
 
 
 def read(stored: list[Any] | None) -> Key | None:

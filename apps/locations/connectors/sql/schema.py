@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Table
 
 from apps.locations.connectors.sql.rules import Link, TableRule, order_of, split_name
 from apps.locations.errors import Refused
+from apps.locations.said import said as _
 
 FORBIDDING = {"RESTRICT", "NO ACTION", ""}
 SYSTEM_SCHEMAS = {"information_schema", "performance_schema", "mysql", "sys", "pg_catalog", "pg_toast"}
@@ -89,7 +90,10 @@ class Schema:
             columns = [table.c[column] for column in unique["column_names"]]
             if columns and not any(column.nullable for column in columns):
                 return columns
-        raise Refused(f"The table {name} has no primary key: its rows cannot be gone through one after the other.")
+        raise Refused(
+            _("The table %(name)s has no primary key: its rows cannot be gone through one after the other.")
+            % {"name": name}
+        )
 
     def parent_columns(self, child: str, link: Link) -> list[Column[Any]]:
         """Return what the columns of a link point to: by the foreign key if there is one, else the parent's primary key."""
@@ -100,7 +104,10 @@ class Schema:
                 return [parent.c[by_column[column]] for column in link.columns]
         columns = list(parent.primary_key.columns)
         if len(columns) != len(link.columns):
-            raise Refused(f"The columns by which {child} belongs to {link.parent} do not fit its primary key.")
+            raise Refused(
+                _("The columns by which %(table)s belongs to %(parent)s do not fit its primary key.")
+                % {"table": child, "parent": link.parent}
+            )
         return columns
 
     def _outgoing(self, name: str) -> Iterator[ForeignKey]:
@@ -169,7 +176,7 @@ def is_binary(column: Column[Any]) -> bool:
 def _check_columns(table: Table, names: Iterable[str]) -> None:
     for name in names:
         if name not in table.c:
-            raise Refused(f"The table {table.name} has no column {name}.")
+            raise Refused(_("The table %(table)s has no column %(name)s.") % {"table": table.name, "name": name})
 
 
 def _foreign_key(name: str, found: Any, default: str | None, known: Iterable[str]) -> ForeignKey:
