@@ -259,6 +259,7 @@ class CopyPolicy(models.Model):
     next_copy_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True)
     bring_back_at = models.DateTimeField(null=True)  # after a restore: when what is missing here is fetched from there
+    bring_back = models.JSONField(default=dict)  # and how far that is: names of copies, which are ids, and counts
     proposed_by = models.UUIDField(null=True)  # readable copies: the sign-in of who wants them,
     approved_by = models.UUIDField(null=True)  # and of who agreed
     place_mac = models.BinaryField(max_length=32, null=True)  # of the settings of the place that was proposed

@@ -94,18 +94,24 @@ def run_due_copies() -> int:
 def poke_returns() -> int:
     """Wake workers to bring back what a restore has lost; return how many rules. The schedule pokes them again."""
     due = due_returns()
-    try:
-        for policy_id in due:
-            bring_back_copies.apply_async([str(policy_id)], retry=False)
-    except (KombuError, OSError):
-        log.warning("no message could be sent: the schedule finds the copies")
+    for policy_id in due:
+        poke_return(policy_id)
     return len(due)
 
 
-@shared_task(name="apps.records.tasks.bring_back_copies", time_limit=SWEEP_SECONDS)
+def poke_return(policy_id: UUID) -> None:
+    """Wake a worker. Nothing is lost if that fails: the schedule finds the rule."""
+    try:
+        bring_back_copies.apply_async([str(policy_id)], retry=False)
+    except (KombuError, OSError):
+        log.warning("no message could be sent: the schedule finds the copies")
+
+
+@shared_task(name="apps.records.tasks.bring_back_copies", time_limit=SWEEP_SECONDS)  # one large copy may take long
 def bring_back_copies(policy_id: str) -> None:
-    """Bring back from a rule's sealed copies what a restore has lost."""
-    bring_back(UUID(policy_id))
+    """Bring back from a rule's sealed copies what a restore has lost; long work goes on in further tasks."""
+    if bring_back(UUID(policy_id)):
+        poke_return(UUID(policy_id))
 
 
 def poke_source(source_id: UUID) -> None:

@@ -82,7 +82,7 @@ INVENTORY = {
     "records.Rewrite": Table("records", "records", sealed="sealed", opaque="id subject_id old new intent", plain="old_bytes created_at"),
     "records.LegalHold": Table("records", "records", opaque="id subject_id conversation_id", plain="basis until created_at"),
     "records.CopyPolicy": Table(
-        "site", "site", blind="place_mac", opaque="id location_id destination_id proposed_by approved_by token",
+        "site", "site", blind="place_mac", opaque="id location_id destination_id proposed_by approved_by token bring_back",
         plain="target form every check_days is_active next_copy_at next_check_at bring_back_at lease_until created_at",
     ),
     "records.Copy": Table(

@@ -188,14 +188,14 @@ def test_how_far_it_is_is_seen_meanwhile_and_two_workers_do_not_do_it_at_once(
     restored: Restored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    real = restoring._restore_one
+    real = restoring.restore_one
 
     def look(*arguments: Any) -> None:
         seen.append((due_returns(), tasks.bring_back_copies(str(restored.policy.pk)), last_run().state))
         real(*arguments)
         seen.append(last_run().counts)
 
-    monkeypatch.setattr(restoring, "_restore_one", look)
+    monkeypatch.setattr(restoring, "restore_one", look)
     assert at_work() == 1
     assert seen[0] == seen[2] == ([], None, "running")
     assert sum(seen[3].values()) == 1, "as it was before the second one"

@@ -48,8 +48,11 @@ class Store(Protocol):
         """Delete values with every version of them; one that is not there is no error."""
         ...
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
-        """Yield whatever is there of the names that begin so, old versions included."""
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
+        """Yield whatever is there of the names that begin so, old versions included; always in the same order.
+
+        `after`: a name that begins so; only what comes behind it, there or not any more, so that a listing can go on.
+        """
         ...
 
 

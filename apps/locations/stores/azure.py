@@ -77,11 +77,11 @@ class AzureStore:
         if left:
             raise Refused(_("The container does not delete what it was asked to."))
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
-        """Yield each name once; its current blob tells of it, if there is one."""
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
+        """Yield each name once; its current blob tells of it, if there is one. They come by name."""
         last: Found | None = None
         for blob in self._connector.below(self.prefix + prefix):
-            if is_folder(blob):
+            if is_folder(blob) or blob.name.removeprefix(self.prefix) <= after:
                 continue
             is_current = not blob.snapshot and (not blob.version_id or bool(blob.is_current_version))
             found = Found(blob.name.removeprefix(self.prefix), blob.size or 0, str(blob.etag), is_current)

@@ -61,26 +61,31 @@ class FilesStore:
                     if parent == self.root or not _remove_if_empty(parent):
                         break
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield files in the order of their names; links are not followed."""
         with self._errors():
             self._check_base()
         folder, _slash, _rest = prefix.rpartition("/")
-        for path, info in self._walk(self.root / folder if folder else self.root):
+        behind = after.removeprefix(f"{folder}/" if folder else "").split("/") if after else []
+        for path, info in self._walk(self.root / folder if folder else self.root, behind):
             name = path.relative_to(self.root).as_posix()
             if name.startswith(prefix):
                 yield Found(name, info.st_size, f"{info.st_mtime_ns}-{info.st_size}")
 
-    def _walk(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    def _walk(self, folder: Path, behind: list[str]) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield the files below, but those that come before a path; folders before it are not read."""
         try:
             with self._errors(), os.scandir(folder) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except Missing:
             return
         for entry in listed:
+            is_on_way = bool(behind) and entry.name == behind[0]
+            if behind and entry.name < behind[0]:
+                continue
             if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), behind[1:] if is_on_way else [])
+            elif entry.is_file(follow_symlinks=False) and not is_on_way:
                 try:
                     yield Path(entry.path), entry.stat(follow_symlinks=False)
                 except FileNotFoundError:

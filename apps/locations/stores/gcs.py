@@ -65,11 +65,13 @@ class GcsStore:
         if left:
             raise Refused(_("The bucket does not delete what it was asked to."))
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield each name once, by its newest generation: they come by name, the oldest first."""
         last: Found | None = None
         for blob in self._connector.below(self.prefix + prefix):
             name = blob.name.removeprefix(self.prefix)
+            if name <= after:
+                continue
             if last is not None and last.name != name:
                 yield last
             last = Found(name, blob.size or 0, str(blob.generation), blob.time_deleted is None)

@@ -53,8 +53,9 @@ class MongoStore:
             for first in range(0, len(names), NAMES_A_DELETE):
                 collection.delete_many({"name": {"$in": list(names[first : first + NAMES_A_DELETE])}})
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
-        wanted = {"name": {"$gte": prefix, "$lt": prefix + AFTER_ALL}} if prefix else {}
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
+        bounds = ({"$gte": prefix, "$lt": prefix + AFTER_ALL} if prefix else {}) | ({"$gt": after} if after else {})
+        wanted = {"name": bounds} if bounds else {}
         last = ""
         with self._collection() as collection:
             for document in collection.find(wanted, {"name": 1}).sort([("name", 1), ("part", 1)]):

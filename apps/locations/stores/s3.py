@@ -57,16 +57,17 @@ class S3Store:
             if failed:
                 self._explain(failed[0])
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
-        last = ""
-        for version in self._versions(self.prefix + prefix):
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
+        last = after
+        for version in self._versions(self.prefix + prefix, after=after):
             if version["name"] != last:  # the newest version of a key comes first
                 yield Found(version["name"], version["size"], version["stamp"], version["is_current"])
             last = version["name"]
 
-    def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
-        """Yield every version and delete marker, by key and the newest first."""
-        pages = iter(self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix))
+    def _versions(self, prefix: str, *, after: str = "") -> Iterator[dict[str, Any]]:
+        """Yield every version and delete marker, by key and the newest first; some servers begin with `after` itself."""
+        where = {"Bucket": self.bucket, "Prefix": prefix} | ({"KeyMarker": self.prefix + after} if after else {})
+        pages = iter(self.client.get_paginator("list_object_versions").paginate(**where))
         while True:
             with foreign_errors():
                 page = next(pages, None)

@@ -80,17 +80,19 @@ class SftpStore:
                     if not self._remove_if_empty(parent):
                         break
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield files in the order of their names; links are not followed."""
         with self._errors():
             self._check_base()
         folder = posixpath.dirname(prefix)
-        for path, info in self._walk(posixpath.join(self.root, folder) if folder else self.root):
+        behind = after.removeprefix(f"{folder}/" if folder else "").split("/") if after else []
+        for path, info in self._walk(posixpath.join(self.root, folder) if folder else self.root, behind):
             name = posixpath.relpath(path, self.root)
             if name.startswith(prefix):
                 yield Found(name, int(info.st_size or 0), f"{info.st_mtime}-{info.st_size}")
 
-    def _walk(self, folder: str) -> Iterator[tuple[str, Any]]:
+    def _walk(self, folder: str, behind: list[str]) -> Iterator[tuple[str, Any]]:
+        """Yield the files below, but those that come before a path; folders before it are not read."""
         try:
             with self._errors():
                 if not self._has_way(f"{folder}/x"):
@@ -100,9 +102,12 @@ class SftpStore:
             return
         for one in listed:
             path = posixpath.join(folder, one.filename)
+            is_on_way = bool(behind) and one.filename == behind[0]
+            if behind and one.filename < behind[0]:
+                continue
             if stat.S_ISDIR(one.st_mode):
-                yield from self._walk(path)
-            elif stat.S_ISREG(one.st_mode):
+                yield from self._walk(path, behind[1:] if is_on_way else [])
+            elif stat.S_ISREG(one.st_mode) and not is_on_way:
                 yield path, one
 
     def _path(self, name: str) -> str:

@@ -80,9 +80,9 @@ class SqlStore:
                 if self._has_table(connection):
                     connection.execute(delete(self.table).where(self.table.c.name.in_(some)))
 
-    def find(self, prefix: str = "") -> Iterator[Found]:
+    def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         name = self.table.c.name
-        last = ""
+        last = after
         while True:
             wanted = select(name, func.count()).where(name > last, name.startswith(prefix, autoescape=True))
             with foreign_errors(), self.engine.connect() as connection:

@@ -61,52 +61,37 @@ def restore(
     actor: Actor,
     subject_id: UUID | None = None,
     conversation_id: UUID | None = None,
-    only_unknown: bool = False,
     still_ours: Callable[[Restored], None] = lambda _so_far: None,
 ) -> Restored:
     """Restore everything, a person's conversations, or one. What is held is not written again. Raises LocationError.
 
-    `only_unknown`: copies that no row names, which are those made since the backup that was restored. `still_ours` is
-    asked before each copy, with how far it is, and may raise LostClaim.
+    `still_ours` is asked before each copy, with how far it is, and may raise LostClaim.
     """
     store, result = store_of_policy(policy), Restored()
     beginning = of_person(policy.pk, subject_id) if subject_id else f"{policy.pk}/"
-    for name in _there(store, beginning, only_unknown=only_unknown):
+    for name in copies_there(store, beginning):
         still_ours(result)
         if conversation_id in (None, name.conversation_id):
-            _restore_one(store, name, result, actor)
-    with transaction.atomic():
-        audit.append(
-            Event.COPIES_RESTORED,
-            about="",
-            actor=actor,
-            location=policy.location_id,
-            conversations=result.conversations,
-            messages=result.messages,
-            attachments=result.attachments,
-            already_held=result.already_held,
-            failed=len(result.failed),
-        )
+            restore_one(store, name, result, actor)
+    append_entry(policy, counts_of(result), actor)
     return result
 
 
-def run_restore(
-    policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None, only_unknown: bool = False
-) -> CopyRun | None:
+def run_restore(policy_id: UUID, *, actor: Actor, subject_id: UUID | None = None) -> CopyRun | None:
     """Restore as a run that the page shows; None if another worker restores from this rule now."""
     policy = CopyPolicy.objects.select_related("destination").get(pk=policy_id)
-    run = _begin(policy)
+    run = begin_run(policy)
     if run is None:
         return None
     try:
         still_ours = partial(_hold, run)
-        result = restore(policy, actor=actor, subject_id=subject_id, only_unknown=only_unknown, still_ours=still_ours)
+        result = restore(policy, actor=actor, subject_id=subject_id, still_ours=still_ours)
     except LostClaim:
         return None
     except LocationError as error:
         run.state, run.reason = CopyRun.State.FAILED, reason_of(error)
     else:
-        run.state, run.counts = CopyRun.State.DONE, _counts(result)
+        run.state, run.counts = CopyRun.State.DONE, shown(counts_of(result))
     run.finished_at, run.lease_until = timezone.now(), None
     run.save()
     return run
@@ -131,26 +116,38 @@ def _running(policy: CopyPolicy) -> QuerySet[CopyRun]:
     return CopyRun.objects.filter(policy=policy, kind=CopyRun.Kind.RESTORE, state=CopyRun.State.RUNNING)
 
 
-def _begin(policy: CopyPolicy) -> CopyRun | None:
-    """Begin a run unless one is under way; what a killed worker left open is closed as failed."""
+def begin_run(policy: CopyPolicy, *, going_on: UUID | None = None) -> CopyRun | None:
+    """Begin a run, or take up the open one that is named, unless one is under way; others left open are closed as failed."""
     with transaction.atomic():
         CopyPolicy.objects.select_for_update().get(pk=policy.pk)
         if is_restoring(policy):
             return None
-        _running(policy).update(state=CopyRun.State.FAILED, finished_at=timezone.now(), lease_until=None)
-        return CopyRun.objects.create(policy=policy, kind=CopyRun.Kind.RESTORE, lease_until=timezone.now() + LEASE)
+        others = _running(policy).exclude(pk=going_on)
+        others.update(state=CopyRun.State.FAILED, finished_at=timezone.now(), lease_until=None)
+        run = _running(policy).first() or CopyRun(policy=policy, kind=CopyRun.Kind.RESTORE)
+        run.lease_until = timezone.now() + LEASE
+        run.save()
+        return run
+
+
+def hold_run(run: CopyRun, counts: dict[str, int]) -> None:
+    """Keep the claim, and show how far it is; raises LostClaim."""
+    mine = CopyRun.objects.filter(pk=run.pk, state=CopyRun.State.RUNNING, lease_until=run.lease_until)
+    until = timezone.now() + LEASE
+    if not mine.update(lease_until=until, counts=shown(counts)):
+        raise LostClaim
+    run.lease_until = until
 
 
 def _hold(run: CopyRun, so_far: Restored) -> None:
-    """Keep the claim, and show how far it is."""
-    mine = CopyRun.objects.filter(pk=run.pk, state=CopyRun.State.RUNNING)
-    if not mine.update(lease_until=timezone.now() + LEASE, counts=_counts(so_far)):
-        raise LostClaim
+    hold_run(run, counts_of(so_far))
 
 
-def _counts(result: Restored) -> dict[str, int]:
+def counts_of(result: Restored) -> dict[str, int]:
     return {
         "restored": result.conversations,
+        "messages": result.messages,
+        "attachments": result.attachments,
         "already_held": result.already_held,
         "failed": len(result.failed) - result.shut,
         "shut": result.shut,
@@ -158,9 +155,31 @@ def _counts(result: Restored) -> dict[str, int]:
     }
 
 
-def _there(store: Store, beginning: str, *, only_unknown: bool) -> Iterator[Name]:
-    """Yield the sealed copies that the place holds, those left out that are about to be deleted, or that a row names."""
-    found = (parse_name(one.name) for one in store.find(beginning) if one.is_current)
+def shown(counts: dict[str, int]) -> dict[str, int]:
+    return {name: counts[name] for name in ("restored", "already_held", "failed", "shut", "later")}
+
+
+def append_entry(policy: CopyPolicy, counts: dict[str, int], actor: Actor) -> None:
+    with transaction.atomic():
+        audit.append(
+            Event.COPIES_RESTORED,
+            about="",
+            actor=actor,
+            location=policy.location_id,
+            conversations=counts["restored"],
+            messages=counts["messages"],
+            attachments=counts["attachments"],
+            already_held=counts["already_held"],
+            failed=counts["failed"] + counts["shut"],
+        )
+
+
+def copies_there(store: Store, beginning: str, *, after: str = "", only_unknown: bool = False) -> Iterator[Name]:
+    """Yield the sealed copies that the place holds, in its order, but those that are about to be deleted.
+
+    `after`: the name from which it goes on. `only_unknown`: those that no row names.
+    """
+    found = (parse_name(one.name) for one in store.find(beginning, after) if one.is_current)
     sealed = (name for name in found if name is not None and name.form == CopyPolicy.Form.SEALED)
     while batch := list(islice(sealed, NAMES_A_QUERY)):
         known = Copy.objects.filter(pk__in=[name.copy_id for name in batch])
@@ -168,7 +187,8 @@ def _there(store: Store, beginning: str, *, only_unknown: bool) -> Iterator[Name
         yield from (name for name in batch if name.copy_id not in left_out)
 
 
-def _restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> None:
+def restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> None:
+    """Bring back what is in one copy, and count it. Raises LocationError when the place fails."""
     subject = Subject.objects.filter(pk=name.subject_id).first()
     if subject is None:
         result.failed.append((name, "the person is not known here"))

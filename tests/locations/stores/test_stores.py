@@ -60,6 +60,18 @@ def test_deleting_takes_what_was_named_with_every_version_and_nothing_else(any_p
     any_place.store().delete(NAMES[:3])
 
 
+def test_a_listing_goes_on_behind_a_name_that_may_be_gone_by_then(any_place: Place) -> None:
+    for _twice in range(2):
+        for name in NAMES:
+            any_place.store().put(name, [name.encode()])
+    assert [found.name for found in any_place.store().find()] == NAMES
+    assert [found.name for found in any_place.store().find("", NAMES[2])] == NAMES[3:]
+    assert [found.name for found in any_place.store().find("ada/", NAMES[0])] == NAMES[1:3]
+    any_place.store().delete([NAMES[1]])
+    assert [found.name for found in any_place.store().find("ada/", NAMES[1])] == [NAMES[2]]
+    assert list(any_place.store().find("ben/", NAMES[-1])) == []
+
+
 def test_what_breaks_off_while_it_is_written_leaves_nothing(any_place: Place) -> None:
     any_place.store().put("ada/kept", [b"before"])
 

@@ -125,13 +125,13 @@ def test_two_workers_do_not_restore_from_one_rule_together(
     give(ada, "c1")
     policy = make_policy(files_place)
     copied(policy)
-    one, others = restoring._restore_one, []
+    one, others = restoring.restore_one, []
 
     def meanwhile(*args: Any) -> None:
         others.append(restoring.run_restore(policy.pk, actor=SYSTEM))
         one(*args)
 
-    monkeypatch.setattr(restoring, "_restore_one", meanwhile)
+    monkeypatch.setattr(restoring, "restore_one", meanwhile)
     run = restoring.run_restore(policy.pk, actor=SYSTEM)
     assert run is not None
     assert (run.state, others) == ("done", [None])
@@ -153,7 +153,7 @@ def test_asking_about_many_copies_takes_no_more_questions_than_about_few(
         total = 0
         for work in (
             lambda: doom_erased(policy),
-            lambda: list(restoring._there(files_place.store(), "", only_unknown=False)),
+            lambda: list(restoring.copies_there(files_place.store(), "")),
         ):
             with CaptureQueriesContext(connections["default"]) as rows, CaptureQueriesContext(connections["keys"]) as k:
                 work()
