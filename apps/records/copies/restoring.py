@@ -122,7 +122,7 @@ def begin_run(policy: CopyPolicy, *, going_on: UUID | None = None) -> CopyRun | 
         CopyPolicy.objects.select_for_update().get(pk=policy.pk)
         if is_restoring(policy):
             return None
-        others = _running(policy).exclude(pk=going_on)
+        others = _running(policy).exclude(pk=going_on) if going_on else _running(policy)
         others.update(state=CopyRun.State.FAILED, finished_at=timezone.now(), lease_until=None)
         run = _running(policy).first() or CopyRun(policy=policy, kind=CopyRun.Kind.RESTORE)
         run.lease_until = timezone.now() + LEASE
