@@ -226,7 +226,11 @@ DETAILS: dict[Event, dict[str, DetailType]] = {
         "kind": KEY_KINDS,
     },
     Event.KEYS_INTENT_CANCELLED: {"intent": Hex(32)},
-    Event.KEY_SWEEP_CONFIRMED: {"keys": Whole(), "live": Whole()},
+    Event.KEY_SWEEP_CONFIRMED: {
+        "keys": Whole(),
+        "live": Whole(),
+        "sha256": Hex(32),
+    },  # of the ids of the keys, in order
     Event.KEYS_BACKED_UP: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.KEYS_RESTORED: {"keys": Whole(), "tombstones": Whole(), "sha256": Hex(32)},
     Event.MASTER_KEY_BEGUN: {"epoch": Id(), "retired": ListOf(Id()), "provider": PROVIDERS},

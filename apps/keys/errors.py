@@ -74,7 +74,7 @@ class AlreadyDestroyed(KeysError):
 
 
 class SweepChanged(KeysError):
-    """Another number of keys is without an owner by now than a person was shown: nothing was destroyed. Look again."""
+    """Other keys are without an owner by now than a person was shown: nothing was destroyed. Look again."""
 
 
 class JournalNotTruncated(KeysError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from django.apps import apps
@@ -21,7 +22,7 @@ from apps.keys.errors import KeyDestroyed, KeyStoreDamaged, SweepChanged
 from apps.keys.kinds import KeyKind
 from apps.keys.models import Installation, Key
 from apps.keys.selectors import waiting_keys
-from apps.keys.services import Sweep, sweep_ownerless_keys, sweeping
+from apps.keys.services import Sweep, look_for_ownerless_keys, sweep_ownerless_keys, sweeping
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
@@ -88,9 +89,10 @@ def test_more_than_a_few_wait_for_a_person(family, person, monkeypatch, caplog, 
     assert "without a person" in caplog.text
     assert services.open_key(keys[0].id) == keys[0].key
     with pytest.raises(SweepChanged):
-        sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=lost - 1)
+        sweep_ownerless_keys(confirmed_by=Actor.command_line())
     assert services.open_key(keys[0].id) == keys[0].key
-    assert sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=lost) == Sweep(destroyed=lost)
+    shown = look_for_ownerless_keys().digest
+    assert sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=shown) == Sweep(destroyed=lost)
     assert waiting_keys() == 0
     with pytest.raises(KeyDestroyed):
         services.open_key(keys[0].id)
@@ -102,29 +104,57 @@ def said(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_person_looks_first_and_then_confirms_the_number_they_saw(family, named, person, capsys):
+def digest_of(*keys) -> str:
+    return sha256(b"".join(sorted(key.id.bytes for key in keys))).hexdigest()
+
+
+def test_a_person_looks_first_and_then_confirms_exactly_the_keys_they_saw(family, named, person, capsys):
     assert "No key is without an owner (250 keys live)" in said(capsys)
     lost = [person() for _ in range(4)] + [services.create_key(KeyKind.REQUEST, owner=uuid.uuid4())]
     make_old(30)
     Key.objects.filter(pk=lost[0].id).update(created_at=timezone.now() - timedelta(days=9))
-    with pytest.raises(CommandError, match="--destroy 5") as ended:
+    with pytest.raises(CommandError, match=f"--destroy {digest_of(*lost)}") as ended:
         said(capsys)
     assert ended.value.returncode == 3
     shown = capsys.readouterr().out
     assert "5 of 255 live keys (2.0%) are named by no row: 1 of kind request, 4 of kind subject" in shown
+    assert digest_of(*lost) in shown
     assert f"between {timezone.now() - timedelta(days=9):%Y-%m-%d}" in shown
     assert services.open_keys([key.id for key in lost]), "looking destroys nothing"
-    with pytest.raises(CommandError, match="5 keys have no owner now, and not 4"):
-        said(capsys, "--destroy", "4")
+    with pytest.raises(CommandError, match="not the keys that were shown"):
+        said(capsys, "--destroy", "5")
     assert not Entry.objects.filter(event__in=[Event.KEY_SWEEP_CONFIRMED, Event.KEYS_INTENDED]).exists()
-    assert "5 keys destroyed" in said(capsys, "--destroy", "5")
+    assert "5 keys destroyed" in said(capsys, "--destroy", digest_of(*lost))
     for key in lost:
         with pytest.raises(KeyDestroyed):
             services.open_key(key.id)
     assert len(services.open_keys([key.id for key in family])) == 250
     confirmed = Entry.objects.get(event=Event.KEY_SWEEP_CONFIRMED)
-    assert (confirmed.role, details_of(confirmed)) == (Role.COMMAND_LINE, {"keys": 5, "live": 255})
+    assert (confirmed.role, details_of(confirmed)) == (
+        Role.COMMAND_LINE,
+        {"keys": 5, "live": 255, "sha256": digest_of(*lost)},
+    )
     assert confirmed.pk < min(Entry.objects.filter(event=Event.KEYS_INTENDED).values_list("pk", flat=True))
+
+
+def test_as_many_keys_that_are_not_the_same_are_refused_and_shown(family, named, person, capsys):
+    lost = [person() for _ in range(5)]
+    make_old()
+    shown = look_for_ownerless_keys().digest
+    another = person()
+    make_old()
+    named.add(lost[0].id)
+    with pytest.raises(CommandError, match="Nothing was destroyed"):
+        said(capsys, "--destroy", shown)
+    output = capsys.readouterr().out
+    assert "5 of 256 live keys" in output and digest_of(*lost[1:], another) in output
+    assert len(services.open_keys([key.id for key in [*lost, another]])) == 6
+    assert not Entry.objects.filter(event__in=[Event.KEY_SWEEP_CONFIRMED, Event.KEYS_INTENDED]).exists()
+    named.clear()
+    named.update({key.id for key in family} | {another.id})
+    assert look_for_ownerless_keys().digest == shown, "these are the ones that were shown"
+    assert "5 keys destroyed" in said(capsys, "--destroy", shown)
+    assert services.open_key(another.id) == another.key
 
 
 def test_few_need_no_person_and_in_quarantine_or_after_a_restore_nobody_confirms(family, person, capsys, monkeypatch):
@@ -134,12 +164,12 @@ def test_few_need_no_person_and_in_quarantine_or_after_a_restore_nobody_confirms
     services.installation()
     Installation.objects.update(restored_at=timezone.now())
     with pytest.raises(CommandError, match="nothing is swept until"):
-        said(capsys, "--destroy", "1")
+        said(capsys, "--destroy", look_for_ownerless_keys().digest)
     Installation.objects.update(restored_at=None)
     with monkeypatch.context() as closed:
         closed.setattr(quarantine, "reason", lambda: quarantine.Reason.LOG_BEHIND)
         with pytest.raises(CommandError, match="Nothing was done"):
-            said(capsys, "--destroy", "1")
+            said(capsys, "--destroy", look_for_ownerless_keys().digest)
     assert Key.objects.filter(destroyed_at=None).count() == 251
 
 

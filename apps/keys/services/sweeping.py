@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -43,13 +45,15 @@ class Sweep:
 class Found:
     """What a sweep would destroy, for a person to look at: how many of each kind, made when, and of how many that live.
 
-    `rests_until`: after a restore nothing is swept before then, and so nothing is looked for.
+    `digest` stands for exactly these keys. `rests_until`: after a restore nothing is swept before then, and so nothing is
+    looked for.
     """
 
     kinds: dict[str, int] = field(default_factory=dict)
     first_made: datetime | None = None
     last_made: datetime | None = None
     live: int = 0
+    digest: str = ""
     rests_until: datetime | None = None
 
     @property
@@ -73,23 +77,24 @@ def look_for_ownerless_keys() -> Found:
         min((first for first, _last in times), default=None),
         max((last for _first, last in times), default=None),
         _live_keys(),
+        _digest(ownerless),
     )
 
 
-def sweep_ownerless_keys(*, confirmed_by: Actor | None = None, confirmed: int | None = None) -> Sweep:
+def sweep_ownerless_keys(*, confirmed_by: Actor | None = None, confirmed: str = "") -> Sweep:
     """Destroy, by signed intent, live keys older than 24 h that no row names; outside transactions only.
 
     Only kinds whose owners are in settings.KEY_OWNERS are swept. After a restore of keys nothing is swept for as long as
     a backup of them may be in use. More than 100 keys, or 1 % of all, stay until a person says so (`confirmed_by`, with
-    how many they were shown: raises SweepChanged if it is another number by now).
+    the digest that they were shown: raises SweepChanged if it is not exactly these keys by now).
     """
     if _rests_until() is not None:
         note_waiting_keys(0)  # what a sweep found before the restore says nothing about the keys of today
         return Sweep()
     dead, kinds = _ownerless_keys()
     ownerless = [key_id for some in kinds.values() for key_id in some]
-    if confirmed not in (None, len(ownerless)):
-        raise SweepChanged(f"{len(ownerless)} keys have no owner now, and not {confirmed}")
+    if confirmed_by is not None and not hmac.compare_digest(confirmed.encode(), _digest(kinds).encode()):
+        raise SweepChanged("these are not the keys that were shown and confirmed")
     purged = _delete_rows(dead)
     if not ownerless:
         note_waiting_keys(0)
@@ -101,10 +106,17 @@ def sweep_ownerless_keys(*, confirmed_by: Actor | None = None, confirmed: int | 
         return Sweep(purged=purged, waiting=len(ownerless))
     if confirmed_by is not None:
         with transaction.atomic():
-            append(Event.KEY_SWEEP_CONFIRMED, about="", actor=confirmed_by, keys=len(ownerless), live=live)
+            shown = {"keys": len(ownerless), "live": live, "sha256": confirmed}
+            append(Event.KEY_SWEEP_CONFIRMED, about="", actor=confirmed_by, **shown)
     result = erase_keys(ownerless, about="", actor=confirmed_by or Actor.system(), reason="ownerless")
     note_waiting_keys(0)
     return Sweep(destroyed=result.destroyed, purged=purged)
+
+
+def _digest(ownerless: dict[str, list[UUID]]) -> str:
+    """Return what stands for a set of keys: SHA-256, in hex, of their ids in order; "" for none."""
+    ids = sorted(key_id.bytes for some in ownerless.values() for key_id in some)
+    return hashlib.sha256(b"".join(ids)).hexdigest() if ids else ""
 
 
 def _rests_until() -> datetime | None:

@@ -18,7 +18,7 @@ WAITING = 3
 LOOK_FIRST = (
     "Nothing was destroyed. So many are rather a wrong database than leftovers: look first whether DATABASE_URL and "
     "KEYS_DATABASE_URL belong together. What these keys open is gone for good with them. If they are leftovers (of an "
-    "import that was killed over and over): manage.py confirm_key_sweep --destroy {keys}"
+    "import that was killed over and over): manage.py confirm_key_sweep --destroy {digest}"
 )
 
 
@@ -30,10 +30,10 @@ class Command(ContentCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--destroy", type=int, metavar="COUNT", help="destroy them, if there are still exactly so many"
+            "--destroy", metavar="SHA256", help="destroy them, if they are still exactly those that were shown with it"
         )
 
-    def handle(self, *args: Any, destroy: int | None, **options: Any) -> None:
+    def handle(self, *args: Any, destroy: str | None, **options: Any) -> None:
         found = look_for_ownerless_keys()
         if found.rests_until is not None:
             raise CommandError(
@@ -44,15 +44,15 @@ class Command(ContentCommand):
         if destroy is not None:
             self._destroy(destroy)
         elif found.needs_person:
-            raise CommandError(LOOK_FIRST.format(keys=found.keys), returncode=WAITING)
+            raise CommandError(LOOK_FIRST.format(digest=found.digest), returncode=WAITING)
         elif found.keys:
             self.stdout.write("Nothing was destroyed: so few go with the next hourly sweep, without a person.")
 
-    def _destroy(self, count: int) -> None:
+    def _destroy(self, digest: str) -> None:
         try:
-            swept = sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=count)
+            swept = sweep_ownerless_keys(confirmed_by=Actor.command_line(), confirmed=digest)
         except (KeysError, AuditError) as error:
-            raise CommandError(f"{error}. Look again (without --destroy), then repeat.") from None
+            raise CommandError(f"Nothing was destroyed: {error}. Look at what is shown now.") from None
         self.stdout.write(
             f"{swept.destroyed} keys destroyed; the log has who confirmed it, the intent and the outcome."
         )
@@ -64,5 +64,6 @@ def in_words(found: Found) -> str:
     kinds = ", ".join(f"{count} of kind {kind}" for kind, count in sorted(found.kinds.items()))
     return (
         f"{found.keys} of {found.live} live keys ({found.keys / found.live:.1%}) are named by no row: {kinds}; made between "
-        f"{found.first_made:%Y-%m-%d %H:%M} and {found.last_made:%Y-%m-%d %H:%M} UTC."
+        f"{found.first_made:%Y-%m-%d %H:%M} and {found.last_made:%Y-%m-%d %H:%M} UTC. "
+        f"SHA-256 of their ids: {found.digest}"
     )
