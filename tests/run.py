@@ -1,7 +1,8 @@
-"""`make test`: what a change is tried with, in minutes: on SQLite, without servers.
+"""`make test`: what a change is tried with, in three minutes: on SQLite, without servers, without what takes its time.
 
 `make test-all`: every test that this machine can run, with its real servers; then what talks to databases again, on
-PostgreSQL. At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure.
+PostgreSQL. At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure, and so
+either command into all.
 """
 
 from __future__ import annotations
@@ -35,15 +36,18 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    if "--all" not in sys.argv:
-        failed = run_tests("-m", "not thorough and not services and not browser")
-        say("make test-all tries what was left out here: real servers, a browser, every crash, PostgreSQL")
+    required = os.environ.get("TEST_SERVICES") == "required"
+    if "--all" not in sys.argv and not required:
+        failed = run_tests("-m", "not slow and not thorough and not services and not browser")
+        say(
+            "make test-all tries what was left out here: long stories, real servers, a browser, every crash, PostgreSQL"
+        )
         return failed
     say("SQLite")
     failed = run_tests()
     if postgres_programs() is None:
         say("PostgreSQL is not installed: the second pass was skipped (Debian, Ubuntu: apt install postgresql)")
-        return failed or int(os.environ.get("TEST_SERVICES") == "required")
+        return failed or int(required)
     say("PostgreSQL")
     with running_postgres() as server:
         folders = [f"tests/{name}" for name in ON_POSTGRES if (ROOT / "tests" / name).exists()]

@@ -57,6 +57,7 @@ class TestCodeByEmail:
         client.post(CODE_PAGE, {"code": code_in(letters()[0])})
         assert not is_signed_in(client)
 
+    @pytest.mark.slow
     def test_signing_in_again_and_again_gives_no_more_guesses(self, client: Client, ada: User) -> None:
         services.set_email_code(ada, True)
         statuses = [sign_in(Client(), ada).status_code for _ in range(21)]

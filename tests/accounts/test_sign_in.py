@@ -150,6 +150,7 @@ class TestLimits:
         assert Client(REMOTE_ADDR="203.0.113.9").get(path.format(31)).status_code == 429
         assert client.get("/accounts/password/reset/key/abd-1/").status_code == 200
 
+    @pytest.mark.slow
     def test_many_people_behind_one_address_get_in(self, client: Client) -> None:
         for number in range(40):
             response = client.post("/accounts/login/", {"login": f"p{number}@example.org", "password": "wrong"})

@@ -167,6 +167,7 @@ def test_what_is_not_ready_or_expired_or_destroyed_is_gone(archive: Archive) -> 
         get(ready)
 
 
+@pytest.mark.slow
 @committed
 def test_a_download_breaks_off_when_its_key_is_destroyed(archive: Archive, monkeypatch: Any) -> None:
     noise = b"".join(uuid.uuid4().bytes for _ in range(100_000))

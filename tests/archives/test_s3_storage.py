@@ -61,6 +61,7 @@ def make(subject: uuid.UUID) -> Any:
     return finish(archive)
 
 
+@pytest.mark.slow
 def test_an_archive_on_s3_is_written_read_and_erased_with_every_version(bucket: Any) -> None:
     archive, other = make(ADA), make(BEN)
     assert unzip(content_of(archive))["a.txt"] == b"content" * 1000
@@ -93,6 +94,7 @@ def test_an_object_that_s3_did_not_delete_is_not_taken_for_gone(bucket: Any, mon
     assert name not in objects.names_of(ADA)
 
 
+@pytest.mark.slow
 def test_a_missing_object_is_an_alarm(bucket: Any) -> None:
     archive = make(ADA)
     bucket.objects.all().delete()

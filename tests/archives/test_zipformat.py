@@ -52,6 +52,7 @@ def test_a_file_beyond_4_gib_and_one_behind_it_are_read_by_others(tmp_path: Path
     assert len(central) == zipformat.central_size(large, 0) + zipformat.central_size(small, second)
 
 
+@pytest.mark.slow
 def test_more_than_65535_files_are_read_by_others(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     parts, central, position = [], [], 0
@@ -103,6 +104,7 @@ def test_an_archive_with_wide_numbers_verifies_and_a_changed_one_does_not(
             habeas_verify.check_archive(path, keys, Namespace())
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(databases=["default", "keys"])
 def test_ranges_of_every_size_are_cut_from_the_same_bytes(archive: Archive, monkeypatch: Any) -> None:
     monkeypatch.setattr(layout, "MARK_EVERY", 7)

@@ -57,6 +57,7 @@ def rewrite(bundle: Path, changes: dict[str, bytes | None]) -> Path:
     return changed
 
 
+@pytest.mark.slow
 def test_it_holds_everything_and_verifies_itself_in_a_process_of_its_own(bundle, tmp_path):
     with zipfile.ZipFile(bundle) as archive:
         assert archive.testzip() is None

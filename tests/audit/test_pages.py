@@ -139,6 +139,7 @@ class TestList:
     def test_it_speaks_chinese_where_words_are_translated(self, eve, some_log):
         assert eve.get("/audit/", headers={"accept-language": "zh-hans"}).status_code == 200
 
+    @pytest.mark.slow
     def test_filters(self, eve, some_log, handle, officer):
         today = timezone.now().date()
         for query, found in [

@@ -76,6 +76,7 @@ def test_a_receipt_with_another_text_is_bad(receipt_entry, receipt, tmp_path):
     assert run_verifier("receipt", forged, tmp_path).code == 1
 
 
+@pytest.mark.slow
 def test_another_entry_is_no_receipt(receipt, receipt_entry, tmp_path):
     other = Entry.objects.exclude(pk=receipt_entry.pk).latest("pk")
     plain = selectors.entry_proof(other)

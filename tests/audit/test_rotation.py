@@ -139,6 +139,7 @@ class TestSecretKey:
         assert keys.open_key(made.id) == made.key
         assert (keys.blind_index_key("rotation"), keys.site_key("rotation")) == (index, site)
 
+    @pytest.mark.slow
     def test_a_session_lives_on_while_the_old_one_is_a_fallback(self, client: Client, settings: Any) -> None:
         user = User.objects.create_user("eve@larkspur.example", "a long password")
         client.force_login(user)

@@ -197,6 +197,7 @@ class TestKeptCheckpoint:
             call_command("verify_audit_log", checkpoint=kept)
         assert "rolled back" in run_verifier("log", tiles_dir, tmp_path, "--checkpoint", str(kept)).err
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("count", [299, 320])
     def test_a_longer_log_with_another_past_is_rewritten(self, begun_anew, kept, write, tiles_dir, tmp_path, count):
         write(count)
@@ -228,6 +229,7 @@ class TestFolder:
             "tile/entries/001.p/44",
         ]
 
+    @pytest.mark.slow
     def test_a_changed_byte_anywhere_is_found(self, good_log, tiles_dir, tmp_path):
         for path in self.files(tiles_dir):
             good = path.read_bytes()
@@ -242,6 +244,7 @@ class TestFolder:
             path.write_bytes(good)
         assert run_verifier("log", tiles_dir, tmp_path).code == 0
 
+    @pytest.mark.slow
     def test_every_byte_of_a_small_log(self, write, tiles_dir, tmp_path):
         write(1)
         services.sequence()
@@ -258,6 +261,7 @@ class TestFolder:
             path.write_bytes(good)
         assert run_verifier("log", tiles_dir, tmp_path).code == 0
 
+    @pytest.mark.slow
     def test_a_missing_file_is_found(self, good_log, tiles_dir, tmp_path):
         for path in self.files(tiles_dir):
             moved = path.rename(tmp_path / "moved")

@@ -39,6 +39,7 @@ def check_deploy(folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_real_deployment_is_clean(tmp_path: Path) -> None:
     done = check_deploy(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -66,6 +66,7 @@ def test_a_wrong_storage_is_refused(value: str) -> None:
     assert "hunter2" not in str(refusal.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", sorted(REGIMES))
 def test_every_regime_may_be_the_default(code: str, tmp_path: Path) -> None:
     assert start(tmp_path, DEFAULT_REGIME=code).returncode == 0
@@ -129,6 +130,7 @@ def start(tmp_path: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_settings_load_from_a_good_environment(tmp_path: Path) -> None:
     done = start(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -144,6 +146,7 @@ BAD_STARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "name"), BAD_STARTS)
 def test_a_bad_environment_is_named_at_start(changes: dict[str, str], name: str, tmp_path: Path) -> None:
     done = start(tmp_path, **changes)

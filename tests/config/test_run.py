@@ -37,6 +37,7 @@ class TestSecrets:
         assert f"LOCATION_ROOTS={tmp_path / 'places'}" in written
         assert (tmp_path / "places").is_dir()
 
+    @pytest.mark.slow
     def test_commands_by_hand_find_the_same_site(self, tmp_path: Path) -> None:
         installing.write_environment(tmp_path, 8123)
         code = "from django.conf import settings as s; print(s.SITE_URL, s.SAMPLE_SITE, s.DATABASES['keys']['NAME'])"
@@ -48,6 +49,7 @@ class TestSecrets:
 
 
 class TestPort:
+    @pytest.mark.slow
     def test_a_taken_port_is_named_with_the_way_out(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -107,6 +109,7 @@ class TestChild:
 
 @pytest.mark.thorough
 class TestWhole:
+    @pytest.mark.slow
     def test_it_sets_up_serves_and_stops_on_one_signal(self, tmp_path: Path) -> None:
         port = free_port()
         process = subprocess.Popen(

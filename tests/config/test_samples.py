@@ -24,6 +24,7 @@ def test_they_are_refused_on_another_site(settings: Any) -> None:
     assert not User.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 def test_they_are_made_once_and_can_sign_in(settings: Any, tmp_path: Path, client: Client) -> None:
     settings.SAMPLE_SITE = True

@@ -80,6 +80,7 @@ def test_one_item(kind: Kind, ada: Identity, bens: dict[str, str]) -> None:
     assert kind.everything() == bens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 3, 10**9])
 def test_names_of_every_kind_are_read_whole_wherever_it_is_cut(
     kind: Kind, ada: Identity, bens: dict[str, str], stop_after: int
@@ -95,6 +96,7 @@ def test_names_of_every_kind_are_read_whole_wherever_it_is_cut(
     assert names_of(files)
 
 
+@pytest.mark.slow
 def test_names_of_every_kind_are_erased_and_bens_stay(kind: Kind, ada: Identity, bens: dict[str, str]) -> None:
     for name in kind.names:
         kind.put("4", name, b"hers")
@@ -133,6 +135,7 @@ def test_many_items_are_found_read_and_erased(
         record_property(f"seconds to {what}", round(ended - begun, 1))
 
 
+@pytest.mark.slow
 def test_an_erasure_run_twice_does_nothing_the_second_time(kind: Kind, ada: Identity, bens: dict[str, str]) -> None:
     kind.put("4", kind.names[0], b"hers")
     assert erase(kind.connector, ada) >= 1
@@ -140,6 +143,7 @@ def test_an_erasure_run_twice_does_nothing_the_second_time(kind: Kind, ada: Iden
     assert kind.everything() == bens
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_after_each_batch(
     kind: Kind, ada: Identity, bens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +163,7 @@ def test_killed_and_resumed_after_each_batch(
     assert kind.everything() == bens
 
 
+@pytest.mark.slow
 def test_what_appears_during_the_erasure_is_seen_and_goes_with_a_repeat(
     kind: Kind, ada: Identity, bens: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +182,7 @@ def test_what_appears_during_the_erasure_is_seen_and_goes_with_a_repeat(
     assert kind.everything() == bens
 
 
+@pytest.mark.slow
 def test_what_cannot_be_deleted_is_said_and_the_rest_goes(kind: Kind, ada: Identity, bens: dict[str, str]) -> None:
     for name in ("1.txt", "2.txt", "3.txt"):
         kind.put("4", name, b"hers")

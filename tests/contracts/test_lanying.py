@@ -85,6 +85,7 @@ def test_a_message_that_cannot_be_recalled_keeps_its_conversation_and_the_user_f
     assert connector.remaining(ada, SCOPE).count == 0
 
 
+@pytest.mark.slow
 def test_an_answer_lost_after_it_took_effect_costs_a_repeat_and_nothing_else(server, connector, ada):
     assert every_lost_deletion(server, connector, lambda: fill(server), ada) >= 15
 

@@ -89,6 +89,7 @@ def of_ben(server: OpenAIStandIn) -> dict[str, Any]:
     return {path: found for path, found in server.objects.items() if "42" in path or "ben" in path}
 
 
+@pytest.mark.slow
 def test_nothing_there_is_nothing_found_and_nothing_remaining(connector, ada):
     assert list(connector.find(ada, SCOPE)) == []
     assert exported(connector, ada) == {}
@@ -142,6 +143,7 @@ def test_a_file_that_goes_away_between_batches_is_said_to_be_gone(server, connec
     assert (end.part, list(connector.export(ada, SCOPE, end.cursor))) == ("last", [])
 
 
+@pytest.mark.slow
 def test_erasure_takes_everything_of_ada_and_leaves_ben_the_same(server, connector, ada, ben):
     fill(server)
     bens = of_ben(server)
@@ -153,6 +155,7 @@ def test_erasure_takes_everything_of_ada_and_leaves_ben_the_same(server, connect
     assert erase(connector, ada) == 0, "a repeat finds nothing"
 
 
+@pytest.mark.slow
 def test_an_erasure_killed_at_each_batch_is_finished_by_its_successor(server, connector, ada):
     fill(server, completions=250)
     assert erase_cut_off_at_each_batch(connector, ada) >= 3
@@ -160,6 +163,7 @@ def test_an_erasure_killed_at_each_batch_is_finished_by_its_successor(server, co
     assert server.objects == of_ben(server)
 
 
+@pytest.mark.slow
 def test_what_appears_during_the_erasure_is_found_by_the_second_look(server, connector, ada):
     fill(server, completions=150)
     next(iter(connector.erase(ada, SCOPE, "")))
@@ -177,6 +181,7 @@ def test_what_the_provider_says_is_deleted_and_keeps_is_found_again(server, conn
     assert (left.count, left.reason) == (2, Reason.CANNOT_DELETE)
 
 
+@pytest.mark.slow
 def test_the_connection_lost_at_each_call_costs_a_repeat_and_nothing_else(server, connector):
     server.validates = False
     values = [pair for pair in RECORDED if pair[1] not in ("resp_expired", "file-kept", "thread_4")]
@@ -296,6 +301,7 @@ class TestCorrecting:
             if "name" in found.get("metadata", {}) and path not in self.others(server)
         }
 
+    @pytest.mark.slow
     def test_metadata_are_corrected_where_the_wrong_value_stands_and_bens_stay(self, server, connector, ada) -> None:
         self.fill(server)
         server.objects["/threads/thread_4"]["metadata"]["name"] = "A."
@@ -308,6 +314,7 @@ class TestCorrecting:
         assert self.others(server) == before
         assert connector.rectify(ada, changes) == 0
 
+    @pytest.mark.slow
     def test_what_finds_the_person_is_corrected_in_every_object_at_once(self, server, connector, ada) -> None:
         for number in range(openai_connector.PAGE + 3):
             server.add_completion(f"ada-{number:03}", {"user_id": "4"})
@@ -335,6 +342,7 @@ class TestCorrecting:
         assert connector.rectify(ada, [Change("name", None, "Adda")]) == 5
         assert self.names(server) == set()
 
+    @pytest.mark.slow
     def test_nothing_there_is_nothing_to_correct_and_a_lost_connection_is_made_up_for(
         self, server, connector, ada
     ) -> None:

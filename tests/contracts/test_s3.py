@@ -118,6 +118,7 @@ def labelled(bucket: S3Place, source: str) -> S3Connector:
     return S3Connector(bucket.config | {"templates": []} | label)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["tags", "metadata"])
 def test_labels_find_each_version_and_leave_the_versions_of_others(
     bucket: S3Place, ada: Identity, ben: Identity, source: str
@@ -163,6 +164,7 @@ def test_an_inventory_finds_scattered_keys_and_one_that_is_not_there_is_a_case_f
     assert left == ["free/b", "free/long-not-hers", "meta/keys.csv"]
 
 
+@pytest.mark.slow
 def test_an_object_that_changes_between_two_pieces_is_begun_again_and_the_torn_one_is_said(
     bucket: S3Place, ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +182,7 @@ def test_an_object_that_changes_between_two_pieces_is_begun_again_and_the_torn_o
     assert read == b"new1new2"
 
 
+@pytest.mark.slow
 def test_the_check_says_versions_lock_and_whether_it_may_delete(bucket: S3Place, locked_bucket: S3Place) -> None:
     before = bucket.everything()
     health = bucket.connector.check()

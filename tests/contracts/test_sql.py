@@ -144,6 +144,7 @@ def test_csv_is_safe_to_open(shop: SqlPlace, ada: Identity) -> None:
     assert len(rows) == 4
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_go_in_batches(shop: SqlPlace, ada: Identity) -> None:
     shop.fill(5_000)
     batches = list(shop.connector.erase(ada, SCOPE, ""))

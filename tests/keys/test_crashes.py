@@ -35,6 +35,7 @@ def add_person() -> services.NewKey:
     return made
 
 
+@pytest.mark.slow
 @ways_to_end
 def test_no_crash_leaves_content_whose_key_is_lost(end, settings, tmp_path):
     crashes = 0

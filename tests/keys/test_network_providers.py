@@ -47,6 +47,7 @@ def decide_and_destroy(epoch: Epoch, tmp_path) -> services.Ended:
     return services.destroy_master_keys(actor=SYSTEM)
 
 
+@pytest.mark.slow
 def test_keys_are_made_opened_and_rolled_and_an_old_copy_dies_with_its_master_key(provider, person, tmp_path):
     ada, ben = person(), person()
     epoch = current_epoch()
@@ -69,6 +70,7 @@ def test_keys_are_made_opened_and_rolled_and_an_old_copy_dies_with_its_master_ke
     assert services.open_key(ben.id) == ben.key
 
 
+@pytest.mark.slow
 def test_a_provider_that_does_not_answer_loses_nothing_and_seals_nothing(provider, person, settings):
     ada = person()
     address = settings.AWS_KMS_ENDPOINT_URL, settings.VAULT_ADDR
@@ -202,6 +204,7 @@ def test_kms_dates_without_a_zone_are_in_the_sites(kms):
 # Vault
 
 
+@pytest.mark.slow
 def test_raising_min_decryption_version_is_no_destruction_and_deleting_is(vault, person):
     ada = person()
     reference = current_epoch().reference
@@ -220,6 +223,7 @@ def test_raising_min_decryption_version_is_no_destruction_and_deleting_is(vault,
         services.open_key(ada.id)
 
 
+@pytest.mark.slow
 def test_vault_that_keeps_a_deleted_key_is_found_out(vault, person):
     person()
     vault.keeps_deleted = True
@@ -266,6 +270,7 @@ def day_of(horizon: horizons.KeyHorizon) -> date:
     return horizon.by
 
 
+@pytest.mark.slow
 def test_t1_is_a_date_only_under_a_standing_policy(vault, person, settings, tmp_path):
     ada = person()
     settings.KEYS_BACKUP_RETENTION_DAYS, settings.VAULT_SNAPSHOT_DAYS, settings.MASTER_KEY_ROLL_DAYS = 7, 30, 7

@@ -44,6 +44,7 @@ def said(request: PrivacyRequest) -> list[str]:
     return [line.text for line in selectors.asked_of(request)]
 
 
+@pytest.mark.slow
 def test_what_is_to_be_corrected_is_filed_as_it_was_typed_and_shown_without_its_markup(ada: Person) -> None:
     page = text(ada.client.get(f"{DETAILS}?kind=rectification"))
     assert 'href="/conversations/"' in page.split("<main")[1]  # what they wrote they correct there themselves
@@ -144,11 +145,13 @@ class TestWithoutAnAccount:
         assert "Adda" in page or wrong.get("wrong") == ""
         assert not Intake.objects.exists()
 
+    @pytest.mark.slow
     def test_words_of_another_kind_are_not_kept(self, nobody: Client, places: None) -> None:
         assert nobody.post("/requests/without-account/", self.WISH | {"kind": "access"}).status_code == 200
         assert Intake.objects.get().kind == "access"
 
 
+@pytest.mark.slow
 @committed
 def test_the_receipt_is_a_page_and_the_restriction_stands_on_data_and_privacy(ada: Person, nobody: Client) -> None:
     opened = ada.file("restriction", asked={"ground": "accuracy", "what": EVIL})
@@ -177,6 +180,7 @@ def test_a_person_whose_data_is_restricted_reads_it_all_and_nothing_new_is_store
     assert ada.file("access").request.status in (Status.APPROVED, Status.IN_REVIEW)
 
 
+@pytest.mark.slow
 @committed
 def test_what_is_not_done_in_every_place_is_not_said_of_all(ada: Person) -> None:
     Location.objects.create(kind="http", name="Elsewhere", is_enabled=False)
@@ -190,6 +194,7 @@ def test_what_is_not_done_in_every_place_is_not_said_of_all(ada: Person) -> None
         assert "not done yet" in page or "not final" in page
 
 
+@pytest.mark.slow
 @committed
 def test_what_the_privacy_team_did_by_hand_is_not_said_to_be_looked_at_by_nobody_of_us(
     ada: Person, settings: Any, tmp_path: Path
@@ -212,6 +217,7 @@ def test_what_the_privacy_team_did_by_hand_is_not_said_to_be_looked_at_by_nobody
     assert "Done by hand by our privacy team" in said["Support desk"]
 
 
+@pytest.mark.slow
 @committed
 def test_the_receipt_of_a_lifting_names_the_article_by_which_the_person_was_told_before(ada: Person) -> None:
     cleo = staff("cleo@example.org", "compliance")

@@ -155,6 +155,7 @@ def test_the_language_is_remembered_and_the_page_kept(ada: Person, nobody: Clien
     assert ada.user.language == "zh-hans"
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(databases=["default", "keys"])
 def test_times_are_those_of_the_persons_zone(ada: Person) -> None:
     ada.client.post("/privacy/choices/", {"time_zone": "Asia/Shanghai", "recording": "on"})

@@ -79,6 +79,7 @@ def test_every_place_is_counted_with_its_purpose(shelf: type[Shelf], ada: Person
     assert "secret-name" not in page
 
 
+@pytest.mark.slow
 def test_a_place_that_does_not_answer_is_not_called_empty(shelf: type[Shelf], ada: Person) -> None:
     shelf.trouble = Unavailable("down")
     page = ada.client.get("/privacy/").content.decode()
@@ -116,6 +117,7 @@ def test_before_an_erasure_what_cannot_go_yet_is_named(shelf: type[Shelf], ada: 
     assert "Old copies there go 30 days later." in outside
 
 
+@pytest.mark.slow
 def test_looks_show_date_role_and_purpose_and_no_officer(ada: Person, mallory: Person) -> None:
     assert "Nobody has looked." in ada.client.get("/privacy/").content.decode()
     filed = ada.file("erasure").request
@@ -172,6 +174,7 @@ def test_an_open_request_stands_on_top(ada: Person) -> None:
     assert "A full answer is due by" in page
 
 
+@pytest.mark.slow
 def test_what_is_kept_against_being_brought_in_again_is_said_only_where_it_is(ada: Person, settings: Any) -> None:
     assert "bring you in again" not in ada.client.get("/privacy/").content.decode()
     settings.SUPPRESSION_DAYS = 90

@@ -179,6 +179,7 @@ def test_a_refusal_names_its_ground_and_where_to_complain(ada: Person) -> None:
     assert "You may complain to" in page
 
 
+@pytest.mark.slow
 @committed
 def test_a_copy_is_collected_downloaded_and_expires(ada: Person) -> None:
     store(ada, conversation("a", "x"))
@@ -322,6 +323,7 @@ def partly_collected(ada: Person) -> OpenedRequest:
     return opened
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 def test_an_erasure_that_waits_leads_to_the_copy_and_says_what_it_waits_for(ada: Person) -> None:
     copy = partly_collected(ada).request
@@ -338,6 +340,7 @@ def test_an_erasure_that_waits_leads_to_the_copy_and_says_what_it_waits_for(ada:
     assert link in page
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 def test_a_copy_that_an_erasure_ends_says_what_does_not_come_any_more(ada: Person) -> None:
     copy = partly_collected(ada)
@@ -349,6 +352,7 @@ def test_a_copy_that_an_erasure_ends_says_what_does_not_come_any_more(ada: Perso
     assert "does not come any more" in page
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 def test_unreadable_is_said_of_the_future_until_it_is_there(ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = ada.file("erasure")

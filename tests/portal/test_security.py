@@ -42,6 +42,7 @@ def test_public_pages_allow_no_script_at_all(path: str, nobody: Client, places: 
     assert not INLINE.search(tags(answer.content.decode()))
 
 
+@pytest.mark.slow
 def test_own_pages_allow_no_script_but_the_ones_that_renew_themselves(held: Held, ada: Person) -> None:
     for name, args, policy in (
         ("privacy", [], STRICT),
@@ -61,6 +62,7 @@ def test_only_the_staff_site_has_a_wider_policy(nobody: Client, places: None) ->
     assert "script-src 'self'" in nobody.get("/accounts/login/")[HEADER]
 
 
+@pytest.mark.slow
 def test_the_referrer_stays_at_home_and_forms_still_work(ada: Person) -> None:
     """With "no-referrer" browsers send "Origin: null" with forms, and the CSRF check refuses them."""
     assert ada.client.get("/privacy/")["Referrer-Policy"] == "same-origin"

@@ -134,6 +134,7 @@ def test_an_export_of_nobody_is_empty_and_one_of_nothing_is_whole(ada: Subject, 
     assert list(PLACE.export(nobody, Scope(), "")) == []
 
 
+@pytest.mark.slow
 def test_a_long_conversation_with_branches_is_exported_whole(ada: Subject, storage: Path) -> None:
     nodes = [node("n0", None, "user", "start")]
     for number in range(1, 1200):

@@ -38,6 +38,7 @@ def old_row(ada) -> Subject:
     return Subject.objects.get(pk=ada.pk)
 
 
+@pytest.mark.slow
 def test_what_lies_under_the_key_itself_is_sealed_anew_and_reads_the_same(ada, ben, old_row, storage, monkeypatch):
     monkeypatch.setattr(moving, "BATCH", 1)
     for _ in range(2):

@@ -168,6 +168,7 @@ def test_reading_order_has_every_node_once_and_parents_before_children(links: li
     assert order[: len(tree.path())] == tree.path()
 
 
+@pytest.mark.slow
 def test_a_tree_as_deep_as_it_is_long_is_no_problem(ada: Subject) -> None:
     nodes = [node("n0", None, "user", "start")]
     nodes += [node(f"n{n}", f"n{n - 1}", "user", "text") for n in range(1, 3000)]

@@ -52,6 +52,7 @@ def test_a_copy_holds_what_every_place_has_and_nothing_of_ben(ada, ben, place):
     assert Letter.objects.filter(owner=request.pk).count() == 2  # received, ready
 
 
+@pytest.mark.slow
 def test_a_place_that_does_not_answer_holds_up_the_archive_for_a_day_only(ada, place):
     place.put("ada@example.org", 2)
     place.switch(unavailable=True)
@@ -80,6 +81,7 @@ def test_a_place_that_does_not_answer_holds_up_the_archive_for_a_day_only(ada, p
     assert not [name for name in names(second) if "account" in name]
 
 
+@pytest.mark.slow
 def test_a_place_that_breaks_off_midway_goes_on_where_it_was(ada, place, settings):
     settings.STEP_BATCH_SECONDS = 0  # a batch after every entry
     place.put("ada@example.org", 5)
@@ -95,6 +97,7 @@ def test_a_place_that_breaks_off_midway_goes_on_where_it_was(ada, place, setting
     assert step_at(request, "Support desk").done_count == 5
 
 
+@pytest.mark.slow
 def test_a_place_that_refuses_needs_a_person_and_goes_on_after_a_retry(ada, place):
     place.put("ada@example.org", 1)
     place.switch(refused=True)
@@ -131,6 +134,7 @@ def test_a_broken_place_needs_a_person_after_five_attempts(ada, place):
     assert request.status == Status.PARTLY_COMPLETED
 
 
+@pytest.mark.slow
 def test_a_place_added_meanwhile_takes_part(ada, place, tmp_path, monkeypatch):
     request = filed(ada)
     late = add_place(tmp_path / "late", "Late desk")

@@ -62,6 +62,7 @@ from tests.requests.test_erasure import body, result
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
 
+@pytest.mark.slow
 def test_what_an_officer_filled_in_is_corrected_there_and_bens_is_not(ada, ben, cleo, crm):
     request = rectification(ada, cleo, CRM=values(("name", "Adda", "Ada"), ("city", None, "Potsdam")))
     assert request.status == Status.COMPLETED
@@ -87,6 +88,7 @@ def test_the_log_says_how_many_were_corrected_and_never_what(ada, cleo, crm):
     assert "Adda" not in json.dumps([one.details for one in story], default=str)
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_gets_a_task_and_the_receipt_says_who_did_it(ada, cleo, place):
     place.put(ADA, 1)
     request = rectification(ada, cleo, Support_desk=Correction(HAND))
@@ -101,6 +103,7 @@ def test_a_place_that_cannot_gets_a_task_and_the_receipt_says_who_did_it(ada, cl
     assert done["confirmed_by_person_at"]
 
 
+@pytest.mark.slow
 def test_a_place_that_breaks_off_midway_goes_on_and_changes_nothing_twice(ada, cleo, crm):
     crm.switch(breaks_after=1)
     request = rectification(ada, cleo, CRM=values(("name", "Adda", "Ada"), ("city", "Bonn", "Potsdam")))
@@ -112,6 +115,7 @@ def test_a_place_that_breaks_off_midway_goes_on_and_changes_nothing_twice(ada, c
     assert crm.values[ADA] == {"name": "Ada", "city": "Potsdam"}
 
 
+@pytest.mark.slow
 def test_a_field_that_is_not_there_comes_back_to_the_officer_who_can_say_it_again(ada, cleo, crm):
     request = rectification(ada, cleo, CRM=values(("nom", "Adda", "Ada")))
     step = step_at(request, "CRM")
@@ -185,6 +189,7 @@ def test_it_is_withdrawn_before_work_begins_and_not_after(ada, cleo, crm):
         services.withdraw_request(third, actor=as_person(ada))
 
 
+@pytest.mark.slow
 def test_nobody_corrects_whom_an_erasure_takes_that_somebody_agreed_to(ada, ben, cleo, crm):
     erasure = filed(ada, "erasure")
     services.approve_request(erasure, rule="command_line", actor=Actor.command_line())
@@ -227,6 +232,7 @@ class TestWhatIsSomebodyElses:
                 services.note_corrections(request, said(Shop=unseen, **wrong), actor=as_officer(cleo))
         services.note_corrections(request, said(Shop=Correction(HAND)), actor=as_officer(cleo))
 
+    @pytest.mark.slow
     def test_bens_rows_stay_the_same_and_a_person_looks(self, ada, cleo, shop):
         before = shop.everything()
         bens = "=note\n1 🦉"
@@ -244,6 +250,7 @@ class TestWhatIsSomebodyElses:
         changed = {name for name, digest in shop.everything().items() if before[name] != digest}
         assert len(changed) == 1
 
+    @pytest.mark.slow
     def test_an_address_that_was_proven_is_hers_also_when_it_is_to_be_another(self, ada, cleo, shop):
         EmailAddress.objects.create(user=ada.account, email=ADA, verified=True, primary=True)
         before = shop.everything()
@@ -277,6 +284,7 @@ class TestWhatIsSomebodyElses:
 
 
 class TestOwnPlaces:
+    @pytest.mark.slow
     def test_words_of_adas_messages_are_corrected_under_another_key_and_bens_stay(self, ada, ben, cleo):
         for subject in (ada, ben):
             records.store_conversations(
@@ -297,6 +305,7 @@ class TestOwnPlaces:
         request = rectification(ada, cleo, Conversations=values(("message", "a convicted thief", None)))
         assert (request.status, said_in(ada)) == (Status.COMPLETED, ["Who am I?", ""])
 
+    @pytest.mark.slow
     def test_a_longer_word_is_not_corrected_again_by_a_repeat(self, ada, cleo):
         records.store_conversations(ada, [conversation("c1", "Ann here")], actor=Actor.system())
         for _ in range(2):

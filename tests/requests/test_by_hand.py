@@ -41,6 +41,7 @@ def confirm(request, cleo, **values):
     return run(request)
 
 
+@pytest.mark.slow
 def test_an_erasure_waits_for_the_person_and_the_receipt_says_who_looked(ada, cleo, filing_room):
     request = run(approved(ada))
     assert (request.status, states(request)["Filing room"]) == (Status.PARTLY_COMPLETED, "needs_person")
@@ -62,6 +63,7 @@ def test_an_erasure_waits_for_the_person_and_the_receipt_says_who_looked(ada, cl
     assert [receipt.is_final for receipt in selectors.receipts_of(request)] == [True, False]
 
 
+@pytest.mark.slow
 def test_files_that_were_added_come_as_a_second_download_and_proof_does_not(ada, cleo, filing_room):
     request = run(filed(ada))
     assert request.status == Status.PARTLY_COMPLETED
@@ -84,6 +86,7 @@ def test_files_that_were_added_come_as_a_second_download_and_proof_does_not(ada,
     assert not any("Ada" in name for name in found)
 
 
+@pytest.mark.slow
 def test_what_has_to_stay_is_blocked_until_its_day_and_then_asked_for_again(ada, cleo, filing_room):
     request = run(approved(ada))
     until = today() + timedelta(days=400)
@@ -104,6 +107,7 @@ def test_what_has_to_stay_is_blocked_until_its_day_and_then_asked_for_again(ada,
     assert request.status == Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_whoever_does_it_is_reminded_before_the_day_and_weekly_when_it_has_passed(ada, filing_room):
     request = run(approved(ada))
     task = Task.objects.get(request=request)
@@ -115,6 +119,7 @@ def test_whoever_does_it_is_reminded_before_the_day_and_weekly_when_it_has_passe
     assert (upkeep.remind_of_tasks(), upkeep.remind_of_tasks(), letters.count()) == (1, 0, 3)
 
 
+@pytest.mark.slow
 def test_it_is_confirmed_once_with_a_note_and_not_after_the_end(ada, cleo, filing_room):
     request = run(approved(ada))
     with pytest.raises(EmptyText):
@@ -125,6 +130,7 @@ def test_it_is_confirmed_once_with_a_note_and_not_after_the_end(ada, cleo, filin
         services.confirm_task(task, note="again", item_count=1, officer=cleo, actor=as_officer(cleo))
 
 
+@pytest.mark.slow
 def test_the_files_go_with_the_record_of_the_request(ada, cleo, filing_room):
     request = run(approved(ada))
     task = Task.objects.get(request=request)
@@ -139,6 +145,7 @@ def test_the_files_go_with_the_record_of_the_request(ada, cleo, filing_room):
     assert not Letter.objects.filter(owner=task.pk).exists()
 
 
+@pytest.mark.slow
 def test_the_nightly_work_reminds_them(ada, filing_room):
     request = run(approved(ada))
     assert upkeep.nightly()["helpers reminded"] == 0

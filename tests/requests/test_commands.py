@@ -45,6 +45,7 @@ def test_filing_prints_reference_status_and_steps(ada, tmp_path):
     assert len(printed["steps"]) == 6
 
 
+@pytest.mark.slow
 def test_waiting_ends_with_0_when_all_is_done(ada, place, working):
     place.put("ada@example.org", 1)
     code, printed, _ = submit("--subject", "ada@example.org", "--kind", "access", "--approve", "--wait")
@@ -54,6 +55,7 @@ def test_waiting_ends_with_0_when_all_is_done(ada, place, working):
     assert (code, printed["status"], "their copy" in why) == (3, "approved", True)
 
 
+@pytest.mark.slow
 def test_waiting_ends_with_4_when_only_blocked_places_are_left(ada, place, working):
     place.switch(blocked_until="2031-01-01")
     code, printed, why = submit("--subject", "ada@example.org", "--kind", "erasure", "--approve", "--wait")
@@ -67,6 +69,7 @@ def test_waiting_ends_with_4_when_a_place_does_not_answer(ada, place, working):
     assert (code, printed["status"]) == (4, "running")
 
 
+@pytest.mark.slow
 def test_waiting_ends_with_3_when_a_person_is_wanting(ada, place, working):
     place.switch(refused=True)
     code, _, why = submit("--subject", "ada@example.org", "--kind", "access", "--approve", "--wait")
@@ -96,6 +99,7 @@ def test_unknown_people_and_missing_leave_are_refused(ada, settings):
     assert PrivacyRequest.objects.count() == 0
 
 
+@pytest.mark.slow
 def test_an_archive_is_fetched_verified_and_its_delivery_logged(ada, place, tmp_path):
     place.put("ada@example.org", 2)
     request = run(filed(ada))
@@ -138,6 +142,7 @@ def filed_by_somebody() -> PrivacyRequest:
     return filed(person("eve@example.org"))
 
 
+@pytest.mark.slow
 def test_a_rectification_and_a_restriction_are_filed_with_what_they_are_about(ada, tmp_path, working):
     words = tmp_path / "wrong.txt"
     words.write_text("It says Adda.\n")

@@ -98,6 +98,7 @@ def let_the_schedule_run(tmp_path: Path) -> None:
     tend_master_keys()
 
 
+@pytest.mark.slow
 def test_the_day_on_the_receipt_counts_every_wait_and_is_kept(provider: Provider, ada: Subject, tmp_path: Path) -> None:
     first = Epoch.objects.get()
     open_old_copy = old_copy_of(ada)
@@ -124,6 +125,7 @@ def test_the_day_on_the_receipt_counts_every_wait_and_is_kept(provider: Provider
     assert reissue_receipts() == 0
 
 
+@pytest.mark.slow
 def test_a_longer_wait_of_the_provider_is_a_later_day_and_a_new_receipt(
     provider: Provider, ada: Subject, settings: Any
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_longer_wait_of_the_provider_is_a_later_day_and_a_new_receipt(
     assert promised(before)[0] == by
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", ["aws_kms"], indirect=True)
 def test_amazon_itself_names_the_day_that_is_counted(
     kms: Any, provider: Provider, ada: Subject, tmp_path: Path

@@ -72,6 +72,7 @@ def test_an_erasure_takes_adas_keys_and_data_everywhere_and_leaves_ben(ada, ben,
     assert (request.subject_id, request.email_index, request.is_destroyed) == (None, None, True)
 
 
+@pytest.mark.slow
 def test_the_receipt_says_place_by_place_what_was_done_and_can_be_checked(ada, place):
     place.put("ada@example.org", 3)
     request = run(approved(ada))
@@ -107,6 +108,7 @@ def test_the_order_of_the_log_is_intent_first_then_destruction_then_purges(ada, 
     assert story.count("receipt.issued") == 1
 
 
+@pytest.mark.slow
 def test_unreadable_at_is_the_tombstone_and_the_longest_unit(ada, settings):
     key = ada.key_id
     request = run(approved(ada))
@@ -115,6 +117,7 @@ def test_unreadable_at_is_the_tombstone_and_the_longest_unit(ada, settings):
     assert there(request.unreadable_at) - destroyed.value.destroyed_at == timedelta(seconds=settings.STEP_BATCH_SECONDS)
 
 
+@pytest.mark.slow
 def test_destroying_is_quick_whatever_else_there_is(ada, monkeypatch):
     request = approved(ada)
     taken = []
@@ -132,6 +135,7 @@ def test_destroying_is_quick_whatever_else_there_is(ada, monkeypatch):
     assert taken[0] < 0.5  # 50 ms on a machine of its own; bench/ measures it
 
 
+@pytest.mark.slow
 def test_the_person_is_told_after_the_account_is_gone(ada, place):
     opened = services.open_request(ada, kind="erasure", regime="gdpr", actor=as_person(ada))
     services.approve_request(opened.request, rule="command_line", actor=Actor.command_line())
@@ -143,6 +147,7 @@ def test_the_person_is_told_after_the_account_is_gone(ada, place):
     assert selectors.receipts_of(found)
 
 
+@pytest.mark.slow
 def test_a_blocked_place_gives_a_first_receipt_and_later_a_final_one(ada, place):
     place.put("ada@example.org", 2)
     place.switch(blocked_until="2031-01-03")
@@ -166,6 +171,7 @@ def test_a_blocked_place_gives_a_first_receipt_and_later_a_final_one(ada, place)
     assert body(request, 1)["is_final"] is False
 
 
+@pytest.mark.slow
 def test_a_place_that_is_away_comes_back_by_itself(ada, place):
     place.put("ada@example.org", 1)
     place.switch(unavailable=True)
@@ -180,6 +186,7 @@ def test_a_place_that_is_away_comes_back_by_itself(ada, place):
     assert place.items_of("ada@example.org") == []
 
 
+@pytest.mark.slow
 def test_the_second_look_asks_again_and_then_calls_a_person(ada, place):
     place.put("ada@example.org", 3)
     place.switch(leaves=1)
@@ -201,6 +208,7 @@ def test_what_will_not_go_needs_a_person(ada, place):
     assert [receipt.is_final for receipt in selectors.receipts_of(request)] == [True, False]
 
 
+@pytest.mark.slow
 def test_what_a_place_keeps_for_a_time_is_on_the_receipt_with_its_day(ada, place):
     place.put("ada@example.org", 2)
     place.switch(keeps_until="2031-03-01")
@@ -210,6 +218,7 @@ def test_what_a_place_keeps_for_a_time_is_on_the_receipt_with_its_day(ada, place
     assert any(stays.get("until") == "2031-03-01" for stays in body(request)["stays"])
 
 
+@pytest.mark.slow
 def test_a_place_added_while_the_erasure_runs_is_purged_too(ada, place, tmp_path):
     request = approved(ada)
     late = add_place(tmp_path / "late", "Late desk")
@@ -220,6 +229,7 @@ def test_a_place_added_while_the_erasure_runs_is_purged_too(ada, place, tmp_path
     assert result(request, "Late desk")["erased"] == 2
 
 
+@pytest.mark.slow
 def test_a_switched_off_place_needs_a_person_and_is_never_success(ada, place):
     from apps.locations.models import Location
     from apps.locations.services import switch_location
@@ -235,6 +245,7 @@ def test_a_switched_off_place_needs_a_person_and_is_never_success(ada, place):
     assert run(request).status == Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_cooling_off_holds_everything_and_can_be_withdrawn(ada, place, settings):
     settings.SECOND_APPROVER_ABOVE_CONVERSATIONS = 100
     place.put("ada@example.org", 1)
@@ -259,6 +270,7 @@ def test_withdrawing_in_time_leaves_everything(ada, place):
     assert keys.open_key(ada.key_id)
 
 
+@pytest.mark.slow
 def test_after_the_intent_nobody_can_withdraw(ada, place, monkeypatch):
     from apps.audit.errors import NotSigned
 
@@ -281,6 +293,7 @@ def test_after_the_intent_nobody_can_withdraw(ada, place, monkeypatch):
     assert events(request).count("keys.intended") == 1
 
 
+@pytest.mark.slow
 def test_a_hold_comes_before_an_erasure(ada, place):
     place.put("ada@example.org", 1)
     request = approved(ada)
@@ -307,6 +320,7 @@ def test_a_hold_between_freezing_and_destroying_is_seen_by_the_claim(ada, monkey
     assert keys.open_key(ada.key_id)
 
 
+@pytest.mark.slow
 def test_another_erasure_that_is_called_off_does_not_let_writing_go_on(ada):
     request, other = approved(ada), approved(ada)
     engine.run_claim(taken(request))
@@ -316,6 +330,7 @@ def test_another_erasure_that_is_called_off_does_not_let_writing_go_on(ada):
     assert not Subject.objects.filter(pk=ada.pk).exists()
 
 
+@pytest.mark.slow
 def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
     kept, gone, ada_key = stored(ada, "kept"), stored(ada, "gone"), ada.key_id
     hold = records.place_hold(
@@ -344,6 +359,7 @@ def test_a_hold_on_one_conversation_keeps_that_one_alone(ada, place):
     assert body(request)["unreadable_at"] >= body(request, 1)["unreadable_at"]
 
 
+@pytest.mark.slow
 def test_the_key_that_a_hold_keeps_is_replaced_at_once(ada, place):
     """Else a copy of the erased conversation's key from an old backup would open under it."""
     kept, gone = stored(ada, "kept"), stored(ada, "gone")
@@ -369,6 +385,7 @@ def test_the_key_that_a_hold_keeps_is_replaced_at_once(ada, place):
     assert not Key.objects.filter(owner=ada.pk, destroyed_at=None).exists()
 
 
+@pytest.mark.slow
 def test_while_the_master_keys_cannot_be_reached_steps_wait_and_lose_no_attempt(ada, monkeypatch):
     request = approved(ada)
 
@@ -411,6 +428,7 @@ def stored(subject, name):
     return Conversation.objects.order_by("-imported_at").first()
 
 
+@pytest.mark.slow
 def test_documents_go_with_the_erasure(ada):
     from django.core.files.storage import default_storage
 
@@ -425,6 +443,7 @@ def test_documents_go_with_the_erasure(ada):
     )
 
 
+@pytest.mark.slow
 def test_an_erasure_waits_for_the_persons_own_copy(ada, place):
     place.put("ada@example.org", 1)
     copy = filed(ada, "access")
@@ -449,6 +468,7 @@ def test_an_erasure_waits_for_the_persons_own_copy(ada, place):
     assert result(request, "Your downloads")["erased"] == 1
 
 
+@pytest.mark.slow
 def test_an_erasure_waits_for_what_is_still_missing_of_a_copy(ada, place):
     place.put("ada@example.org", 1)
     place.switch(unavailable=True)
@@ -470,6 +490,7 @@ def test_an_erasure_waits_for_what_is_still_missing_of_a_copy(ada, place):
     assert run(request).status == Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_waiving_the_copy_lets_the_erasure_go_on_and_the_copy_lapse(ada, place):
     place.switch(unavailable=True)
     copy = run(filed(ada, "access"))
@@ -485,6 +506,7 @@ def test_waiving_the_copy_lets_the_erasure_go_on_and_the_copy_lapse(ada, place):
     assert run(request).status == Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_seven_days_before_the_deadline_the_person_is_asked_once(ada, place):
     place.switch(unavailable=True)
     run(filed(ada, "access"))
@@ -497,6 +519,7 @@ def test_seven_days_before_the_deadline_the_person_is_asked_once(ada, place):
     assert events(request)[-1] == "request.copy_asked"
 
 
+@pytest.mark.slow
 def test_a_stale_worker_cannot_commit(ada, place):
     place.put("ada@example.org", 1)
     request = approved(ada)
@@ -513,6 +536,7 @@ def test_a_stale_worker_cannot_commit(ada, place):
     assert events(request).count("step.done") == request.steps.count()
 
 
+@pytest.mark.slow
 def test_somebody_we_do_not_know_is_erased_outside(own_places, place):
     from apps.requests.services.intake import send_links
 

@@ -45,6 +45,7 @@ def letters_sent() -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 def test_a_place_that_keeps_something_until_a_day_lets_go_on_that_day_and_the_final_receipt_comes_by_itself(
     ada, ben, place, clock
 ):
@@ -86,6 +87,7 @@ def test_a_place_that_keeps_something_until_a_day_lets_go_on_that_day_and_the_fi
     assert len(selectors.receipts_of(request)) == 2, "a final receipt is the last one"
 
 
+@pytest.mark.slow
 def test_a_place_that_still_keeps_it_on_its_day_is_asked_again_and_nobody_is_written_to_meanwhile(ada, place, clock):
     place.put("ada@example.org", 1)
     until = (clock.at + timedelta(days=10)).date()
@@ -132,6 +134,7 @@ def test_each_kind_of_end_stands_beside_the_others_on_one_receipt(ada, place, tm
     assert result(request, "Locked")["until"] == date(2031, 1, 3).isoformat()
 
 
+@pytest.mark.slow
 def test_two_places_of_one_request_are_worked_at_side_by_side(ada, place, tmp_path, monkeypatch):
     """Each place waits until the other one is being read as well: one after the other would never end."""
     other = add_place(tmp_path / "other", "Other desk")

@@ -69,6 +69,7 @@ def test_a_request_whose_retention_is_over_holds_no_key(ada: Subject) -> None:
     assert tombstones_among([old])
 
 
+@pytest.mark.slow
 @pytest.mark.starts
 @pytest.mark.parametrize("what", ["default", "keys", "default keys"])
 def test_a_backup_from_before_a_rotation_is_brought_under_the_key_that_lives(

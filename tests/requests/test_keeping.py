@@ -64,6 +64,7 @@ def change(path: Path, statement: str) -> None:
         database.commit()
 
 
+@pytest.mark.slow
 def test_the_receipt_and_the_letter_say_what_stays_and_why_and_the_log_does_not(ada: Subject, shop: Path) -> None:
     outbox.outbox.clear()
     filed = services.open_request(ada, kind="erasure", regime="gdpr", actor=as_person(ada))
@@ -95,6 +96,7 @@ def test_the_receipt_and_the_letter_say_what_stays_and_why_and_the_log_does_not(
     assert (kept["what"], kept["count"]) == ("orders", 3), "nobody finds those rows again: it is remembered"
 
 
+@pytest.mark.slow
 def test_nothing_is_said_to_stay_of_somebody_who_had_nothing_there(ada: Subject, shop: Path) -> None:
     for table in ("carts", "orders", "invoices"):
         change(shop, f"DELETE FROM {table} WHERE email LIKE 'ada%'")

@@ -40,6 +40,7 @@ def known(place: Any, days: int | None) -> None:
     Location.objects.filter(kind="fake").update(horizon_days=days)
 
 
+@pytest.mark.slow
 def test_a_receipt_gives_the_day_under_a_standing_policy(ada: Any, place: Any, provable: None, settings: Any) -> None:
     known(place, 7)
     settings.RECORDS_BACKUP_RETENTION_DAYS = 5
@@ -55,6 +56,7 @@ def test_a_receipt_gives_the_day_under_a_standing_policy(ada: Any, place: Any, p
     assert parts["records_backups"]["until"] == (timezone.now() + timedelta(days=6)).date().isoformat()
 
 
+@pytest.mark.slow
 def test_the_longest_part_decides(ada: Any, place: Any, provable: None, settings: Any) -> None:
     known(place, 7)
     settings.RECORDS_BACKUP_RETENTION_DAYS = 400
@@ -62,6 +64,7 @@ def test_the_longest_part_decides(ada: Any, place: Any, provable: None, settings
     assert body["irrecoverable_by"] == (timezone.now() + timedelta(days=401)).date().isoformat()
 
 
+@pytest.mark.slow
 def test_without_a_policy_it_takes_two_officers(ada: Any, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FileProvider, "is_provable", True)
     known(place, 0)
@@ -70,6 +73,7 @@ def test_without_a_policy_it_takes_two_officers(ada: Any, place: Any, monkeypatc
     assert "two officers approve" in body["irrecoverable_reason"]
 
 
+@pytest.mark.slow
 def test_with_master_keys_in_files_the_receipt_says_that_nothing_can_be_proven(ada: Any, place: Any) -> None:
     known(place, 0)
     body = said(run(approved(ada)))
@@ -77,6 +81,7 @@ def test_with_master_keys_in_files_the_receipt_says_that_nothing_can_be_proven(a
     assert "No date can be proven" in body["irrecoverable_reason"]
 
 
+@pytest.mark.slow
 def test_a_place_that_does_not_say_leaves_no_day_for_all(ada: Any, place: Any, provable: None) -> None:
     known(place, None)
     body = said(run(approved(ada)))
@@ -91,6 +96,7 @@ def test_a_place_that_still_holds_something_leaves_the_day_to_the_final_receipt(
     assert erasure_horizon(keys, [(outside, now)]).by == (now + timedelta(days=4)).date()
 
 
+@pytest.mark.slow
 def test_the_letter_says_both_moments(ada: Any, place: Any, provable: None, mailoutbox: list[Any]) -> None:
     known(place, 7)
     run(approved(ada))
@@ -100,6 +106,7 @@ def test_the_letter_says_both_moments(ada: Any, place: Any, provable: None, mail
     assert "Irrecoverable by" in text
 
 
+@pytest.mark.slow
 def test_a_day_that_slips_brings_a_new_receipt_and_a_letter_once(
     ada: Any, place: Any, provable: None, settings: Any
 ) -> None:
@@ -123,6 +130,7 @@ def test_a_day_that_slips_brings_a_new_receipt_and_a_letter_once(
     assert Letter.objects.count() == letters + 1
 
 
+@pytest.mark.slow
 def test_a_day_that_slips_every_night_brings_one_letter_a_week(
     ada: Any, place: Any, provable: None, settings: Any
 ) -> None:
@@ -139,6 +147,7 @@ def test_a_day_that_slips_every_night_brings_one_letter_a_week(
     assert [slipped(93), slipped(94)] == [1, 0]
 
 
+@pytest.mark.slow
 def test_a_day_that_comes_sooner_brings_none(ada: Any, place: Any, provable: None, settings: Any) -> None:
     known(place, 7)
     settings.RECORDS_BACKUP_RETENTION_DAYS = 90
@@ -148,6 +157,7 @@ def test_a_day_that_comes_sooner_brings_none(ada: Any, place: Any, provable: Non
     assert reissue_receipts() == 0
 
 
+@pytest.mark.slow
 def test_a_policy_that_two_people_set_later_turns_the_reason_into_a_day(
     ada: Any, place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_ids_of_what_a_schedule_brought_in_are_read_too(ada):
     assert records.provider_ids(ada) == [("openai_response", "resp_1")]
 
 
+@pytest.mark.slow
 def test_an_erasure_reaches_the_providers_copies_by_their_ids_and_leaves_ben(ada, ben, provider):
     add_provider(provider)
     for number in (1, 2, 9):
@@ -77,6 +78,7 @@ def test_an_erasure_reaches_the_providers_copies_by_their_ids_and_leaves_ben(ada
     assert request.steps.get(location__kind="openai").counts == {"responses": 2, "conversations": 3, "files": 1}
 
 
+@pytest.mark.slow
 def test_a_busy_provider_is_left_alone_for_as_long_as_it_asks(ada, provider):
     from django.utils import timezone
 

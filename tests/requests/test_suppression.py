@@ -39,6 +39,7 @@ def bring_in(email: str) -> Subject:
     return create_subject(emails=[email])
 
 
+@pytest.mark.slow
 def test_others_cannot_bring_in_again_who_was_erased(erased: Any, tmp_path: Path) -> None:
     for spelling in ("ada@example.org", " ADA@example.org "):
         with pytest.raises(SubjectSuppressed):
@@ -49,6 +50,7 @@ def test_others_cannot_bring_in_again_who_was_erased(erased: Any, tmp_path: Path
     assert bring_in("carol@example.org").pk  # a control
 
 
+@pytest.mark.slow
 def test_off_by_default_nothing_is_noted(ada: Subject) -> None:
     run(approved(ada))
     assert not Suppressed.objects.exists()
@@ -56,6 +58,7 @@ def test_off_by_default_nothing_is_noted(ada: Subject) -> None:
     assert bring_in("ada@example.org").pk
 
 
+@pytest.mark.slow
 def test_the_person_comes_back_by_themselves_and_leaves_the_list(erased: Any) -> None:
     account = User.objects.create_user("ada@example.org", "a good password")
     EmailAddress.objects.create(user=account, email="ada@example.org", verified=True)
@@ -64,6 +67,7 @@ def test_the_person_comes_back_by_themselves_and_leaves_the_list(erased: Any) ->
     assert bring_in("other@example.org").pk != back.pk
 
 
+@pytest.mark.slow
 def test_the_receipt_says_what_stays_and_until_when(erased: Any, ben: Subject) -> None:
     [receipt] = selectors.receipts_of(erased)
     stays = selectors.receipt_content(receipt)["stays"]
@@ -73,6 +77,7 @@ def test_the_receipt_says_what_stays_and_until_when(erased: Any, ben: Subject) -
     assert told["until"] == until.isoformat() and "keyed hash" in told["text"]
 
 
+@pytest.mark.slow
 def test_it_ends_on_its_day_and_when_it_is_switched_off(erased: Any, settings: Any) -> None:
     nightly()
     assert Suppressed.objects.count() == 1
@@ -97,6 +102,7 @@ def test_names_and_telephones_are_not_listed_and_ids_are(settings: Any, own_plac
     suppression.refuse_suppressed([])
 
 
+@pytest.mark.slow
 def test_its_key_is_its_own(erased: Any) -> None:
     [key] = Key.objects.filter(kind=keys.KeyKind.SUPPRESSION)
     assert key.name == "identities"

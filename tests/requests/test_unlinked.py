@@ -57,6 +57,7 @@ def as_token(value: Any) -> str:
     return str(value).replace("-", "")
 
 
+@pytest.mark.slow
 def test_handles_and_ids_lead_to_nobody_once_the_record_has_ended(ada: Subject, ben: Subject) -> None:
     handle, subject_id, account_id = ada.handle, ada.pk, ada.account_id
     request = approved(ada)
@@ -88,6 +89,7 @@ def test_handles_and_ids_lead_to_nobody_once_the_record_has_ended(ada: Subject, 
     assert rows_that_hold({ben.handle})  # a control: somebody who was not erased is still found
 
 
+@pytest.mark.slow
 def test_no_hash_in_the_log_is_one_of_the_persons_address_or_id(ada: Subject) -> None:
     """A dictionary attack by somebody who has everything but destroyed keys: plain hashes, salted ones, and the site's indexes."""
     subject_id, handle = str(ada.pk), ada.handle

@@ -28,6 +28,7 @@ def test_nothing_is_due_on_a_fresh_site_but_a_look_at_our_own_places(own_places)
     assert upkeep.nightly()["own places checked"] == 0
 
 
+@pytest.mark.slow
 def test_the_record_of_a_request_dies_with_its_retention(ada, place):
     place.put("ada@example.org", 1)
     opened = services.open_request(ada, kind="erasure", regime="gdpr", actor=as_person(ada), note="my words")
@@ -49,6 +50,7 @@ def test_the_record_of_a_request_dies_with_its_retention(ada, place):
     assert events(request)[-1] == "request.retention_ended"
 
 
+@pytest.mark.slow
 def test_a_request_that_goes_on_is_not_forgotten(ada, place):
     place.switch(blocked_until="2031-01-01")
     request = run(approved(ada))
@@ -76,6 +78,7 @@ def test_staff_are_told_once_five_days_before(ada, place, settings):
     assert (upkeep.alert_staff(), upkeep.alert_staff()) == (1, 0)
 
 
+@pytest.mark.slow
 def test_an_expired_archive_is_destroyed(ada, place):
     request = run(filed(ada))
     Archive.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -115,6 +118,7 @@ def test_a_document_that_is_too_large_leaves_nothing(ada, settings):
     assert Evidence.objects.count() == 0
 
 
+@pytest.mark.slow
 def test_statistics_count_by_law_and_kind(ada, ben, cleo, place):
     run(filed(ada))
     run(approved(ben))
@@ -144,6 +148,7 @@ def test_the_preview_counts_places_and_names_what_stands_in_the_way(ada, place):
     assert (row.trouble, row.is_complete) == ("it does not answer", False)
 
 
+@pytest.mark.slow
 def test_the_timeline_tells_the_story_in_order(ada, place):
     place.put("ada@example.org", 1)
     request = run(filed(ada))

@@ -84,6 +84,7 @@ def test_different_places_have_different_names(first, second):
     assert (aead.associated_data(*first) == aead.associated_data(*second)) is same
 
 
+@pytest.mark.slow
 @given(first=st.lists(parts, max_size=5), second=st.lists(parts, max_size=5))
 def test_a_name_can_be_put_together_from_its_beginning_and_its_end(first, second):
     assert aead.associated_data(*first) + aead.associated_data(*second) == aead.associated_data(*first, *second)

@@ -29,6 +29,7 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
+@pytest.mark.slow
 @given(value=json_values)
 def test_every_json_value_comes_back_as_it_was(value):
     assert content.unpack(content.pack(value)) == value

@@ -31,6 +31,7 @@ def waiting(ada, filing_room):  # noqa: F811
     return run(approved(ada))
 
 
+@pytest.mark.slow
 def test_the_open_tasks_say_who_and_until_when_and_which_are_late(at_cleos, waiting):
     text = at_cleos.read(f"{LIST}tasks/")
     assert "Filing room" in text
@@ -66,6 +67,7 @@ def test_a_task_is_confirmed_with_a_note_and_proof_and_the_erasure_ends(at_cleos
     assert "No task is open" in at_cleos.read(f"{LIST}tasks/")
 
 
+@pytest.mark.slow
 def test_a_form_that_is_sent_twice_at_once_keeps_its_files_once(at_cleos, waiting, cleo, monkeypatch):
     task = Task.objects.get(request=waiting)
     there = f"{page(waiting)}tasks/{task.pk}/"
@@ -92,6 +94,7 @@ def test_a_form_that_is_sent_twice_at_once_keeps_its_files_once(at_cleos, waitin
     assert details_of(entry)["documents"] == 1
 
 
+@pytest.mark.slow
 def test_the_plan_asks_no_more_questions_for_more_places(at_cleos, ada, own_places):
     def add_room(number: int) -> None:
         config = {"person": "Ms Green", "email": "green@example.org", "days": 14, "instructions": "x"}
@@ -116,6 +119,7 @@ def test_the_plan_asks_no_more_questions_for_more_places(at_cleos, ada, own_plac
     assert asked(first) == few
 
 
+@pytest.mark.slow
 def test_whoever_has_no_right_sees_neither_list_nor_task(waiting, mallory):
     task = Task.objects.get(request=waiting)
     for client in (Desk(mallory), Desk()):
@@ -127,6 +131,7 @@ def test_whoever_has_no_right_sees_neither_list_nor_task(waiting, mallory):
     assert task.confirmed_at is None
 
 
+@pytest.mark.slow
 def test_the_plan_says_beforehand_that_a_person_does_it(at_cleos, ada, filing_room):  # noqa: F811
     from tests.requests.conftest import filed
 
@@ -141,6 +146,7 @@ def test_the_plan_says_beforehand_that_a_person_does_it(at_cleos, ada, filing_ro
     assert "Not every place could be counted" in at_cleos.read(f"{page(request)}approve/")
 
 
+@pytest.mark.slow
 def test_hostile_files_are_named_harmlessly_and_never_shown(at_cleos, waiting):
     task = Task.objects.get(request=waiting)
     there = f"{page(waiting)}tasks/{task.pk}/"

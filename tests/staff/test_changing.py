@@ -28,6 +28,7 @@ def write(desk: Desk, request: PrivacyRequest, part: str, **values: str):
     return text, desk.post(path, values | {"shown": seal}, follow=True)
 
 
+@pytest.mark.slow
 def test_a_message_is_shown_first_and_the_letter_does_not_hold_it(at_cleos, ada):
     request = filed(ada)
     at_cleos.look(request)
@@ -42,6 +43,7 @@ def test_a_message_is_shown_first_and_the_letter_does_not_hold_it(at_cleos, ada)
     assert events(request)[-1] == "request.message_sent"
 
 
+@pytest.mark.slow
 def test_extending_names_the_new_day_before_and_after(at_cleos, ada):
     request = filed(ada)
     before = request.due_on
@@ -55,6 +57,7 @@ def test_extending_names_the_new_day_before_and_after(at_cleos, ada):
     assert at_cleos.get(f"{page(request)}extend/").status_code == 302  # once
 
 
+@pytest.mark.slow
 def test_what_is_late_cannot_be_extended(at_cleos, ada):
     request = filed(ada)
     at_cleos.look(request)
@@ -65,6 +68,7 @@ def test_what_is_late_cannot_be_extended(at_cleos, ada):
     assert "1 day late" in at_cleos.read(page(request))
 
 
+@pytest.mark.slow
 def test_one_request_is_given_to_an_officer(at_cleos, dan, ada):
     request = filed(ada)
     at_cleos.look(request)
@@ -76,6 +80,7 @@ def test_one_request_is_given_to_an_officer(at_cleos, dan, ada):
 
 
 class TestHold:
+    @pytest.mark.slow
     def test_it_keeps_everything_until_it_is_lifted(self, at_cleos, ada):
         request = filed(ada, "erasure")
         at_cleos.look(request)
@@ -94,6 +99,7 @@ class TestHold:
         assert "must be today or later" in text_of(at_cleos.post(f"{page(request)}hold/", values))
         assert not ada.holds.exists()
 
+    @pytest.mark.slow
     def test_once_an_erasure_has_begun_it_comes_too_late(self, at_cleos, ada):
         request = filed(ada, "erasure")
         freeze_subject(ada.pk)
@@ -120,6 +126,7 @@ def test_staff_withdraw_for_the_person(at_cleos, ada):
     assert at_cleos.get(f"{page(request)}withdraw/").status_code == 302
 
 
+@pytest.mark.slow
 def test_staff_decide_that_an_erasure_does_not_wait_for_the_copy(at_cleos, cleo, ada):
     request = filed(ada, "erasure")
     services.approve_request(request, actor=as_officer(cleo), rule="command_line")
@@ -133,6 +140,7 @@ def test_staff_decide_that_an_erasure_does_not_wait_for_the_copy(at_cleos, cleo,
     assert events(request)[-1] == "request.copy_waived"
 
 
+@pytest.mark.slow
 def test_a_step_that_needs_a_person_is_tried_again(at_cleos, cleo, ada):
     request = filed(ada, "access")
     services.approve_request(request, actor=as_officer(cleo), officer=cleo)

@@ -48,6 +48,7 @@ def give(subject: Any, *names: str) -> None:
     services.store_conversations(subject, [conversation(name, "a", "b") for name in names], actor=by(subject))
 
 
+@pytest.mark.slow
 def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, ada):
     give(ada, "c1", "c2")
     assert "No copies are made" in at_roots.read(PAGE)
@@ -183,6 +184,7 @@ def test_what_could_not_work_is_not_saved(at_roots, folder, tmp_path):
     assert not CopyPolicy.objects.exists()
 
 
+@pytest.mark.slow
 def test_one_person_is_restored_from_the_page(at_roots, folder, ada, ben, monkeypatch):
     give(ada, "c1")
     give(ben, "c1")
@@ -212,6 +214,7 @@ def test_officers_have_no_part_in_it(who, request, folder):
     assert policy.is_active
 
 
+@pytest.mark.slow
 def test_copies_are_a_step_of_every_erasure_and_one_out_of_reach_is_said(folder, ada, ben, tmp_path):
     give(ada, "c1", "c2")
     give(ben, "c1")

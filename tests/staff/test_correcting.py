@@ -110,6 +110,7 @@ def test_what_is_unclear_is_shown_again_and_nothing_is_noted(at_cleos, ada, crm,
     assert noted(request)["CRM"].changes[0].value == "Ada"
 
 
+@pytest.mark.slow
 def test_what_is_found_there_is_asked_for_when_something_they_are_known_by_is_wrong(at_cleos, ada, crm):
     subjects.add_identity(ada, "user_id", "42", actor=Actor.system())
     request = filed(ada, "rectification", asked=WISH)
@@ -133,6 +134,7 @@ def test_a_place_that_cannot_is_offered_no_values(at_cleos, ada, place):
     assert noted(request) == {}
 
 
+@pytest.mark.slow
 def test_without_it_nobody_can_approve_and_nobody_without_the_role_fills_it_in(at_cleos, at_roots, ada, crm):
     request = filed(ada, "rectification", asked=WISH)
     at_cleos.look(request)
@@ -162,6 +164,7 @@ class TestRestriction:
         desk.post(f"{page(request)}approve/", follow=True)
         return run(request)
 
+    @pytest.mark.slow
     def test_the_plan_says_who_has_to_mark_it_by_hand(self, at_cleos, ada, place):
         request = filed(ada, "restriction", asked=RESTING)
         at_cleos.look(request)
@@ -188,6 +191,7 @@ class TestRestriction:
         assert "request.lift_announced" in events(request)
         assert "The person was told: it is lifted on" in at_cleos.read(page(request))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("days", [0, -1])
     def test_not_before_the_person_knows(self, at_cleos, ada, days):
         request = self.restricted(at_cleos, ada)
@@ -197,6 +201,7 @@ class TestRestriction:
         request.refresh_from_db()
         assert request.lift_on is None
 
+    @pytest.mark.slow
     def test_only_what_stands_is_lifted(self, at_cleos, ada):
         request = filed(ada, "restriction", asked=RESTING)
         at_cleos.look(request)

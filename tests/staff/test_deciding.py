@@ -35,6 +35,7 @@ def status_of(request: PrivacyRequest) -> str:
 
 
 class TestIdentity:
+    @pytest.mark.slow
     def test_it_is_checked_and_then_the_request_waits_for_review(self, at_cleos, ada):
         request = filed(ada, "erasure", identity_level="none")
         assert "Check the identity" in at_cleos.look(request)
@@ -86,6 +87,7 @@ class TestYes:
         assert "Does not answer" in text
         assert "Not every place could be counted" in text
 
+    @pytest.mark.slow
     def test_one_yes_is_enough_for_a_copy(self, at_cleos, cleo, ada):
         request = filed(ada, "access")
         text = text_of(approve(at_cleos, request))
@@ -94,6 +96,7 @@ class TestYes:
         entry = Entry.objects.get(about=request.handle, event="request.approved")
         assert entry.role == "officer"
 
+    @pytest.mark.slow
     def test_without_having_seen_the_plan_there_is_no_yes(self, at_cleos, ada, monkeypatch):
         request = filed(ada, "access")
         at_cleos.look(request)
@@ -116,6 +119,7 @@ class TestYes:
         assert answer.headers["Location"].startswith("/accounts/reauthenticate/")
         assert status_of(request) == Status.IN_REVIEW
 
+    @pytest.mark.slow
     def test_an_identity_that_is_not_enough_stops_the_yes(self, at_cleos, ada):
         request = filed(ada, "access")
         PrivacyRequest.objects.filter(pk=request.pk).update(identity_level="none")
@@ -142,6 +146,7 @@ class TestSecondYes:
             "request.second_approved",
         ]
 
+    @pytest.mark.slow
     def test_the_same_person_cannot_be_both(self, at_cleos, cleo, ada):
         cleo.groups.add(*_groups("approvers"))
         request = filed(ada, "erasure")
@@ -152,6 +157,7 @@ class TestSecondYes:
         assert status_of(request) == Status.IN_REVIEW
         assert request.approvals.count() == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["role", "account", "gone"])
     def test_a_first_yes_of_somebody_who_may_not_any_more_is_void(self, at_cleos, at_dans, cleo, dan, ada, how):
         request = filed(ada, "erasure")
@@ -175,6 +181,7 @@ class TestSecondYes:
         approve(at_dans, request)
         assert status_of(request) == Status.COOLING_OFF
 
+    @pytest.mark.slow
     def test_another_reviewer_without_that_role_cannot_be_the_second(self, at_cleos, ada):
         request = filed(ada, "erasure")
         approve(at_cleos, request)
@@ -183,6 +190,7 @@ class TestSecondYes:
         assert second.get(f"{page(request)}approve/").status_code == 302
         assert status_of(request) == Status.IN_REVIEW
 
+    @pytest.mark.slow
     def test_the_dashboard_counts_for_the_second_only_what_they_did_not_approve(self, at_cleos, at_dans, ada):
         request = filed(ada, "erasure")
         approve(at_cleos, request)
@@ -193,6 +201,7 @@ class TestSecondYes:
 
 
 class TestNo:
+    @pytest.mark.slow
     def test_the_letter_is_shown_first_and_only_then_sent(self, at_cleos, ada):
         request = filed(ada, "erasure", language="zh-hans")
         letters = Letter.objects.filter(owner=request.pk).count()
@@ -226,6 +235,7 @@ class TestNo:
         assert "Write what the person will read" in text_of(answer)
         assert status_of(request) == Status.IN_REVIEW
 
+    @pytest.mark.slow
     def test_what_is_decided_cannot_be_refused_any_more(self, at_cleos, ada):
         request = filed(ada, "access")
         approve(at_cleos, request)
@@ -305,6 +315,7 @@ class TestOwn:
         assert not request.approvals.exists()
         assert set(events(request)) == {"request.opened", "request.looked_at"}
 
+    @pytest.mark.slow
     def test_a_colleague_decides_on_it(self, at_cleos, cleos):
         request = filed(cleos)
         colleague = Desk(staff("carl@example.org", "compliance"))

@@ -126,6 +126,7 @@ def two_decide(settings: Any) -> None:
     settings.SECOND_APPROVER_ABOVE_CONVERSATIONS = -1
 
 
+@pytest.mark.slow
 def test_what_is_noted_after_the_first_yes_makes_it_void(at_cleos, at_dans, ada, crm, cleo, two_decide):
     request = filed(ada, Kind.ERASURE)
     services.approve_request(request, actor=as_officer(cleo), officer=cleo)
@@ -145,6 +146,7 @@ def test_what_is_noted_after_the_first_yes_makes_it_void(at_cleos, at_dans, ada,
     assert "K-17" in at_dans.read(f"{page(request)}approve/")
 
 
+@pytest.mark.slow
 def test_a_yes_to_a_plan_that_was_about_less_is_asked_for_again(at_cleos, ada, crm, cleo):
     request = filed(ada, Kind.ERASURE)
     at_cleos.look(request)
@@ -158,6 +160,7 @@ def test_a_yes_to_a_plan_that_was_about_less_is_asked_for_again(at_cleos, ada, c
     assert request.approvals.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 def test_after_two_have_decided_nobody_adds_alone_whose_data_goes(at_cleos, at_dans, ada, crm, cleo, dan, two_decide):
     request = filed(ada, Kind.ERASURE)
@@ -234,6 +237,7 @@ def test_what_is_noted_with_another_request_does_not_change_whose_data_an_erasur
     assert erasure.approvals.count() == 2
 
 
+@pytest.mark.slow
 def test_whose_data_an_officer_has_named_is_erased_by_two(at_cleos, at_dans, ada, ben, crm):
     plain, named = filed(ben, Kind.ERASURE), filed(ada, Kind.ERASURE)
     assert not services.needs_second_approver(named)

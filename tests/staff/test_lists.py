@@ -61,6 +61,7 @@ def test_what_is_late_comes_first_and_what_is_answered_in_part_last(at_cleos):
     assert "in 3 days" in text
 
 
+@pytest.mark.slow
 def test_each_way_to_look_shows_what_it_says(at_cleos, cleo, dan, own_places):
     late, soon, far = made(due_in=-1), made(due_in=7), made(due_in=8)
     verifying = made(Status.VERIFYING, due_in=30)
@@ -93,6 +94,7 @@ def test_each_way_to_look_shows_what_it_says(at_cleos, cleo, dan, own_places):
         assert shown(at_cleos, query) == short(*requests), query
 
 
+@pytest.mark.slow
 def test_what_nobody_offered_is_left_out(at_cleos):
     request = made()
     for query in (
@@ -114,6 +116,7 @@ def test_held_ones_are_shown(at_cleos, cleo, ada, ben):
     assert set(shown(at_cleos)) == set(short(held, free))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["", "?show=all"])
 def test_pages_follow_each_other_without_a_gap_or_a_double(at_cleos, monkeypatch, query):
     monkeypatch.setattr(queue, "PAGE", 3)

@@ -67,6 +67,7 @@ def test_one_proposes_another_approves_and_the_site_destroys(old, at_roots, at_d
     assert len(actors) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["role", "account"])
 def test_what_somebody_proposed_who_may_not_any_more_is_withdrawn(old, at_roots, root, at_dans, tmp_path, how):
     services.back_up_keys(tmp_path / "b", actor=Actor.system())
@@ -85,6 +86,7 @@ def test_what_somebody_proposed_who_may_not_any_more_is_withdrawn(old, at_roots,
     assert Proposal.objects.filter(withdrawn_at=None).get().proposed_by != root.pk
 
 
+@pytest.mark.slow
 def test_the_standing_policy_takes_two_and_one_ends_it(old, at_roots, at_dans):
     assert "There is none: each destruction takes two people of its own." in at_roots.read(PAGE)
     press(at_roots, "policy/")

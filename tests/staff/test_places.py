@@ -111,6 +111,7 @@ def test_unknown_ones_are_not_found(at_roots):
     assert at_roots.get(f"{PLACES}add/?kind=nonsense").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_secret_is_never_shown_again(at_roots, own_places):
     secret = "very-secret-key"
     s3 = {
@@ -143,6 +144,7 @@ def test_a_secret_is_carried_through_a_test_sealed_and_for_its_writer_only(at_ro
     assert config_of(Location.objects.get(name="Bucket"))["secret_key"] == secret
 
 
+@pytest.mark.slow
 def test_a_secret_stays_with_the_address_that_it_was_given_for(at_roots, own_places):
     secret = "very-secret-key"
     s3 = {

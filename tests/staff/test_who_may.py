@@ -30,6 +30,7 @@ def status(desk: Desk, path: str) -> int:
     return method(path, follow=True).status_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["mallory", "eve", "root"])
 def test_whoever_has_no_part_in_requests_is_refused_alike_for_every_reference(who, request, request_of_ada):
     desk = Desk(request.getfixturevalue(who))

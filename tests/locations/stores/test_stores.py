@@ -154,6 +154,7 @@ def test_a_delete_marker_alone_does_not_look_like_gone(s3_place: Place, moto: st
     assert list(s3_place.store().find()) == []
 
 
+@pytest.mark.slow
 def test_every_generation_of_a_name_goes_and_what_a_hold_keeps_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
     patient_no_longer(monkeypatch)
     server = GcsStandIn()

@@ -62,6 +62,7 @@ def titles(subject: Subject) -> list[str]:
 # Every kind of place
 
 
+@pytest.mark.slow
 def test_sealed_copies_are_made_checked_restored_and_erased(
     ada: Subject, ben: Subject, any_place: Place, make_policy: MakePolicy
 ) -> None:
@@ -362,6 +363,7 @@ def _dying(real: Any, at: int, *, is_done_first: bool) -> Any:
     return dying
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["put", "delete"])
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_killed_anywhere_it_goes_on_and_ends_the_same(
@@ -531,6 +533,7 @@ def test_a_rule_is_a_place_and_ending_it_takes_every_copy(
     assert Entry.objects.filter(event=Event.COPY_POLICY_CHANGED).count() == 2
 
 
+@pytest.mark.slow
 def test_local_and_distant_copies_stand_side_by_side(
     ada: Subject, files_place: Place, s3_place: Place, make_policy: MakePolicy
 ) -> None:

@@ -143,6 +143,7 @@ def test_two_workers_do_not_restore_from_one_rule_together(
     assert dead.state == "failed"
 
 
+@pytest.mark.slow
 def test_asking_about_many_copies_takes_no_more_questions_than_about_few(
     ada: Subject, files_place: Place, make_policy: MakePolicy
 ) -> None:

@@ -131,12 +131,14 @@ def check_conversation(conversation: ParsedConversation) -> None:
             continue  # damaged, and said so
 
 
+@pytest.mark.slow
 @_EXAMPLES
 @given(st.binary(max_size=2_000))
 def test_any_bytes(data: bytes) -> None:
     check(data)
 
 
+@pytest.mark.slow
 @_EXAMPLES
 @given(st.lists(_CONVERSATIONS, max_size=3), st.sampled_from(["list", "lines", "zip", "one"]))
 def test_any_values_under_the_names_that_formats_use(values: list[Any], shape: str) -> None:
@@ -148,6 +150,7 @@ def test_any_values_under_the_names_that_formats_use(values: list[Any], shape: s
         check(json.dumps(values[0] if shape == "one" and values else values).encode())
 
 
+@pytest.mark.slow
 @_EXAMPLES
 @given(
     st.sampled_from(_FILES), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=8)), max_size=4)

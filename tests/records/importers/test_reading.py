@@ -111,6 +111,7 @@ def test_parts_that_lie_apart_are_merged_also_when_few_fit_in_memory(tmp_path: P
         assert merged.header["current_node"] == conversation["current_node"]
 
 
+@pytest.mark.slow
 def test_a_list_inside_a_large_object_is_streamed(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     samples.write("chatgpt", path, 3_000)

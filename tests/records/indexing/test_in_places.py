@@ -68,6 +68,7 @@ def test_a_file_that_changes_in_the_middle_is_noted_once(ada: Subject, files_pla
     assert [row.index_number for row in SourceFile.objects.all()] == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sealed", "json"])
 def test_copies_get_their_hash_anew_and_a_changed_one_does_not(
     ada: Subject,
@@ -121,6 +122,7 @@ def test_a_place_that_is_away_keeps_the_old_key_and_the_schedule_goes_on(
     assert checked(policy) == {"ok": 1}
 
 
+@pytest.mark.slow
 def test_a_sealed_copy_whose_hash_lost_its_key_with_a_restore_is_judged_by_whether_it_opens(
     ada: Subject,
     files_place: Place,

@@ -52,6 +52,7 @@ def place(server: LanyingStandIn) -> Place:
     return Place("lanying", config)
 
 
+@pytest.mark.slow
 def test_histories_come_in_once_and_what_is_new_is_added(
     server: LanyingStandIn, people: None, ada: Subject, ben: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def watched(request: pytest.FixtureRequest, storage: Path) -> Place:
     return found
 
 
+@pytest.mark.slow
 def test_it_is_read_file_by_file_and_what_is_new_once(ada: Subject, ben: Subject, watched: Place) -> None:
     put(watched, ADAS, HELLO)
     put(watched, "chats/ben@example.org/table.csv", "conversation,role,content\nx,user,Hello\n")
@@ -67,6 +68,7 @@ def test_it_is_read_file_by_file_and_what_is_new_once(ada: Subject, ben: Subject
     assert Conversation.objects.count() == 3
 
 
+@pytest.mark.slow
 def test_a_changed_file_adds_what_is_new_and_a_broken_one_is_named(ada: Subject, ben: Subject, watched: Place) -> None:
     put(watched, ADAS, HELLO)
     put(watched, "chats/ben@example.org/one.txt", "User: Hello\n")
@@ -85,6 +87,7 @@ def test_a_changed_file_adds_what_is_new_and_a_broken_one_is_named(ada: Subject,
     assert Conversation.objects.count() == 2
 
 
+@pytest.mark.slow
 def test_what_is_deleted_there_stays_here_and_what_comes_again_is_not_held_twice(ada: Subject, watched: Place) -> None:
     put(watched, ADAS, HELLO)
     source = add(watched, MAPPING)

@@ -135,6 +135,7 @@ def test_a_disk_is_compared_both_ways_and_only_what_was_asked_for_goes(
     check_both_ways(ada)
 
 
+@pytest.mark.slow
 def test_a_bucket_is_compared_both_ways_and_only_what_was_asked_for_goes(
     ada: Subject, bucket: Any, a_day_later: None
 ) -> None:
@@ -151,6 +152,7 @@ def test_what_is_younger_than_a_day_is_still_on_its_way(ada: Subject, storage: P
     assert swept()[1] == []
 
 
+@pytest.mark.slow
 def test_an_object_that_a_bucket_only_hid_is_an_orphan_and_goes_with_its_versions(
     ada: Subject, bucket: Any, a_day_later: None
 ) -> None:
@@ -176,6 +178,7 @@ def test_unfinished_uploads_of_a_bucket_are_called_off_if_they_are_ours(bucket: 
     assert left == {"habeas/somebody", "another-site/of-this-bucket"}
 
 
+@pytest.mark.slow
 def test_another_site_in_the_same_bucket_is_never_seen(bucket: Any, a_day_later: None) -> None:
     bucket.put_object(Key=f"other/{objects.new_name(objects.ATTACHMENTS, uuid4())}", Body=b"x")
     bucket.put_object(Key="habeas-two/thing", Body=b"x")
