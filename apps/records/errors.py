@@ -55,6 +55,10 @@ class ConversationsHeld(RecordsError):
         self.until = until
 
 
+class OwnData(RecordsError):
+    """Nobody on the staff decides on what is kept of themselves."""
+
+
 class MessageNotFound(RecordsError):
     """The conversation has no such message, or it has been removed already."""
 

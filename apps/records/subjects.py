@@ -192,6 +192,12 @@ def identity_of(subject: Subject, *, request_id: UUID | None = None) -> contract
     )
 
 
+def is_of_staff(subject_id: UUID, actor: Actor) -> bool:
+    """Say whether whoever acts as one of the staff is this very person. What they do as the person is theirs to do."""
+    theirs = Subject.objects.filter(pk=subject_id, account__handles__handle=actor.handle)
+    return actor.handle != "" and theirs.exists()
+
+
 def lock_for_writing(subject_id: UUID, *, recording: bool = False) -> Subject:
     """Lock a person's row for the rest of the transaction and return it; everything written for them begins here.
 

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts.access import holds_permission
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
@@ -25,6 +26,7 @@ from apps.records.errors import NotProposed, SecondPersonWanted
 from apps.records.models import Copy, CopyPolicy
 
 KIND = "copies"
+PROPOSE = "records.change_copypolicy"  # who gives the first yes to readable copies
 CHANGED = (
     "every",
     "check_days",
@@ -68,9 +70,10 @@ def add_policy(
 def approve_policy(policy: CopyPolicy, *, officer: UUID, actor: Actor) -> None:
     """Agree to readable copies as the second person. Raises SecondPersonWanted for the first, NotProposed otherwise.
 
-    A proposal whose place has been set up otherwise since is none any more: what was looked at is what is agreed to.
+    A proposal is none any more when its place has been set up otherwise since (what was looked at is what is agreed to),
+    or when whoever made it has left, or lost the role.
     """
-    if policy.is_proposed and not _is_place_as_it_was(policy):
+    if policy.is_proposed and not (_is_place_as_it_was(policy) and _may_propose_still(policy)):
         change_policy(policy, actor=actor, is_active=False)
     with _locked(policy):
         if not policy.is_proposed:
@@ -134,6 +137,10 @@ def _propose(policy: CopyPolicy, officer: UUID | None) -> None:
 
 def _is_place_as_it_was(policy: CopyPolicy) -> bool:
     return hmac.compare_digest(mac_of_place(policy.destination), bytes(policy.place_mac or b""))
+
+
+def _may_propose_still(policy: CopyPolicy) -> bool:
+    return policy.proposed_by is not None and holds_permission(policy.proposed_by, PROPOSE)
 
 
 def _start(policy: CopyPolicy) -> None:

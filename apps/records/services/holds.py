@@ -12,9 +12,9 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
-from apps.records.errors import ConversationNotFound
+from apps.records.errors import ConversationNotFound, OwnData
 from apps.records.models import Conversation, LegalHold, Subject
-from apps.records.subjects import lock_for_writing
+from apps.records.subjects import is_of_staff, lock_for_writing
 
 
 def standing_holds(subject_id: UUID) -> QuerySet[LegalHold]:
@@ -46,7 +46,8 @@ def held_until(subject_id: UUID) -> date | None:
 def place_hold(
     subject: Subject, *, basis: str, until: date, actor: Actor, conversation_id: UUID | None = None
 ) -> LegalHold:
-    """Keep one conversation, or everything of a person. Raises SubjectFrozen once an erasure has begun."""
+    """Keep one conversation, or everything of a person. Raises SubjectFrozen once an erasure has begun, OwnData."""
+    _refuse_own(subject.pk, actor)
     with transaction.atomic():
         lock_for_writing(subject.pk)
         theirs = Conversation.objects.filter(subject=subject, erasing_at__isnull=True)
@@ -59,8 +60,14 @@ def place_hold(
 
 
 def lift_hold(hold: LegalHold, *, actor: Actor) -> None:
-    """End a hold; a repeat does nothing."""
+    """End a hold; a repeat does nothing. Raises OwnData."""
+    _refuse_own(hold.subject_id, actor)
     with transaction.atomic():
         if LegalHold.objects.filter(pk=hold.pk).delete()[0]:
             count = 1 if hold.conversation_id is not None else hold.subject.conversations.count()
             audit.append(Event.HOLD_LIFTED, about=hold.subject.handle, actor=actor, conversations=count)
+
+
+def _refuse_own(subject_id: UUID, actor: Actor) -> None:
+    if is_of_staff(subject_id, actor):
+        raise OwnData

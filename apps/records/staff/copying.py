@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.accounts.access import fresh_authentication_required, holds_permission
+from apps.accounts.access import fresh_authentication_required
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -229,10 +229,8 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
 @permitted("records.approve_copypolicy")
 @fresh_authentication_required
 def approve_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Take the second person's yes to readable copies; whoever proposed them must still be one who may."""
+    """Take the second person's yes to readable copies."""
     policy = _found(pk)
-    if policy.proposed_by and not holds_permission(policy.proposed_by, "records.change_copypolicy"):
-        policies.change_policy(policy, actor=request.actor, is_active=False)  # type: ignore[attr-defined]
     try:
         policies.approve_policy(policy, officer=_user_id(request), actor=request.actor)  # type: ignore[attr-defined]
     except SecondPersonWanted:

@@ -17,6 +17,7 @@ from apps.requests.errors import EmptyText, WrongStatus
 from apps.requests.models import Step, Task, TaskFile
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lock_request
+from apps.requests.services.deciding import refuse_own
 from apps.requests.task_files import keep_task_files
 from apps.requests.vault import open_vault, seal_task, task_words
 
@@ -35,8 +36,9 @@ def confirm_task(
     """Write down what was done, and let the step go on with it. `files` were taken before (task_files.py).
 
     `item_count`: how many items there were, 0 for none. `stays_until`: something had to stay; the task comes back then.
-    Raises EmptyText, and WrongStatus when it is confirmed already or the request has ended.
+    Raises EmptyText, OwnRequest, and WrongStatus when it is confirmed already or the request has ended.
     """
+    refuse_own(task.request, actor, officer)
     if not note.strip():
         raise EmptyText
     lock_request(task.request, *ACTIVE)

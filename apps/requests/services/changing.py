@@ -20,7 +20,7 @@ from apps.requests.errors import AlreadyExtended, EmptyText, ErasureBegun, TooLa
 from apps.requests.models import CHANGES, Kind, Message, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
-from apps.requests.services.deciding import UNDECIDED, write_message
+from apps.requests.services.deciding import UNDECIDED, refuse_own, write_message
 from apps.requests.vault import open_vault
 
 OPEN = (*UNDECIDED, *ACTIVE)
@@ -32,6 +32,7 @@ def withdraw_request(request: PrivacyRequest, *, actor: Actor) -> None:
 
     A rectification or a restriction until its work begins; a restriction that is carried out is lifted (lifting.py).
     """
+    refuse_own(request, actor)
     lock_request(request, *OPEN)
     if request.status == Status.PARTLY_COMPLETED:
         raise WrongStatus(request.reference)
@@ -50,6 +51,7 @@ def withdraw_request(request: PrivacyRequest, *, actor: Actor) -> None:
 @transaction.atomic
 def extend_deadline(request: PrivacyRequest, *, text: str, actor: Actor) -> date:
     """Take the longer period that the law allows; told with a reason, inside the first period, once."""
+    refuse_own(request, actor)
     lock_request(request, *OPEN)
     if not text.strip():
         raise EmptyText
@@ -85,6 +87,7 @@ def extended_until(request: PrivacyRequest) -> date:
 @transaction.atomic
 def send_message(request: PrivacyRequest, text: str, *, actor: Actor) -> Message:
     """Write to the other side; a letter tells the person that there is a message, and not what stands in it."""
+    refuse_own(request, actor)
     if not text.strip():
         raise EmptyText
     vault = open_vault(request)
@@ -99,6 +102,7 @@ def send_message(request: PrivacyRequest, text: str, *, actor: Actor) -> Message
 @transaction.atomic
 def waive_archive_first(request: PrivacyRequest, *, actor: Actor) -> None:
     """Let an erasure go on although the person has not fetched their copy: they say so, or staff decide."""
+    refuse_own(request, actor)
     lock_request(request, *OPEN)
     changed = PrivacyRequest.objects.filter(pk=request.pk, waives_archive_first=False).update(waives_archive_first=True)
     if changed:
@@ -112,6 +116,7 @@ def waive_archive_first(request: PrivacyRequest, *, actor: Actor) -> None:
 def retry_step(step: Step, *, actor: Actor) -> None:
     """Set a step going again that waits for a person, or does not have to wait any longer."""
     request = step.request
+    refuse_own(request, actor)
     lock_request(request, *ACTIVE)
     changed = Step.objects.filter(pk=step.pk, state__in=(Step.State.NEEDS_PERSON, Step.State.BLOCKED)).update(
         state=Step.State.PENDING, attempts=0, next_try_at=None, reason="", until=None, blocked_since=None

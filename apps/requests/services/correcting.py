@@ -19,6 +19,7 @@ from apps.requests.errors import FoundThereWanted, WrongStatus
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.schedule import ACTIVE
 from apps.requests.services.changing import lock_request
+from apps.requests.services.deciding import refuse_own
 from apps.requests.vault import details_of, open_vault, seal_details
 from apps.requests.who import identity_of
 
@@ -29,6 +30,7 @@ def note_corrections(request: PrivacyRequest, corrections: Mapping[Location, Cor
 
     Once work has begun only of places that wait for a person or could not be reached: the others are done or at work.
     """
+    refuse_own(request, actor)
     lock_request(request, Status.IN_REVIEW, *ACTIVE)
     if request.kind != Kind.RECTIFICATION or not set(corrections) <= set(open_places(request)):
         raise WrongStatus(request.reference)

@@ -15,6 +15,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.locations.models import Location
 from apps.records.models import Conversation, Subject
+from apps.records.subjects import is_of_staff
 from apps.requests import letters
 from apps.requests.closing import mark_ended
 from apps.requests.corrections import unspoken
@@ -50,6 +51,7 @@ BY_STAFF = (Role.OFFICER, Role.APPROVER, Role.ADMINISTRATOR)
 @transaction.atomic
 def confirm_identity(request: PrivacyRequest, *, level: str, methods: list[str], actor: Actor) -> None:
     """Record how sure we are who asks, and by what; enough for this right, and the request goes to review."""
+    refuse_own(request, actor)
     _lock(request, *UNDECIDED)
     wanted = regime_of(request.regime).right(request.kind).identity
     status = Status.IN_REVIEW if is_enough(level, wanted) else Status.VERIFYING
@@ -92,8 +94,7 @@ def _void_of_who_left(request: PrivacyRequest, actor: Actor) -> bool:
 @transaction.atomic
 def _approve(request: PrivacyRequest, actor: Actor, officer: User | None, rule: str, seen: str) -> bool:
     _lock(request, Status.IN_REVIEW)
-    if officer is not None:
-        refuse_own(request, officer)
+    refuse_own(request, actor, officer)
     if seen and seen != mark_of(request):
         raise PlanChanged(request.reference)
     if rule == COMMAND_LINE and not settings.COMMAND_LINE_APPROVAL:
@@ -141,9 +142,14 @@ def is_about(request: PrivacyRequest, officer: User) -> bool:
     return request.subject_id is not None and Subject.objects.filter(pk=request.subject_id, account=officer).exists()
 
 
-def refuse_own(request: PrivacyRequest, officer: User) -> None:
-    """Raise OwnRequest where somebody would decide on a request about themselves, or on whose data it takes."""
-    if is_about(request, officer):
+def refuse_own(request: PrivacyRequest, actor: Actor, officer: User | None = None) -> None:
+    """Raise OwnRequest where somebody on the staff would act on a request about themselves. Every service asks here.
+
+    What they do as the person whose request it is (another handle) is theirs to do.
+    """
+    if request.subject_id is None:
+        return
+    if is_of_staff(request.subject_id, actor) or (officer is not None and is_about(request, officer)):
         raise OwnRequest(request.reference)
 
 
@@ -223,6 +229,7 @@ def _set_going(request: PrivacyRequest, rule: str) -> None:
 @transaction.atomic
 def refuse_request(request: PrivacyRequest, *, ground: str, text: str, actor: Actor) -> None:
     """Refuse with a ground of the regime and a reason that the person reads, in the letter and on the page."""
+    refuse_own(request, actor)
     _lock(request, *UNDECIDED)
     lawful = regime_of(request.regime).ground(ground, request.kind)
     if lawful is None:
@@ -240,6 +247,7 @@ def refuse_request(request: PrivacyRequest, *, ground: str, text: str, actor: Ac
 @transaction.atomic
 def assign_request(request: PrivacyRequest, officer: User | None, *, actor: Actor) -> None:
     """Give the request to an officer, or to nobody."""
+    refuse_own(request, actor)
     changed = PrivacyRequest.objects.filter(pk=request.pk).exclude(
         assigned_to=officer, assigned_to__isnull=officer is None
     )

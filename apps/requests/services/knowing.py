@@ -31,7 +31,7 @@ def note_identity(request: PrivacyRequest, kind: str, value: str, *, officer: Us
     once an erasure has been let go, it waits for another person's yes: then the answer is False.
     Raises IdentityTaken when it is somebody else's, OwnRequest when the officer would say so of themselves.
     """
-    refuse_own(request, officer)
+    refuse_own(request, actor, officer)
     value = value.strip()
     with transaction.atomic():
         lock_request(request, *OPEN)
@@ -47,7 +47,7 @@ def confirm_noted(request: PrivacyRequest, kind: str, value: str, *, officer: Us
     """Say yes to what somebody else has noted; from now on every place is asked with it. Raises SamePerson, OwnRequest,
     NothingNoted. Whoever noted it must be one who still may: otherwise it is taken back, and NoterLeft raised.
     """
-    refuse_own(request, officer)
+    refuse_own(request, actor, officer)
     with transaction.atomic():
         lock_request(request, *OPEN)
         by = [row[2] for row in details_of(request).get(UNCONFIRMED, []) if row[:2] == [kind, value]]
@@ -67,6 +67,7 @@ def confirm_noted(request: PrivacyRequest, kind: str, value: str, *, officer: Us
 
 def drop_noted(request: PrivacyRequest, kind: str, value: str, *, actor: Actor) -> None:
     """Take back what was noted and not confirmed; a repeat does nothing."""
+    refuse_own(request, actor)
     with transaction.atomic():
         lock_request(request, *OPEN)
         if _drop(request, kind, value):

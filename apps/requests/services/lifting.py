@@ -23,7 +23,7 @@ from apps.requests.errors import EmptyText, TooSoon, WrongStatus
 from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.schedule import FIRST, step_for
 from apps.requests.services.changing import lock_request
-from apps.requests.services.deciding import write_message
+from apps.requests.services.deciding import refuse_own, write_message
 from apps.requests.vault import open_vault
 
 CARRIED_OUT = (Status.COMPLETED, Status.PARTLY_COMPLETED)
@@ -46,6 +46,7 @@ def announce_lift(request: PrivacyRequest, *, on: date, text: str, actor: Actor)
 
     Raises EmptyText, TooSoon, and WrongStatus where no restriction stands.
     """
+    refuse_own(request, actor)
     lock_request(request, *CARRIED_OUT)
     if not is_standing(request):
         raise WrongStatus(request.reference)

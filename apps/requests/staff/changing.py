@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts.access import fresh_authentication_required
-from apps.records.errors import RecordsError
+from apps.records.errors import OwnData, RecordsError
 from apps.records.models import Subject
 from apps.records.services import lift_hold, place_hold, standing_holds
 from apps.requests import letters, services
@@ -34,6 +34,8 @@ def _do(request: HttpRequest, found: PrivacyRequest, act: Callable[[], Any], don
         act()
     except RequestError as error:
         messages.error(request, words.what_went_wrong(error))
+    except OwnData:
+        messages.error(request, words.OWN)
     except RecordsError:
         messages.error(request, _("The erasure has begun. From there it only goes forward."))
     else:

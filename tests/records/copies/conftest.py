@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.audit.actors import Actor
 from apps.locations.models import Location
 from apps.locations.services import save_location
@@ -52,12 +53,18 @@ def make_policy() -> MakePolicy:
         destination = Location(kind=place.kind, name=f"{name} go here {uuid4().hex[:6]}")
         save_location(destination, config=place.config, actor=Actor.system())
         values = {"name": name, "country": "Ireland", "target": "habeas_copies", "form": form} | settings
-        policy = add_policy(destination=destination, actor=Actor.system(), officer=uuid4(), **values)
+        officer = administrator() if form != "sealed" else None
+        policy = add_policy(destination=destination, actor=Actor.system(), officer=officer, **values)
         if policy.is_readable:
             approve_policy(policy, officer=uuid4(), actor=Actor.system())
         return policy
 
     return make
+
+
+def administrator() -> UUID:
+    """Somebody who may propose readable copies."""
+    return UUID(str(User.objects.create(email=f"{uuid4().hex[:8]}@example.org", is_superuser=True).pk))
 
 
 def give(subject: Subject, *names: str, files: int = 0) -> None:

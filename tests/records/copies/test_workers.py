@@ -11,17 +11,18 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.audit.actors import Actor
 from apps.locations.models import Location
 from apps.records import services
 from apps.records.copies import restoring, running, writing
-from apps.records.copies.policies import change_policy, end_policy
+from apps.records.copies.policies import approve_policy, change_policy, end_policy
 from apps.records.copies.removing import doom_erased
-from apps.records.errors import LostClaim
+from apps.records.errors import LostClaim, NotProposed
 from apps.records.models import Conversation, CopyPolicy, CopyRun, Subject
 from tests.locations.stores.conftest import Place
 from tests.records.conftest import by
-from tests.records.copies.conftest import MakePolicy, copied, give, there
+from tests.records.copies.conftest import MakePolicy, administrator, copied, give, there
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 SYSTEM = Actor.system()
@@ -169,3 +170,20 @@ def test_asking_about_many_copies_takes_no_more_questions_than_about_few(
     Conversation.objects.update(key_id=ada.key_id)  # none is as it was copied
     assert asked() <= few + 2
     services.delete_all_conversations(ada, actor=by(ada))
+
+
+def test_a_proposal_of_readable_copies_counts_only_from_somebody_who_still_may(
+    files_place: Place, make_policy: MakePolicy
+) -> None:
+    """The service asks, whoever calls it."""
+    policy, proposer = make_policy(files_place, form="json"), administrator()
+    for has_left in (True, False):
+        change_policy(policy, actor=SYSTEM, officer=proposer, is_active=True)
+        User.objects.filter(pk=proposer).update(is_superuser=not has_left)
+        if has_left:
+            with pytest.raises(NotProposed):
+                approve_policy(policy, officer=administrator(), actor=SYSTEM)
+        else:
+            approve_policy(policy, officer=administrator(), actor=SYSTEM)
+        policy.refresh_from_db()
+        assert (policy.is_active, policy.proposed_by is None) == (not has_left, has_left)
