@@ -7,6 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from apps.audit.actors import Role
@@ -51,9 +53,12 @@ class DayField(forms.DateField):
 
 
 class FilterForm(forms.Form):
-    """What to show. `about` also takes the number of an entry (`entry_number`)."""
+    """What to show. `about` also takes the number of an entry (`entry_number`), and a reference: it becomes the handle.
 
-    about = forms.CharField(label=_("Handle or entry"), required=False, max_length=40)
+    The log itself knows no reference; the row of the request does, for as long as the request is kept.
+    """
+
+    about = forms.CharField(label=_("Handle, reference or entry"), required=False, max_length=40)
     event = forms.ChoiceField(label=_("Event"), required=False)
     role = forms.ChoiceField(label=_("Role"), required=False, choices=[("", _("All roles")), *Role.choices])
     actor = HandleField(label=_("Actor"), required=False, max_length=40)
@@ -69,10 +74,16 @@ class FilterForm(forms.Form):
     def clean_about(self) -> str:
         text = "".join(self.cleaned_data["about"].lower().replace(",", "").split())
         if text and not is_handle(text) and not _is_number(text):
-            raise forms.ValidationError(
-                _("Give a handle of %(length)s letters and digits, or the number of an entry."),
-                params={"length": HANDLE_LENGTH},
-            )
+            handle: str = import_string(settings.HANDLE_OF_REFERENCE)(text)
+            if not handle:
+                raise forms.ValidationError(
+                    _(
+                        "Give a handle of %(length)s letters and digits, the number of an entry, or the reference of a "
+                        "request that is kept, as in HB-7Q4K-2M9X."
+                    ),
+                    params={"length": HANDLE_LENGTH},
+                )
+            return handle
         return text
 
     @property

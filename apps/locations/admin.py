@@ -15,7 +15,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils.module_loading import import_string
@@ -32,7 +32,6 @@ from apps.locations.registry import configurable_kinds, connector_class
 from apps.locations.said import read
 
 View = Callable[..., HttpResponse]
-USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
 
 
 @admin.register(Location)
@@ -72,7 +71,7 @@ class LocationAdmin(ModelAdmin):
         kinds = configurable_kinds()
         kind = request.GET.get("kind", "")
         if kind not in kinds:
-            offered = [(name, connector.label) for name, connector in kinds.items()]
+            offered = [(name, connector.label, getattr(connector, "about", "")) for name, connector in kinds.items()]
             return self._show(request, "kinds", _("Add a place"), {"kinds": offered})
         return self._edit(request, Location(pk=uuid4(), kind=kind), {})
 
@@ -87,9 +86,10 @@ class LocationAdmin(ModelAdmin):
         """Show and take the form of a kind. "Test" asks the place, "Count" tries it with an identity; neither saves."""
         connector = connector_class(location.kind)
         data = request.POST or None
-        before = location.horizon_reason
-        form = LocationForm(data, instance=location)
+        before, stored = location.horizon_reason, config
         config_form = connector.ConfigForm(data, initial=_without_secrets(connector, config), prefix="config")
+        is_trial = data is not None and ("test" in data or "try" in data)
+        form = _location_form(data, location, is_saved=not (is_trial or _presses(config_form, data)))
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
         sealed = SealedSecrets(location.kind, request.user.pk, config_form)
         present = sealed.open(data, config) if data else config
@@ -100,7 +100,7 @@ class LocationAdmin(ModelAdmin):
         if data and (offered := _offered(config_form, present)):
             config_form, secrets = offered
             shown["sealed_secrets"] = sealed.seal(config_form, secrets)
-        elif data and form.is_valid() and config_form.is_valid():
+        elif data and (is_trial or form.is_valid()) and config_form.is_valid():
             try:
                 config = merged_config(config_form, present)
             except ValidationError as error:
@@ -119,13 +119,16 @@ class LocationAdmin(ModelAdmin):
             shown["sealed_secrets"] = sealed.seal(config_form, written_secrets(config_form, present))
         elif config:
             shown["summary"] = trying.summary_of(connector(config))
+        if config:
+            shown["doubts"] = trying.doubts_of(connector(config), location.kind)
         if config and not search.is_bound:
             search.initial = _first_kind(connector(config))
+        _say_what_stays(config_form, stored)
         tested: Health | None = shown.get("tested")
         days = tested.horizon_days if tested else location.horizon_days
         context = self._about(request, location) | shown | {
-            "form": form, "config_form": config_form, "search": search, "is_new": location._state.adding,
-            "identity_kinds": USUAL_KINDS, "tested_horizon": horizon_words(tested.horizon_days) if tested else "",
+            "is_trial": is_trial, "form": form, "config_form": config_form, "search": search, "is_new": location._state.adding,
+            "identity_kinds": trying.USUAL_KINDS, "tested_horizon": horizon_words(tested.horizon_days) if tested else "",
             "tested_policy": policy.words(days) if tested else "",
             "asks_reason": bool(before) or policy.is_too_long(days) or bool(form["horizon_reason"].errors),
         }  # fmt: skip
@@ -144,19 +147,14 @@ class LocationAdmin(ModelAdmin):
                 "horizon_reason", _("%(said)s Write why it is used anyway, or change the place.") % {"said": said}
             )
             return False
-        messages.success(request, _("Saved. This place takes part in every request from now on."))
-        doubts = [*health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
-        for doubt in filter(None, doubts if health.is_reachable else [health.message, *doubts]):
-            messages.warning(request, doubt)
+        _tell(request, _("Saved. This place takes part in every request from now on."), location, health)
         return True
 
     def check_place(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         location = self._posted(request, pk)
         health = services.check_location(location, actor=_actor(request))
-        level = messages.SUCCESS if health.is_reachable and not health.problems else messages.WARNING
-        said = [health.message, *health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
-        messages.add_message(request, level, " ".join(filter(None, said)))
-        return redirect("admin:locations_location_change", pk)
+        _tell(request, _("The place was asked."), location, health)
+        return redirect(f"{reverse('admin:locations_location_change', args=[pk])}#state")
 
     def switch_place(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         location = self._posted(request, pk)
@@ -217,9 +215,38 @@ def _actor(request: HttpRequest) -> Any:
     return request.actor  # type: ignore[attr-defined]
 
 
+def _tell(request: HttpRequest, done: str, location: Location, health: Health) -> None:
+    """Say that it is done; what the check found stands on the page that follows, once."""
+    is_fine = health.is_reachable and not health.problems
+    if is_fine and not policy.words(health.horizon_days, reason=location.horizon_reason):
+        messages.success(request, done)
+    else:
+        messages.warning(request, _("%(done)s What stands in the way is said below.") % {"done": done})
+
+
+def _say_what_stays(form: forms.Form, config: dict[str, Any]) -> None:
+    """Say at the field of each secret that is kept what leaving it empty does."""
+    said = _("Empty: the one that is there stays.")
+    for name in getattr(form, "secrets", ()):
+        if config.get(name):
+            form.fields[name].help_text = f"{form.fields[name].help_text} {said}"
+
+
 def _without_secrets(connector: Any, config: dict[str, Any]) -> dict[str, Any]:
     secrets = getattr(connector.ConfigForm, "secrets", ())
     return {name: value for name, value in config.items() if name not in secrets}
+
+
+def _location_form(data: QueryDict | None, location: Location, *, is_saved: bool) -> LocationForm:
+    """Return the form of what people read about a place. While it is only tried, nothing of it is wanted yet."""
+    if data is None or is_saved:
+        return LocationForm(data, instance=location)
+    return LocationForm(instance=location, initial=data.dict())
+
+
+def _presses(form: Any, data: QueryDict | None) -> bool:
+    """Say whether a button of the kind's own form was pressed."""
+    return any(name in (data or {}) for name, _words in getattr(form, "blocks_buttons", ()))
 
 
 def _offered(form: Any, present: dict[str, Any]) -> tuple[forms.Form, dict[str, Any]] | None:

@@ -13,12 +13,15 @@ from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from apps.locations.contract import Identity, Item, Scope, Summarises
+from apps.locations.contract import Identity, Item, Recognises, Scope, Summarises
 from apps.locations.errors import LocationError
 
 COUNTED = 10_000
+USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
 NAMES_SHOWN = 5
 HARMLESS_ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}\Z")
 
@@ -90,3 +93,21 @@ def _masked(part: str) -> str:
 def summary_of(connector: Any) -> list[str]:
     """Return what a place would do with its settings, in sentences; empty where a kind does not say."""
     return connector.summary() if isinstance(connector, Summarises) else []
+
+
+def doubts_of(connector: Any, kind: str) -> list[str]:
+    """Say which kinds of identity in a place's settings nobody is known by so far: a slip, or one of the operator's own.
+
+    What a kind of place notes by itself begins with its name, as openai_response does, and is no doubt.
+    """
+    asked = connector.identity_kinds() if isinstance(connector, Recognises) else set()
+    odd = sorted(one for one in asked - {*USUAL_KINDS} if not one.startswith(f"{kind}_"))
+    if not odd:
+        return []
+    noted = set(import_string(settings.KINDS_OF_IDENTITY)())
+    known = ", ".join(sorted(noted | {*USUAL_KINDS}))
+    said = _(
+        "Nobody is known by “%(kind)s” so far, so nobody would be found by it. Kinds of identity are: %(known)s. "
+        "One of your own works once people have it."
+    )
+    return [said % {"kind": one, "known": known} for one in odd if one not in noted]

@@ -21,6 +21,7 @@ from apps.keys.services import KeyKind
 from apps.locations import contract
 from apps.records import contexts, suppression
 from apps.records.errors import IdentityTaken, RecordingNotAllowed, RecordingRestricted, SubjectFrozen, SubjectNotFound
+from apps.records.indexing.models import IndexKey
 from apps.records.indexing.ring import IDENTITY, Ring, open_ring
 from apps.records.keyring import is_named_still, open_subject_key, read_under_key
 from apps.records.models import Identity, Subject
@@ -133,6 +134,13 @@ def handles_of(kind: str, value: str) -> list[str]:
         return [subject.handle for subject in find_by_identity(kind, value)]
     subject_id = _as_uuid(value)
     return list(Subject.objects.filter(pk=subject_id).values_list("handle", flat=True)) if subject_id else []
+
+
+def kinds_in_use() -> list[str]:
+    """Return the kinds of identity by which somebody is known. Each kind has keys of its own, so few are looked for."""
+    names = IndexKey.objects.filter(name__startswith=IDENTITY).values_list("name", flat=True).distinct()
+    kinds = sorted(name.removeprefix(IDENTITY) for name in names)
+    return [kind for kind in kinds if Identity.objects.filter(kind=kind).exists()]
 
 
 def add_identity(subject: Subject, kind: str, value: str, *, actor: Actor) -> Identity:

@@ -50,6 +50,12 @@ def by_reference(reference: str) -> PrivacyRequest | None:
     return PrivacyRequest.objects.filter(reference=tidy_reference(reference)).first()
 
 
+def handle_of(reference: str) -> str:
+    """Return what the log calls a request, however its reference was typed; "" for one that is not there."""
+    found = by_reference(reference)
+    return found.handle if found else ""
+
+
 def by_email(email: str) -> QuerySet[PrivacyRequest]:
     """Return the requests of this exact address, for staff."""
     return with_email_indexes(email_indexes(email))

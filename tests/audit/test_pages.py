@@ -24,6 +24,7 @@ from apps.audit.events import Event
 from apps.audit.handles import new_handle
 from apps.audit.models import Entry, Leaf
 from apps.audit.templatetags import audit_log
+from apps.requests.models import PrivacyRequest
 from tests.audit.conftest import past_the_triggers
 from tests.audit.verifier import run_verifier
 
@@ -160,6 +161,16 @@ class TestList:
         assert response.context["row"].index == 3
         assert response.context["row"].entry.event == "keys.intended"
         assert eve.get("/audit/?about=99").status_code == 404
+
+    @pytest.mark.parametrize("typed", ["HB-7Q4K-2M9X", "hb 7q4k 2m9x", "7q4k2m9x"])
+    def test_a_reference_leads_to_what_the_log_calls_the_request_while_it_is_kept(self, eve, some_log, handle, typed):
+        assert eve.get("/audit/", {"about": typed}).status_code == 400
+        now = timezone.now()
+        PrivacyRequest.objects.create(
+            reference="HB-7Q4K-2M9X", handle=handle, kind="erasure", received_at=now, due_on=now.date()
+        )
+        assert places(eve.get("/audit/", {"about": typed})) == [3, 2, 1]
+        assert b"7Q4K" not in b"".join(bytes(data) for data in Entry.objects.values_list("data", flat=True))
 
     @pytest.mark.parametrize(
         "query",

@@ -75,7 +75,7 @@ class TestYes:
         place.put("ada@example.org", 3)
         request = filed(ada, "access")
         text = at_cleos.look(request)
-        assert "Not asked yet" in text
+        assert "Not counted on this page" in text
         assert ">3 items" not in text
         assert ">3 items" in at_cleos.read(f"{page(request)}?everywhere=1")
 

@@ -15,6 +15,7 @@ from apps.locations.connectors.files import FilesConnector
 from apps.locations.contract import Health, Item
 from apps.locations.models import Location
 from apps.locations.services import config_of, save_location
+from apps.records.subjects import add_identity
 from tests.requests.conftest import staff
 from tests.staff.conftest import Desk, text_of
 
@@ -274,3 +275,56 @@ def test_what_a_check_said_to_one_administrator_another_reads_in_their_own_langu
     text = in_chinese.read(change)
     assert "文件夹可以读取。" in text
     assert "The folder can be read." not in text
+
+
+def test_a_kind_of_identity_that_nobody_has_is_named_with_those_that_there_are(at_roots, ada, folder):
+    typo = values(folder, **{"config-templates": "people/{mail}/"})
+    said = "Nobody is known by “mail” so far"
+    tested = text_of(at_roots.post(f"{PLACES}add/?kind=files", typo | {"test": "1"}))
+    assert said in tested
+    assert "Kinds of identity are: email, phone, subject_id, user_id." in tested
+    at_roots.post(f"{PLACES}add/?kind=files", typo)
+    change = f"{PLACES}{Location.objects.get(name='Exports').pk}/change/"
+    assert said in at_roots.read(change)
+    assert "Nobody is known by" not in text_of(at_roots.post(change, values(folder, test="1")))
+    add_identity(ada, "mail", "ada", actor=Actor.system())
+    assert "Nobody is known by" not in at_roots.read(change)
+
+
+def test_settings_are_tested_before_anybody_says_what_the_place_is_called(at_roots, folder):
+    nameless = values(folder, name="", country="Ireland")
+    tested = text_of(at_roots.post(f"{PLACES}add/?kind=files", nameless | {"test": "1"}))
+    assert "The folder can be read." in tested
+    assert "This field is required" not in tested
+    assert 'value="Ireland"' in tested
+    assert "This field is required" in text_of(at_roots.post(f"{PLACES}add/?kind=files", nameless))
+    wrong = text_of(at_roots.post(f"{PLACES}add/?kind=files", nameless | {"test": "1", "config-root": "here"}))
+    assert "Nothing was asked: first correct what is marked above." in wrong
+    assert not Location.objects.filter(country="Ireland").exists()
+
+
+def test_what_an_empty_secret_does_is_said_only_where_one_is_kept(at_roots, own_places):
+    stays = "Empty: the one that is there stays."
+    s3 = {
+        "name": "B",
+        "config-bucket": "b",
+        "config-endpoint_url": "http://127.0.0.1:9",
+        "config-templates": "{email}/",
+    }
+    assert stays not in at_roots.read(f"{PLACES}add/?kind=s3")
+    at_roots.post(f"{PLACES}add/?kind=s3", s3 | {"config-access_key": "a", "config-secret_key": "x"})
+    assert stays in at_roots.read(f"{PLACES}{Location.objects.get(name='B').pk}/change/")
+
+
+def test_what_stands_in_the_way_is_said_once_after_saving_and_after_a_test(at_roots, folder):
+    answer = at_roots.post(
+        f"{PLACES}add/?kind=files", values(folder, **{"config-root": f"{folder}/nowhere"}), follow=True
+    )
+    place = Location.objects.get(name="Exports")
+    for text in (text_of(answer), text_of(at_roots.post(f"{PLACES}{place.pk}/check/", follow=True))):
+        assert text.count("is the disk mounted?") == 1
+        assert "What stands in the way is said below." in text
+
+
+def test_the_card_of_a_database_names_which_ones_there_are(at_roots):
+    assert "PostgreSQL, MySQL, MariaDB, SQLite" in at_roots.read(f"{PLACES}add/")

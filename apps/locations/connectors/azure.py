@@ -38,7 +38,7 @@ class ConfigForm(LabelledFindingForm):
     account = forms.CharField(label=gettext_lazy("Storage account"), max_length=63)
     account_key = forms.CharField(
         label=gettext_lazy("Account key or SAS token"), max_length=1000, required=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     container = forms.CharField(label=gettext_lazy("Container"), max_length=63)
     endpoint_url = forms.URLField(

@@ -47,8 +47,8 @@ class ConfigForm(LabelledFindingForm):
     service_account = forms.CharField(
         label=gettext_lazy("Key of the service account"), required=False, widget=forms.PasswordInput, max_length=10_000,
         help_text=gettext_lazy(
-            "The text of its JSON file. Kept sealed and never shown again. Empty: the one that is there stays, or the "
-            "account under which the workers run."
+            "The text of its JSON file. Kept sealed and never shown again. Without one: the account under "
+            "which the workers run."
         ),
     )  # fmt: skip
     endpoint_url = forms.URLField(

@@ -61,7 +61,7 @@ class ConfigForm(forms.Form):
     )
     secret = forms.CharField(
         label=gettext_lazy("Secret"), max_length=500, required=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("HMAC: 32 characters or more. Ed25519: the 32 bytes of the private key, in Base64. Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("HMAC: 32 characters or more. Ed25519: the 32 bytes of the private key, in Base64. Kept sealed and never shown again."),
     )  # fmt: skip
     identities = forms.CharField(
         label=gettext_lazy("Kinds of identity that are sent"), initial="user_id", max_length=200,

@@ -47,7 +47,7 @@ class ConfigForm(forms.Form):
     app_id = forms.CharField(label=gettext_lazy("App id"), max_length=100)
     access_token = forms.CharField(
         label=gettext_lazy("Administrator's token"), max_length=500, required=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     identity = forms.RegexField(
         r"^[a-z_]{1,24}$", label=gettext_lazy("Kind of identity that holds the Lanying user id"), initial="lanying_user",

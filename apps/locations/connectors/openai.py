@@ -55,7 +55,7 @@ PROBED = ("completion", "response", "conversation", "file", "vector store")
 class ConfigForm(forms.Form):
     api_key = forms.CharField(
         label=gettext_lazy("API key"), max_length=300, required=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Of the project that holds the data. Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Of the project that holds the data. Kept sealed and never shown again."),
     )  # fmt: skip
     base_url = forms.URLField(
         label=gettext_lazy("Address"), required=False, assume_scheme="https",

@@ -46,7 +46,7 @@ class ConfigForm(LabelledFindingForm):
     )  # fmt: skip
     secret_key = forms.CharField(
         label=gettext_lazy("Secret key"), max_length=200, required=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     label_source = forms.ChoiceField(
         label=gettext_lazy("Labels are"), required=False,

@@ -36,7 +36,7 @@ class ConfigForm(FindingForm):
     username = forms.CharField(label=gettext_lazy("User"), max_length=64)
     password = forms.CharField(
         label=gettext_lazy("Password"), required=False, max_length=200, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays, or a key is used."),
+        help_text=gettext_lazy("Kept sealed and never shown again. Without one, the private key is used."),
     )  # fmt: skip
     private_key = forms.CharField(
         label=gettext_lazy("Private key"), required=False, widget=SecretText(attrs={"rows": 3}), max_length=10_000,

@@ -46,6 +46,7 @@ class StepLine:
     place: str
     badge: Badge
     done: str
+    ended: str  # when; "" while it is not
     notes: list[str]
     is_place: bool
     can_be_retried: bool
@@ -101,7 +102,7 @@ def _correction_words(one: Correction | None) -> str:
 
 def _line(place: Location, row: PlanRow | None, notes: list[str]) -> PlanLine:
     if row is None:
-        return PlanLine(staff_label(place), Badge(_("Not asked yet")), "", False, notes)
+        return PlanLine(staff_label(place), Badge(_("Not counted on this page")), "", False, notes)
     if not row.is_enabled:
         disabled = [words.reason(Reason.DISABLED), *notes]
         return PlanLine(staff_label(place), Badge(_("Needs a person"), words.WARN), "", False, disabled)
@@ -157,6 +158,7 @@ def _step_line(step: Step, may_retry: bool) -> StepLine:
         place=staff_label(step.location) if step.location else str(PHASES[step.phase]),
         badge=words.step_badge(step),
         done=_done(step),
+        ended=words.moment(step.ended_at) if step.ended_at and step.state == Step.State.DONE else "",
         notes=_notes(step),
         is_place=step.location is not None,
         can_be_retried=may_retry and waits and (task is None or _could_by_itself(step, task)),
@@ -190,8 +192,6 @@ def _notes(step: Step) -> list[str]:
     if step.attempts > 1:
         tries = ngettext("%(number)s try without progress", "%(number)s tries without progress", step.attempts)
         notes.append(tries % {"number": step.attempts})
-    if step.ended_at and step.state == Step.State.DONE:
-        notes.append(words.moment(step.ended_at))
     return notes
 
 

@@ -130,7 +130,7 @@ class ConfigForm(forms.Form):
     )  # fmt: skip
     password = forms.CharField(
         label=gettext_lazy("Password"), max_length=500, required=False, strip=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     auth_database = forms.CharField(label=gettext_lazy("Database of the user"), max_length=63, required=False, help_text=gettext_lazy("Empty: admin."))  # fmt: skip
     tls = forms.ChoiceField(label=gettext_lazy("Encryption of the connection"), choices=list(mongo.TLS.items()))

@@ -39,6 +39,7 @@ FOUND_PAGE = 5000
 
 class SqlConnector:
     label = gettext_lazy("SQL database")
+    about = "PostgreSQL, MySQL, MariaDB, SQLite"
     ConfigForm = ConfigForm
 
     def __init__(self, config: dict[str, Any]) -> None:

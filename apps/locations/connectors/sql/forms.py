@@ -153,7 +153,7 @@ class ConfigForm(forms.Form):
     )  # fmt: skip
     password = forms.CharField(
         label=gettext_lazy("Password"), max_length=500, required=False, strip=False, widget=forms.PasswordInput,
-        help_text=gettext_lazy("Kept sealed and never shown again. Empty: the one that is there stays."),
+        help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     tls = forms.ChoiceField(label=gettext_lazy("Encryption of the connection"), choices=list(sql.TLS.items()))
     ca_file = forms.CharField(
