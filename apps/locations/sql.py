@@ -7,15 +7,20 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext_lazy
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import LRUCache
 
 from apps.locations import own_ground
 from apps.locations.errors import LocationError, Refused, Unavailable
@@ -36,7 +41,9 @@ PORTS = {"postgresql": 5432, "mysql": 3306}
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30  # one statement; a batch of the engine has 60 s
 LOCK_SECONDS = 10  # waiting for a row that somebody else holds
-WRITES = "habeas_writes"
+WRITES, KNOWN = "habeas_writes", "habeas_known"
+REMEMBERED_SECONDS = 600  # a server that became another one is asked anew what it is
+MOST_REMEMBERED, MOST_STATEMENTS = 32, 200  # databases; statements of each
 
 
 class ForeignKeyForbids(LocationError):
@@ -49,21 +56,42 @@ class Deadlock(Unavailable):
 
 def engine_of(config: dict[str, Any]) -> Engine:
     """Return an engine that keeps no connection open; nothing is connected yet. Use it within `foreign_errors`."""
-    dialect = str(config["dialect"])
+    url = _url(config)
+    return _engine(url.set(password=_password(config)), _arguments(config))
+
+
+def _url(config: dict[str, Any]) -> URL:
+    """Return where a database is, without its password; raises Refused or Unavailable for what can be known at once."""
+    dialect, database = str(config["dialect"]), str(config["database"])
     if dialect not in DRIVERS:
         raise Refused(_("This kind of database is not known."))
     if dialect == "sqlite":
-        return _sqlite(str(config["database"]))
-    url = URL.create(
+        _check_file(database)
+        return URL.create("sqlite", database=database)
+    return URL.create(
         DRIVERS[dialect],
         username=str(config.get("user") or "") or None,
-        password=str(config.get("password") or "") or None,
         host=str(config.get("host") or "127.0.0.1"),
         port=int(config.get("port") or PORTS[dialect]),
-        database=str(config["database"]),
+        database=database,
     )
-    arguments = _postgresql(config) if dialect == "postgresql" else _mysql(config)
-    return create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+
+
+def _password(config: dict[str, Any]) -> str | None:
+    return None if config["dialect"] == "sqlite" else str(config.get("password") or "") or None
+
+
+def _arguments(config: dict[str, Any]) -> dict[str, Any]:
+    if config["dialect"] == "sqlite":
+        return {"timeout": LOCK_SECONDS}
+    return _postgresql(config) if config["dialect"] == "postgresql" else _mysql(config)
+
+
+def _engine(url: URL, arguments: dict[str, Any]) -> Engine:
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    return engine
 
 
 def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
@@ -101,18 +129,18 @@ def _mysql(config: dict[str, Any]) -> dict[str, Any]:
     return arguments | {"ssl": context}
 
 
-def _sqlite(path: str) -> Engine:
-    """Open a file that is there (SQLite would make an empty one), with its foreign keys kept."""
+def _check_file(path: str) -> None:
+    """Refuse a file that is not there: SQLite would make an empty one."""
     if not Path(path).is_absolute():
         raise Refused(_("The path of the SQLite file is not absolute."))
     if refusal := own_ground.refusal(path):
         raise Refused(refusal)
     if not Path(path).is_file():
         raise Unavailable(_("The file is not there; is the disk mounted?"))
-    engine = create_engine(
-        URL.create("sqlite", database=path),
-        poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True,
-    )  # fmt: skip
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """Open files with their foreign keys kept, and overwrite in them what is deleted."""
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -126,14 +154,66 @@ def _sqlite(path: str) -> Engine:
         writes = connection.get_execution_options().get(WRITES)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    return engine
+
+@dataclass(frozen=True)
+class Known:
+    """What is remembered of a database from one step to the next: nothing of a person, and no password.
+
+    `tables` are by name and by what the database last said of them; `statements` are compiled once, without their values.
+    """
+
+    engine: Engine
+    tables: dict[str, tuple[Any, Table]] = field(default_factory=dict)
+    statements: LRUCache[Any, Any] = field(default_factory=lambda: LRUCache(MOST_STATEMENTS))
+
+
+_secret: ContextVar[dict[str, Any]] = ContextVar("the arguments of the connection that is being opened")
+
+
+@lru_cache(MOST_REMEMBERED)
+def _known(url: URL, _period: int) -> Known:
+    engine = _engine(url, {})
+
+    @event.listens_for(engine, "do_connect")
+    def _add_arguments(_dialect: Any, _record: Any, _positional: Any, arguments: dict[str, Any]) -> None:
+        arguments.update(_secret.get())
+
+    return Known(engine)
 
 
 @contextmanager
 def connected(config: dict[str, Any], *, writes: bool = False) -> Iterator[Connection]:
-    """Open a connection; SQLite's transactions on it take the write lock at once if it `writes`."""
-    with foreign_errors(), engine_of(config).connect() as connection:
-        yield connection.execution_options(**{WRITES: writes})
+    """Open a connection; SQLite's transactions on it take the write lock at once if it `writes`.
+
+    Statements that it compiles are forgotten with it, since they hold values of people; see `remembering`.
+    """
+    with foreign_errors():
+        known = _known(_url(config), int(time.monotonic() // REMEMBERED_SECONDS))
+        password = _password(config)
+        opening = _secret.set(_arguments(config) | ({} if password is None else {"password": password}))
+        try:
+            connection = known.engine.connect()
+        finally:
+            _secret.reset(opening)
+        with connection:
+            own: LRUCache[Any, Any] = LRUCache(MOST_STATEMENTS)
+            yield connection.execution_options(**{WRITES: writes, KNOWN: known, "compiled_cache": own})
+
+
+def known_of(connection: Connection) -> Known:
+    known: Known = connection.get_execution_options()[KNOWN]
+    return known
+
+
+@contextmanager
+def remembering(connection: Connection) -> Iterator[None]:
+    """Remember the statements compiled within: only those that hold no value of anybody."""
+    own = connection.get_execution_options()["compiled_cache"]
+    connection.execution_options(compiled_cache=known_of(connection).statements)
+    try:
+        yield
+    finally:
+        connection.execution_options(compiled_cache=own)
 
 
 @contextmanager

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any
 
 from django.utils.translation import gettext_lazy
-from sqlalchemy import ColumnElement, Connection, and_, func, select, true
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    select,
+    true,
+    type_coerce,
+)
 
 from apps.locations import sql
 from apps.locations.connectors.sql import changing, checking, paging
@@ -29,12 +43,12 @@ from apps.locations.contract import (
     Progress,
     Remaining,
     Scope,
-    new_item,
 )
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
 FOUND_PAGE = 5000
+JOINING = ("postgresql", "sqlite")  # MySQL cuts what it joins at a length that its operator sets
 
 
 class SqlConnector:
@@ -49,7 +63,11 @@ class SqlConnector:
     @contextmanager
     def _open(self, *, writes: bool = False) -> Iterator[tuple[Connection, Schema]]:
         with sql.connected(self._config, writes=writes) as connection:
-            yield connection, Schema(connection, self.rules)
+            schema = Schema(connection, self.rules)
+            try:
+                yield connection, schema
+            finally:
+                schema.forget()
 
     def identity_kinds(self) -> set[str]:
         return kinds_of(self.rules)
@@ -91,20 +109,23 @@ class SqlConnector:
         return tuple(kept for kept in counted if kept.count)
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
+        return chain.from_iterable(self._found(who))
+
+    def _found(self, who: Identity) -> Iterator[Iterator[Item]]:
+        """Yield the rows of each page, as an iterator: there may be very many."""
         with self._open() as (connection, schema):
             check_identity(schema, who)
             for rule in self.rules:
                 condition, key = rows_of(schema, rule.name, who), schema.key(rule.name)
-                last: paging.Key | None = None
+                query = select(*key).order_by(*key).limit(FOUND_PAGE)
+                behind: list[ColumnElement[bool]] = []
                 while True:
-                    behind = paging.after(key, last)
-                    query = select(*key).where(condition, *behind).order_by(*key)
-                    with sql.transaction(connection):
-                        rows = connection.execute(query.limit(FOUND_PAGE)).all()
-                    yield from _items(rule.name, rows)
-                    if len(rows) < FOUND_PAGE:
+                    keys, last = _keys(connection, query.where(condition, *behind), key)
+                    yield _items(rule.name, keys)
+                    if len(keys) < FOUND_PAGE:
                         break
-                    last = tuple(rows[-1])
+                    bound = [schema.bound(value, column.type) for value, column in zip(last, key, strict=True)]
+                    behind = paging.after(key, bound)
 
     def export(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Entry]:
         """Yield each table's rows as JSON lines (and CSV where that is asked for), and its large values as files."""
@@ -146,13 +167,33 @@ class SqlConnector:
         return Remaining(whole, Reason.LEGAL_HOLD if whole else "", kept=kept)
 
 
-def _items(table: str, rows: Sequence[Any]) -> Iterator[Item]:
-    """Yield rows by their keys; a key that is no number may say something about the person and is not shown."""
+def _keys(connection: Connection, query: Select[Any], key: Sequence[Column[Any]]) -> tuple[list[str], Sequence[Any]]:
+    """Return the keys that a query gives as text, and the last one as it is.
+
+    Whole numbers the database writes one below the other into one value: that takes half the time of as many rows.
+    """
+    with sql.remembering(connection), sql.transaction(connection):
+        if len(key) == 1 and isinstance(key[0].type, Integer) and connection.dialect.name in JOINING:
+            page = query.subquery()
+            as_text = type_coerce if connection.dialect.name == "sqlite" else cast  # SQLite takes numbers as they are
+            numbers = func.aggregate_strings(as_text(page.c[0], Text), "\n")
+            count, last, text = connection.execute(select(func.count(), func.max(page.c[0]), numbers)).one()
+            keys = text.split("\n") if text else []
+            if len(keys) == count and (not keys or "".join(keys).isdecimal()):
+                return keys, [last]
+        rows = connection.execute(query).all()
+    return ["/".join(map(str, row)) for row in rows], rows[-1] if rows else []
+
+
+def _items(table: str, keys: list[str]) -> Iterator[Item]:
+    """Return rows by their keys; a key that is no number may say something about the person and is not shown."""
     before, hidden = f"{table}/", f"{table}/…"
-    keys = [str(key) for (key,) in rows] if rows and len(rows[0]) == 1 else ["/".join(map(str, row)) for row in rows]
-    for key in keys:
-        name = before + key
-        yield new_item((name, "row", None, None, name if key.isdecimal() else hidden, table))
+    names = [before + key for key in keys]
+    shown = names
+    if not "".join(keys).isdecimal():
+        shown = [name if key.isdecimal() else hidden for key, name in zip(keys, names, strict=True)]
+    values = zip(names, repeat("row"), repeat(None), repeat(None), shown, repeat(table))
+    return map(tuple.__new__, repeat(Item), values)
 
 
 def _count(connection: Connection, schema: Schema, name: str, condition: ColumnElement[bool]) -> int:

@@ -23,7 +23,6 @@ from sqlalchemy import (
     cast,
     false,
     func,
-    literal,
     literal_column,
     or_,
     select,
@@ -57,8 +56,8 @@ def _by_link(schema: Schema, name: str, link: Link, who: Identity) -> ColumnElem
     if link.parent:
         parents = select(*schema.parent_columns(name, link)).where(rows_of(schema, link.parent, who))
         return among_rows([table.c[column] for column in link.columns], parents)
-    column, dialect = table.c[link.columns[0]], schema.dialect
-    equal = [_equal(column, value, dialect, link.ignore_case) for value in known_by.values_of(who, link.kind)]
+    column = table.c[link.columns[0]]
+    equal = [_equal(schema, column, value, link.ignore_case) for value in known_by.values_of(who, link.kind)]
     return or_(false(), *[found for found in equal if found is not None])
 
 
@@ -67,27 +66,26 @@ def among_rows(columns: list[Column[Any]], query: Any) -> ColumnElement[bool]:
     return columns[0].in_(query) if len(columns) == 1 else tuple_(*columns).in_(query)
 
 
-def _equal(column: Column[Any], value: str, dialect: str, ignore_case: bool) -> ColumnElement[bool] | None:
+def _equal(schema: Schema, column: Column[Any], value: str, ignore_case: bool) -> ColumnElement[bool] | None:
     """Return "column = value" for the column's type; None when no value of the type can be equal."""
     kind = column.type
     if isinstance(kind, types.Integer):
         is_whole = re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value)
-        return column == literal(int(value), BigInteger) if is_whole else None
+        return column == schema.bound(int(value), BigInteger()) if is_whole else None
     if isinstance(kind, types.Numeric):
         number = _number(value)
-        return None if number is None else column == literal(number)
+        return None if number is None else column == schema.bound(number, types.Numeric())
     if isinstance(kind, types.Uuid):
         found = _uuid(value)
-        return None if found is None else column == found
+        return None if found is None else column == schema.bound(found, kind)
     if is_binary(column):
         found = _uuid(value)
-        as_text = column == literal(value.encode(), LargeBinary)
-        return as_text if found is None else or_(as_text, column == literal(found.bytes, LargeBinary))
-    return _equal_text(column, value, dialect, ignore_case)
+        as_text = column == schema.bound(value.encode(), LargeBinary())
+        return as_text if found is None else or_(as_text, column == schema.bound(found.bytes, LargeBinary()))
+    return _equal_text(column, schema.bound(value, Text()), schema.dialect, ignore_case)
 
 
-def _equal_text(column: Column[Any], value: str, dialect: str, ignore_case: bool) -> ColumnElement[bool]:
-    given = literal(value, Text)
+def _equal_text(column: Column[Any], given: ColumnElement[str], dialect: str, ignore_case: bool) -> ColumnElement[bool]:
     if dialect == "mysql":
         plain = column if isinstance(column.type, String) else cast(column, mysql.CHAR)
         in_utf8 = func.convert(plain.op("USING")(literal_column("utf8mb4")))

@@ -35,7 +35,9 @@ READERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def after(columns: Sequence[Column[Any]], key: Key | None, *, backwards: bool = False) -> list[ColumnElement[bool]]:
+def after(
+    columns: Sequence[Column[Any]], key: Sequence[Any] | None, *, backwards: bool = False
+) -> list[ColumnElement[bool]]:
     """Return the condition "behind this key". Spelled out: MySQL finds no index for (a, b) > (1, 2)."""
     if key is None:
         return []

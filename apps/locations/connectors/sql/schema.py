@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, Table, inspect, text
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    bindparam,
+    inspect,
+    text,
+)
 
+from apps.locations import sql
 from apps.locations.connectors.sql.rules import Link, TableRule, order_of, split_name
 from apps.locations.errors import Refused
 from apps.locations.said import said as _
@@ -24,6 +37,13 @@ MYSQL_FOREIGN_KEYS = """
       ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
     WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND (k.REFERENCED_TABLE_SCHEMA = DATABASE() OR k.TABLE_SCHEMA = DATABASE())
     ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION
+"""
+# Each row of the catalogue has the number of the transaction that wrote it (PostgreSQL, "System Columns").
+POSTGRESQL_STAMP = """
+    SELECT concat_ws(' ', c.oid, c.xmin,
+        (SELECT string_agg(concat(a.attnum, ':', a.xmin), ' ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid),
+        (SELECT string_agg(concat(i.indexrelid, ':', i.xmin), ' ' ORDER BY i.indexrelid) FROM pg_index i WHERE i.indrelid = c.oid))
+    FROM pg_class c WHERE c.oid = to_regclass(%s)
 """
 
 
@@ -47,7 +67,7 @@ class Schema:
 
     def __init__(self, connection: Connection, rules: list[TableRule]) -> None:
         self._connection = connection
-        self._metadata = MetaData()
+        self._values: list[Any] = []
         self.rules = {rule.name: rule for rule in rules}
         self._tables: dict[str, Table] = {}
         self._foreign_keys: list[ForeignKey] | None = None
@@ -56,6 +76,17 @@ class Schema:
     def dialect(self) -> str:
         return self._connection.dialect.name
 
+    def bound(self, value: Any, kind: Any) -> BindParameter[Any]:
+        """Return a value as a parameter that does not hold it: a statement may be remembered, whoever it was made for."""
+        self._values.append(value)
+        return bindparam(
+            None, callable_=partial(self._values.__getitem__, len(self._values) - 1), type_=kind, unique=True
+        )
+
+    def forget(self) -> None:
+        """Forget the values of the parameters: statements made with them cannot be carried out any more."""
+        self._values.clear()
+
     def table(self, name: str) -> Table:
         """Return a table; raises Refused when a column that the rules name is not there."""
         if name not in self._tables:
@@ -63,15 +94,15 @@ class Schema:
         return self._tables[name]
 
     def _read(self, name: str) -> Table:
-        schema, bare = split_name(name)
-        inspector = inspect(self._connection)  # columns and key only: a whole reflection asks for much more
-        columns = [
-            Column(found["name"], found["type"], nullable=found["nullable"])
-            for found in inspector.get_columns(bare, schema=schema)
-        ]
-        key = inspector.get_pk_constraint(bare, schema=schema)["constrained_columns"]
-        constraint = [PrimaryKeyConstraint(*key)] if key else []
-        table = Table(bare, self._metadata, *columns, *constraint, schema=schema)
+        """Return a table as the database describes it now; that of an earlier connection if nothing has changed."""
+        tables = sql.known_of(self._connection).tables
+        stamp = self._stamp(name)
+        before, table = tables.get(name, ("", None))
+        if table is None or not stamp or before != stamp:
+            columns, key = self._described(name)
+            stamp = stamp or repr((columns, key))
+            if table is None or before != stamp:
+                tables[name] = stamp, (table := _made(name, columns, key))
         rule = self.rules.get(name)
         for link in rule.links if rule else ():
             _check_columns(table, link.columns)
@@ -79,6 +110,29 @@ class Schema:
             _check_columns(table, [column for column, _value in rule.values])
             _check_columns(table, [rule.mark] if rule.mark else [])
         return table
+
+    def _stamp(self, name: str) -> str:
+        """Return what is another after each change of a table, in one quick query; "" where there is none."""
+        if self.dialect == "sqlite":
+            try:
+                file = Path(str(self._connection.engine.url.database)).stat()
+            except OSError:
+                return ""
+            version = self._connection.exec_driver_sql("PRAGMA schema_version").scalar()
+            return f"{file.st_dev} {file.st_ino} {version}"
+        if self.dialect == "postgresql":
+            quoted = ".".join('"' + part.replace('"', '""') + '"' for part in split_name(name) if part)
+            return str(self._connection.exec_driver_sql(POSTGRESQL_STAMP, (quoted,)).scalar() or "")
+        return ""
+
+    def _described(self, name: str) -> tuple[list[tuple[str, Any, bool]], list[str]]:
+        """Read columns and key only: a whole reflection asks for much more."""
+        schema, bare = split_name(name)
+        with sql.remembering(self._connection):
+            inspector = inspect(self._connection)
+            columns = inspector.get_columns(bare, schema=schema)
+            key = inspector.get_pk_constraint(bare, schema=schema)["constrained_columns"]
+        return [(one["name"], one["type"], one["nullable"]) for one in columns], key
 
     def key(self, name: str) -> list[Column[Any]]:
         """Return the columns that tell rows apart and give them an order: the primary key, or a unique one without NULL."""
@@ -164,6 +218,12 @@ class Schema:
             return order_of(rules, points_to), []
         except CycleError as error:
             return order_of(rules), list(error.args[1])
+
+
+def _made(name: str, columns: list[tuple[str, Any, bool]], key: list[str]) -> Table:
+    schema, bare = split_name(name)
+    described = [Column(column, kind, nullable=nullable) for column, kind, nullable in columns]
+    return Table(bare, MetaData(), *described, *([PrimaryKeyConstraint(*key)] if key else []), schema=schema)
 
 
 def is_binary(column: Column[Any]) -> bool:
