@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.services import postgres_programs, running_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
-# What asks the database more than a plain question: locks, triggers, constraints, transactions, raw SQL.
+# Packages that ask the database more than a plain question: locks, triggers, constraints, transactions, raw SQL.
 ON_POSTGRES = ("accounts", "archives", "audit", "keys", "locations", "mail", "records", "requests")
 NOT_AGAIN = (
     "--ignore=tests/records/importers",  # pure
@@ -23,9 +23,9 @@ NOT_AGAIN = (
 )
 
 
-def run_tests(*arguments: str, **environment: str) -> int:
+def run_tests(*arguments: str, processes: int, **environment: str) -> int:
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
-    share = ["-n", "2", "--dist", "loadscope", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
+    share = ["-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder"]  # in the order of tests/conftest.py
     return subprocess.run(
         [*command, *share, *arguments], cwd=ROOT, env=os.environ | environment, check=False
     ).returncode
@@ -38,13 +38,13 @@ def say(text: str) -> None:
 def main() -> int:
     required = os.environ.get("TEST_SERVICES") == "required"
     if "--all" not in sys.argv and not required:
-        failed = run_tests("-m", "not slow and not thorough and not services and not browser")
+        failed = run_tests("-m", "not slow and not thorough and not services and not browser", processes=2)
         say(
             "make test-all tries what was left out here: long stories, real servers, a browser, every crash, PostgreSQL"
         )
         return failed
     say("SQLite")
-    failed = run_tests()
+    failed = run_tests(processes=3)  # one of them waits for a server
     if postgres_programs() is None:
         say("PostgreSQL is not installed: the second pass was skipped (Debian, Ubuntu: apt install postgresql)")
         return failed or int(required)
@@ -52,7 +52,7 @@ def main() -> int:
     with running_postgres() as server:
         folders = [f"tests/{name}" for name in ON_POSTGRES if (ROOT / "tests" / name).exists()]
         again = run_tests(
-            *folders, *NOT_AGAIN, "-m", "not services and not browser",
+            *folders, *NOT_AGAIN, "-m", "django_db and not services and not browser", processes=3,
             DATABASE_URL=server.url("records"), KEYS_DATABASE_URL=server.url("keys"),
         )  # fmt: skip
     say("All passed" if not (failed or again) else "Some failed: see above")

@@ -14,7 +14,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from tests.audit.verifier import run_verifier
 
-pytestmark = pytest.mark.usefixtures("signing_without_commits")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing_without_commits")]
 
 BODY = '{"law":"GDPR Article 17(1)","places":[{"name":"档案","remaining":0}]}'.encode()
 

@@ -12,7 +12,7 @@ from apps.audit import services, triggers
 from apps.audit.models import Checkpoint, Entry, Leaf, Pending, Tile
 from tests.audit.conftest import past_the_triggers
 
-pytestmark = pytest.mark.usefixtures("signing_without_commits")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing_without_commits")]
 
 TABLES: list[Any] = [Entry, Leaf, Tile, Checkpoint]
 CHANGES = [

@@ -24,7 +24,7 @@ from apps.sealing.signatures import SigningKey
 from tests.audit.conftest import past_the_triggers
 from tests.audit.verifier import run_verifier
 
-pytestmark = pytest.mark.usefixtures("signing_without_commits")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("signing_without_commits")]
 
 SIZE = 300  # a full tile and 44 hashes more
 
