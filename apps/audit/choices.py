@@ -56,6 +56,7 @@ REASONS = Choice(  # those of apps/locations/reasons.py, which may not be import
         "waits_for_archive",
         "no_identity",
         "perhaps_anothers",
+        "doubted",
         "hard_link",
         "foreign_key",
         "shared",

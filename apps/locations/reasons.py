@@ -14,6 +14,10 @@ class Reason(models.TextChoices):
         "perhaps_anothers",
         _("The place knows people by something that is said to be wrong here, and may be somebody else's"),
     )
+    DOUBTED = (
+        "doubted",
+        _("You have said that something is wrong by which your data is found there: that is decided first"),
+    )
     HARD_LINK = "hard_link", _("The same file has another name outside the person's folder")
     FOREIGN_KEY = "foreign_key", _("Another table of the database points to it and forbids that it goes")
     SHARED = "shared", _("It belongs to several people: a person has to look")

@@ -17,10 +17,13 @@ from apps.archives.models import Archive, Member
 from apps.archives.writer import BatchWriter
 from apps.audit.actors import Actor
 from apps.locations.contract import Entry, Scope
+from apps.locations.errors import Blocked
 from apps.locations.models import Location
+from apps.locations.reasons import Reason
 from apps.requests import by_hand, claims, closing, letters
 from apps.requests.claims import Claim
 from apps.requests.disclosure import disclosure, missing_places
+from apps.requests.doubting import is_doubted
 from apps.requests.models import PrivacyRequest, Step
 from apps.requests.vault import scope_of
 from apps.requests.who import identity_of
@@ -35,6 +38,8 @@ def collect(claim: Claim) -> None:
     if location is None or location.emptied_at is not None:
         return claims.done(claim)
     details = claim.details
+    if is_doubted(claim.request, details, [location]):
+        raise Blocked(Reason.DOUBTED)
     who, scope = identity_of(claim.request, details), scope_of(details)
     connector = by_hand.connector_of(claim, location)
     archive = building_archive(claim.request, scope)

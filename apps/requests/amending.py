@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from apps.locations.contract import Identity, Recognises, Rectifies, Restricts
+from apps.locations.contract import Identity, Rectifies, Restricts
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -20,13 +20,12 @@ from apps.locations.registry import connector_for
 from apps.requests import by_hand, claims, closing, receipts
 from apps.requests.claims import Claim
 from apps.requests.corrections import NOTHING, VALUES, Correction, called_wrong, correction_at, written_unseen
+from apps.requests.doubting import knows_by, naming_kinds
 from apps.requests.models import PrivacyRequest, Step, Task
 from apps.requests.vault import details_of, seal_details
 from apps.requests.who import copy_of, identity_now, identity_of, proven_addresses
-from apps.sealing.blind import normalise
 
 ALL_DONE = "done"
-SHARED = ("name", "phone")  # kinds of identity that two people can have in common, so that a wrong one names nobody
 
 
 def correct(claim: Claim) -> None:
@@ -56,11 +55,7 @@ def _may_find_somebody_elses(claim: Claim, location: Location, connector: Any, c
     called = called_wrong(claim.details, _as_it_began(claim).values)
     if called and written_unseen(correction):
         return True  # refused when it is noted; but they may be known by more since
-    proven = {normalise(address) for address in proven_addresses(claim.request, claim.details)}
-    wrong = {
-        kind for kind, value in called if kind not in SHARED and not (kind == "email" and normalise(value) in proven)
-    }
-    return bool(wrong) and not (isinstance(connector, Recognises) and wrong.isdisjoint(connector.identity_kinds()))
+    return knows_by(connector, naming_kinds(called, proven_addresses(claim.request, claim.details)))
 
 
 def _as_it_began(claim: Claim) -> Identity:

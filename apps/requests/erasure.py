@@ -26,6 +26,8 @@ from apps.keys.intents import MOST_KEYS, named_keys
 from apps.keys.selectors import key_state
 from apps.keys.services import Destruction
 from apps.locations.contract import Scope
+from apps.locations.errors import Blocked
+from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.records import subjects, suppression
 from apps.records.models import Subject
@@ -33,6 +35,7 @@ from apps.records.services import standing_holds
 from apps.records.services.erasing import replace_kept_key, subject_keys
 from apps.requests import by_hand, claims, closing
 from apps.requests.claims import Claim, Obstacle
+from apps.requests.doubting import is_doubted
 from apps.requests.models import COPIES, ENDED, Evidence, PrivacyRequest, Status, Step
 from apps.requests.vault import details_of, seal_details
 from apps.requests.who import copy_of, identity_now, identity_of
@@ -91,6 +94,8 @@ def open_copies(request: PrivacyRequest) -> QuerySet[PrivacyRequest]:
 def prepare(claim: Claim) -> None:
     """Stop every writing of content, then copy what later steps need under the request key."""
     request = claim.request
+    if is_doubted(request, claim.details, Location.objects.that_ever_held_data()):
+        raise Blocked(Reason.DOUBTED)  # the copy below is what every place is asked by until the end
     copied: dict[str, Any] = {}
     if request.subject_id is not None:
         subjects.freeze_subject(request.subject_id)

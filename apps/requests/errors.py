@@ -108,6 +108,10 @@ class ErasureAgreed(RequestError):
     """Somebody has agreed to an erasure of this person: whose data goes is not changed by correcting who they are."""
 
 
+class IdentityDoubted(RequestError):
+    """An open rectification calls wrong what would find the person's data, so that it may be another's: it comes first."""
+
+
 class TooSoon(RequestError):
     """A restriction is lifted on a day after the one on which the person is told (GDPR Article 18(3))."""
 

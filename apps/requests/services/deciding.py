@@ -19,12 +19,14 @@ from apps.records.subjects import is_of_staff
 from apps.requests import letters
 from apps.requests.closing import mark_ended
 from apps.requests.corrections import unspoken
+from apps.requests.doubting import waits_for_rectification
 from apps.requests.engine import poke
 from apps.requests.errors import (
     ApproverLeft,
     CorrectionsWanted,
     EmptyText,
     ErasureAgreed,
+    IdentityDoubted,
     IdentityTooLow,
     NoLocation,
     NotApprovable,
@@ -72,7 +74,7 @@ def approve_request(
     `rule`: an officer's yes ("person"), the standing policy for people who are signed in, or the command line, which
     counts as every approval and skips the cooling-off. `seen`: who the plan was that the officer looked at
     (who.mark_of). Raises WrongStatus, IdentityTooLow, OwnRequest, SamePerson, PlanChanged, SecondApproverWanted,
-    ApproverLeft, NoLocation, NotApprovable, CorrectionsWanted, ErasureAgreed, OtherRestriction.
+    ApproverLeft, NoLocation, NotApprovable, CorrectionsWanted, ErasureAgreed, IdentityDoubted, OtherRestriction.
     """
     if rule == PERSON and _void_of_who_left(request, actor):
         raise ApproverLeft(request.reference)
@@ -118,6 +120,8 @@ def _check_ready(request: PrivacyRequest, rule: str) -> None:
     """Refuse what cannot be carried out as it stands."""
     if request.kind == Kind.RECTIFICATION and is_erasure_decided(request):
         raise ErasureAgreed(request.reference)
+    if waits_for_rectification(request):
+        raise IdentityDoubted(request.reference)
     if request.kind == Kind.RECTIFICATION and rule == PERSON:  # a rule: what nobody spoke of is done by hand
         places = Location.objects.that_ever_held_data()
         if unspoken(details_of(request), places):

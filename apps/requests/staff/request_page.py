@@ -16,7 +16,8 @@ from apps.records.models import Conversation, LegalHold, Subject
 from apps.records.services import standing_holds
 from apps.requests import selectors, services
 from apps.requests.dates import today
-from apps.requests.errors import RecordErased
+from apps.requests.doubting import waits_for_rectification
+from apps.requests.errors import IdentityDoubted, RecordErased
 from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
@@ -130,6 +131,8 @@ def _restriction_sentence(request: PrivacyRequest) -> str:
 
 
 def _review_sentence(request: PrivacyRequest, user: User, acts: dict[str, Act]) -> str:
+    if waits_for_rectification(request):
+        return str(words.WHAT_WENT_WRONG[IdentityDoubted])
     first = request.approvals.select_related("officer").order_by("given_at").first()
     if first is None and "approve" in acts:
         if services.needs_second_approver(request):

@@ -61,6 +61,9 @@ DATA_POINTS: dict[str, Promise] = {
 }
 REASONS: dict[str, Promise] = {  # where staff need other words than the person
     Reason.WAITS_FOR_ARCHIVE: gettext_lazy("Waits until the person has fetched their copy"),
+    Reason.DOUBTED: gettext_lazy(
+        "An open rectification of this person calls wrong what this would be found by, so it may be somebody else's. It goes on when that one has ended"
+    ),
     Reason.RESTRICTED: gettext_lazy("The use is restricted at the person's request; it goes on when that is lifted"),
 }
 OWN = gettext_lazy("This request is about you. Somebody else on the staff has to deal with it.")
@@ -92,7 +95,10 @@ WHAT_WENT_WRONG: dict[type[Exception], Promise] = {
         "Something the person is known by is called wrong, so it may find somebody else's data. Write what is found there, or have a person do it."
     ),
     errors.ErasureAgreed: gettext_lazy(
-        "Somebody has agreed to an erasure of this person. Let it end first, or refuse this request."
+        "Somebody has agreed to an erasure of this person. Let it end first, or have it withdrawn, or refuse this request."
+    ),
+    errors.IdentityDoubted: gettext_lazy(
+        "An open rectification of this person calls wrong what places outside know them by, so it may be somebody else's. Decide on that one first, and let it end."
     ),
     errors.OtherRestriction: gettext_lazy(
         "Another restriction of this person stands. Lift that one first, or refuse this one."
