@@ -144,28 +144,34 @@ def _write(files: Iterable[tuple[str, bytes]]) -> list[str]:
         files = iter(files)
         while moves := [(_temporary(data), _root() / name, name) for name, data in islice(files, AT_ONCE)]:
             folders = {target.parent for _source, target, _name in moves}
-            for folder in folders:
-                _make_folder(folder)
+            above = {folder for target in folders for folder in _make_folders(target)}
             list(pool.map(_sync, [source for source, _target, _name in moves]))
             for source, target, _name in moves:
                 source.replace(target)
-            list(pool.map(_sync, folders))
+            list(pool.map(_sync, folders | above))
             written += [name for _source, _target, name in moves]
     return written
 
 
 def _temporary(data: bytes) -> Path:
     path = _root() / ".tmp" / secrets.token_hex(8)
-    _make_folder(path.parent)
+    path.parent.mkdir(exist_ok=True)  # not synced: nothing of it has to be there after a power cut
     path.write_bytes(data)
     return path
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+    for above in _make_folders(folder):
+        _sync(above)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder with those above it; return in which folders names are new, to be synced."""
+    if folder.is_dir():
+        return []
+    above = _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    return [*above, folder.parent]
 
 
 def _sync(path: Path) -> None:

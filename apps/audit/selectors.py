@@ -172,7 +172,11 @@ def looks_at(*handles: str) -> list[Look]:
 
 def overdue_entries() -> QuerySet[Pending]:
     """Return what has waited for a signature for too long, oldest first: an alarm."""
-    return Pending.objects.filter(entry__created_at__lt=timezone.now() - UNSIGNED_ALARM).order_by("entry_id")
+    return waiting_longer_than(UNSIGNED_ALARM).order_by("entry_id")
+
+
+def waiting_longer_than(age: timedelta) -> QuerySet[Pending]:
+    return Pending.objects.filter(entry__created_at__lt=timezone.now() - age)
 
 
 def _midnight(day: date) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,9 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from apps.audit import anchoring, quarantine, selectors, services
+
+SOON = timedelta(seconds=0.5)  # what has waited so long already does not wait for the next call
+MOST_ROUNDS = 20
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +27,17 @@ class QuietTask(Task):
 
 @shared_task
 def sequence_entries() -> None:
-    """Sign what is waiting; entries that have waited for more than 10 s before that are an alarm.
+    """Sign what is waiting, and what came meanwhile if that took long; entries that have waited for more than 10 s before that are an alarm.
 
     Unless this process came only now: what was written while nothing ran (a setup, the end of the run before) is no fault.
     """
     late = selectors.overdue_entries().count()
     if late and timezone.now() - _looking_since() > selectors.UNSIGNED_ALARM:
         logger.error("audit: %d entries waited for a signature for more than 10 s", late)
-    services.sequence()
+    for _round in range(MOST_ROUNDS):
+        services.sequence()
+        if not selectors.waiting_longer_than(SOON).exists():
+            break
 
 
 @cache

@@ -26,6 +26,7 @@ from apps.requests.workers import STOPPING
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+SIGN_SECONDS = 0.5  # an entry is to be in a checkpoint within two seconds
 FAREWELL_SECONDS = 5.0  # how long a warm shutdown waits for the batch at hand; what is not done then is taken up again
 DUTIES: tuple[Callable[[], Any], ...] = (
     engine.drain,
@@ -65,7 +66,7 @@ def repeat(duty: Callable[[], Any]) -> None:
             close_old_connections()
             if not quarantine.reason():
                 duty()
-            STOPPING.wait(POLL_SECONDS)
+            STOPPING.wait(SIGN_SECONDS if duty is sequence_entries else POLL_SECONDS)
     except Exception:  # Python's own hook would print what others' exceptions quote; the log's formatter does not
         log.exception("a duty of this worker failed, and is begun again")
     finally:

@@ -144,7 +144,7 @@ def test_an_entry_that_rolled_back_is_never_signed(handle):
 def test_who_waits_is_served_by_whoever_sequences_first(write, monkeypatch):
     (entry,) = write()
     other = threading.Thread(target=in_thread(lambda: sequencer.run(10)))
-    monkeypatch.setattr(services, "sequence", lambda: None if other.ident else other.start())
+    monkeypatch.setattr(services, "sequence", lambda _limit: None if other.ident else other.start())
     services.wait_until_signed(entry, timeout=5)
     other.join()
     assert selectors.is_signed(entry)
@@ -292,6 +292,53 @@ def test_a_checkpoint_stays_near_while_others_go_on_writing(write, monkeypatch):
         patch.setattr(sequencer, "_sequence_batch", with_writers)
         assert services.sequence().size == 1 + 5
     assert services.sequence().size == Entry.objects.count()
+
+
+def test_of_many_that_wait_the_first_are_signed_before_the_last_have_their_places(write, monkeypatch):
+    """How long an entry waits does not grow with what waits behind it."""
+    services.sequence()
+    monkeypatch.setattr(services, "MOST_ENTRIES", 3)
+    entries = write(8)
+    assert services.sequence().size == 9
+    assert list(Checkpoint.objects.order_by("size").values_list("size", flat=True)) == [1, 4, 7, 9]
+    more = write(8)
+    services.wait_until_signed(more[0])
+    assert not selectors.is_signed(more[-1]), "whoever waits for the first does not wait for the last"
+    assert services.sequence().size == 17
+    assert selectors.is_signed(entries[-1]) and selectors.is_signed(more[-1])
+
+
+def test_what_came_while_it_signed_does_not_wait_for_the_next_call_if_that_took_long(write, monkeypatch):
+    services.sequence()
+    real, waiting = services.sequence, [3, 2]
+
+    def slowly():
+        checkpoint = real()
+        if waiting:
+            write(waiting.pop())
+        return checkpoint
+
+    monkeypatch.setattr(services, "sequence", slowly)
+    tasks.sequence_entries()
+    assert Pending.objects.exists(), "it has not waited long: the next call takes it"
+    monkeypatch.setattr(tasks, "SOON", -tasks.SOON)
+    tasks.sequence_entries()
+    assert not Pending.objects.exists()
+    assert newest().size == 1 + 2 + 3
+
+
+def test_a_sequencer_that_never_catches_up_lets_go(write, monkeypatch):
+    monkeypatch.setattr(tasks, "SOON", -tasks.SOON)
+    monkeypatch.setattr(tasks, "MOST_ROUNDS", 2)
+    real, rounds = services.sequence, []
+
+    def beside_a_writer():
+        rounds.append(real())
+        write(1)
+
+    monkeypatch.setattr(services, "sequence", beside_a_writer)
+    tasks.sequence_entries()
+    assert len(rounds) == 2
 
 
 def roll_back(table, condition):
