@@ -21,6 +21,30 @@ ABOUT_CODE = (ImportError, AttributeError, NameError, TemplateDoesNotExist, Impr
 FORMAT = "{asctime} {levelname} {name} {message}"
 
 
+def configuration(level: str) -> dict[str, Any]:
+    """Return the setting LOGGING. Quiet are those whose lines name addresses, or say nothing."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"()": "config.logs.PlainFormatter"}},
+        "filters": {"tasks": {"()": "config.logs.TaskFilter"}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["tasks"]}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django": {"handlers": [], "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+            "uvicorn": {"handlers": [], "propagate": True},
+            "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
+            "celery.app.trace": {"level": "WARNING"},
+            "kombu.connection": {"level": "ERROR"},
+            "httpx": {"level": "WARNING"},  # else every address that is asked, with its query
+            "httpx2": {"level": "WARNING"},
+            "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
+            "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
+        },
+    }
+
+
 def describe(error: BaseException) -> str:
     """The type, and the message where it is ours or about code."""
     name = f"{type(error).__module__}.{type(error).__qualname__}"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 
-from config import anchors, env
+from config import anchors, env, logs
+from config.colours import COLOURS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = env.data_dir(BASE_DIR / "var")  # everything that a single machine keeps
@@ -384,36 +385,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "apps.requests.dashboard.dashboard",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {
-        "base": {
-            "50": "#f4f7f6", "100": "#e9eeec", "200": "#d6dedb", "300": "#c2cdc9", "400": "#a8b7b3", "500": "#5f6d69",
-            "600": "#4b5a57", "700": "#3a4745", "800": "#2e3a38", "900": "#0f1615", "950": "#0a0f0e",
-        },
-        "primary": {
-            "50": "#e7f1f4", "100": "#d3e6ec", "200": "#b0deeb", "300": "#86c9dc", "400": "#3f8ea8", "500": "#1b6a84",
-            "600": "#0b5269", "700": "#07475b", "800": "#073a4c", "900": "#072f3d", "950": "#07222c",
-        }
-    },
-}  # fmt: skip
-
-# No personal data in logs: messages of foreign exceptions may quote rows (config/logs.py).
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "config.logs.PlainFormatter"}},
-    "filters": {"tasks": {"()": "config.logs.TaskFilter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["tasks"]}},
-    "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", "INFO", env.LEVELS)},
-    "loggers": {
-        "django": {"handlers": [], "propagate": True},
-        "django.server": {"handlers": [], "propagate": True},
-        "uvicorn": {"handlers": [], "propagate": True},
-        "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
-        "celery.app.trace": {"level": "WARNING"},
-        "kombu.connection": {"level": "ERROR"},
-        "httpx": {"level": "WARNING"},  # else every address that is asked, with its query
-        "httpx2": {"level": "WARNING"},
-        "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
-        "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
-    },
+    "COLORS": COLOURS,
 }
+
+LOGGING = logs.configuration(env.choice("LOG_LEVEL", "INFO", env.LEVELS))  # no personal data in them

@@ -8,52 +8,22 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
-from django.conf import settings
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from apps.locations.contract import Scope
+from apps.portal.residence import RESIDENCES, check_right, regime_for
 from apps.requests.asking import WANTED, WHERE
+from apps.requests.dates import EARLIEST, LATEST
 from apps.requests.models import Kind
-from apps.requests.regimes import REGIMES, regime_of
+from apps.requests.regimes import REGIMES
 
 LONGEST_NOTE = 5_000
-EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)
 LONGEST_ASKED = 2_000
 LONGEST_MESSAGE = 200_000
 LONGEST_PASTE = 2_000_000  # characters; larger texts come as a file
 
-# Where somebody lives decides the law. Regimes stand in requests/regimes.py; this is who lives under which.
-GDPR_COUNTRIES = (
-    ("AT", _("Austria")), ("BE", _("Belgium")), ("BG", _("Bulgaria")), ("HR", _("Croatia")), ("CY", _("Cyprus")),
-    ("CZ", _("Czechia")), ("DK", _("Denmark")), ("EE", _("Estonia")), ("FI", _("Finland")), ("FR", _("France")),
-    ("DE", _("Germany")), ("GR", _("Greece")), ("HU", _("Hungary")), ("IS", _("Iceland")), ("IE", _("Ireland")),
-    ("IT", _("Italy")), ("LV", _("Latvia")), ("LI", _("Liechtenstein")), ("LT", _("Lithuania")),
-    ("LU", _("Luxembourg")), ("MT", _("Malta")), ("NL", _("Netherlands")), ("NO", _("Norway")), ("PL", _("Poland")),
-    ("PT", _("Portugal")), ("RO", _("Romania")), ("SK", _("Slovakia")), ("SI", _("Slovenia")), ("ES", _("Spain")),
-    ("SE", _("Sweden")),
-)  # fmt: skip
-CALIFORNIA = "US-CA"
-PLACES = [
-    ("", _("Choose a country")),
-    (_("European Economic Area"), list(GDPR_COUNTRIES)),
-    (_("United States"), [(CALIFORNIA, _("California")), ("US", _("Another state"))]),
-    (
-        pgettext_lazy("where somebody lives", "Elsewhere"),
-        [("CN", _("Mainland China")), ("GB", _("United Kingdom")), ("other", _("Another country"))],
-    ),
-]
 ERASE_WORDS = ("erase", "删除")
-
-
-def regime_for(place: str) -> str:
-    """Return the regime of a place; where no rule of its own is known the organisation's applies to everybody."""
-    if place == CALIFORNIA:
-        return "ccpa"
-    if place in dict(GDPR_COUNTRIES):
-        return "gdpr"
-    return settings.DEFAULT_REGIME
 
 
 class Form(forms.Form):
@@ -108,7 +78,7 @@ class DetailsForm(Form):
     """What a request needs beside its kind. Hidden again on the confirming page, so that nothing is kept in between."""
 
     residence = forms.ChoiceField(
-        label=_("Where do you live?"), choices=PLACES,
+        label=_("Where do you live?"), choices=RESIDENCES,
         help_text=_("This decides which law applies, and so the date by which you get an answer"),
         error_messages={"required": _("Choose where you live."), "invalid_choice": _("Choose where you live.")},
         widget=forms.Select(attrs={"autocomplete": "country"}),
@@ -230,16 +200,6 @@ class RestrictionDetailsForm(DetailsForm):
 
     def asked(self) -> dict[str, str]:
         return {name: self.cleaned_data[name] for name in ("ground", "what")}
-
-
-def check_right(kind: str, residence: str) -> None:
-    """Refuse a kind that the law of a place does not know."""
-    regime = regime_of(regime_for(residence))
-    if kind not in regime.rights:
-        words = _(
-            "The law of that place (%(law)s) does not know this right. Write to us under “Something else” instead."
-        )
-        raise forms.ValidationError(words % {"law": regime.name})
 
 
 DETAILS: dict[str, type[DetailsForm]] = {

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
+EARLIEST, LATEST = date(1970, 1, 1), date(2999, 12, 31)  # of what is typed into a form: beyond them time zones overflow
+
 
 def today() -> date:
     """Return the day on which deadlines are judged: the operator's."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from apps.audit.events import Purpose
 from apps.locations.labels import staff_label
 from apps.locations.models import Location
 from apps.locations.paths import KIND
-from apps.requests.dates import today
+from apps.requests.dates import EARLIEST, LATEST, today
 from apps.requests.models import PrivacyRequest
 from apps.requests.regimes import LEVELS as LEVEL_NAMES
 from apps.requests.regimes import NONE, REGIMES, regime_of
@@ -26,7 +25,6 @@ from apps.requests.staff.queue import SHOWS, Filters
 from apps.requests.staff.words import KINDS, LEVELS, METHODS, STATUSES
 
 LONGEST_TEXT = 10_000
-EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)  # beyond them time zones overflow
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control and format characters, and what is none at all
 ANY = ("", _("Any"))
 

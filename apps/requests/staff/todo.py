@@ -44,14 +44,18 @@ class Act:
 
 def may(act: Act, request: PrivacyRequest, user: User) -> bool:
     """Say whether this person may do it now. Nobody decides on a request about themselves, whatever their roles."""
-    return user.has_perm(act.permission) and not is_about(request, user) and act.fits(request, user)
+    return not is_about(request, user) and _fits(act, request, user)
 
 
 def allowed(request: PrivacyRequest, user: User) -> dict[str, Act]:
     """Return what this person may do with the request now, by name."""
     if is_about(request, user):  # asked once: the page looks at every act
         return {}
-    return {name: act for name, act in ACTS.items() if user.has_perm(act.permission) and act.fits(request, user)}
+    return {name: act for name, act in ACTS.items() if _fits(act, request, user)}
+
+
+def _fits(act: Act, request: PrivacyRequest, user: User) -> bool:
+    return user.has_perm(act.permission) and act.fits(request, user)
 
 
 def _is_unverified(request: PrivacyRequest, user: User) -> bool:
