@@ -83,6 +83,11 @@ def live_named_keys(kinds: Collection[str]) -> list[NamedKey]:
     return [NamedKey(*row) for row in rows.values_list("pk", "kind", "name")]
 
 
+def live_among(key_ids: Collection[UUID]) -> list[UUID]:
+    """Return those that are neither tombstones nor missing."""
+    return list(Key.objects.filter(pk__in=key_ids, destroyed_at=None).order_by("pk").values_list("pk", flat=True))
+
+
 def tombstones_among(key_ids: Collection[UUID]) -> dict[UUID, datetime]:
     """Return those that are tombstones, with their times."""
     rows = Key.objects.filter(pk__in=key_ids, destroyed_at__isnull=False)

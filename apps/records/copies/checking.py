@@ -14,6 +14,7 @@ from apps.keys.errors import KeyDestroyed
 from apps.locations.stores import Missing, Store
 from apps.records import contexts, objects
 from apps.records.copies.frames import plain_copy
+from apps.records.copies.naming import parse_name
 from apps.records.copies.writing import new_mac
 from apps.records.indexing.ring import COPY, Ring, open_ring
 from apps.records.models import Conversation, Copy, CopyPolicy
@@ -65,7 +66,8 @@ class _Look:
                 pass
             return OK if self._is_as_written() else CHANGED
         key = keys.open_key(copy.key_id)
-        context = contexts.copy(copy.key_id, copy.conversation_id, copy.pk)
+        name = parse_name(copy.object_name)  # as it was sealed: an adopted one is of another conversation by now
+        context = contexts.copy(copy.key_id, name.conversation_id if name else copy.conversation_id, copy.pk)
         opened = _digest(unseal_stream(key, objects.watched(self._stored(), copy.key_id), context=context))
         if not self._is_as_written() and copy.mac_number in self.macs:
             return CHANGED  # else the key of its hash went with a restore, and that it opens is what there is to go by

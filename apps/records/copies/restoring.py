@@ -26,6 +26,7 @@ from apps.keys.selectors import are_below_another, live_keys_owned_by
 from apps.locations.errors import LocationError
 from apps.locations.stores import Missing, Store
 from apps.records import contexts, objects
+from apps.records.copies.adopting import adopt
 from apps.records.copies.frames import read_conversation
 from apps.records.copies.naming import Name, of_person, parse_name
 from apps.records.copies.running import reason_of
@@ -208,6 +209,8 @@ def restore_one(store: Store, name: Name, result: Restored, actor: Actor) -> Non
             report = store_conversations(
                 subject, [parsed], actor=actor, source=parsed.source, as_it_was=_as_it_was(name, key_id)
             )
+            if not report.skipped_count:
+                adopt(store, name, key_id, subject, parsed.external_id)
         except (DecryptionError, DamagedCopy):
             continue  # another key of this conversation may be the one
         except Missing:

@@ -19,6 +19,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.keys import services as keys
+from apps.keys.selectors import live_among
 from apps.records import objects, rows
 from apps.records.errors import ConversationNotFound, ConversationsHeld
 from apps.records.models import Attachment, Conversation, Copy, Forgotten, LegalHold, Rewrite, Subject
@@ -105,10 +106,17 @@ def finish_deletions(subject_id: UUID | None = None, *, actor: Actor | None = No
     while batch := list(marked.select_related("subject").order_by("subject_id", "pk")[:BATCH]):
         first = batch[0].subject
         same = [row for row in batch if row.subject_id == first.pk]
-        keys.erase_keys([row.key_id for row in same], about=first.handle, actor=actor or Actor.system())
+        theirs = [row.key_id for row in same]
+        keys.erase_keys([*theirs, *_keys_of_copies(same, theirs)], about=first.handle, actor=actor or Actor.system())
         _keep_forgotten(first.pk, same)
         count += purge_conversations(same)
     return count
+
+
+def _keys_of_copies(found: Collection[Conversation], theirs: Collection[UUID]) -> list[UUID]:
+    """Return the living keys of copies that came from a conversation which these took the place of (copies/adopting.py)."""
+    copies = Copy.objects.filter(conversation_id__in=[row.pk for row in found]).exclude(key_id__in=theirs)
+    return live_among(set(copies.values_list("key_id", flat=True)))
 
 
 def _keep_forgotten(subject_id: UUID, found: Collection[Conversation]) -> None:
