@@ -20,7 +20,7 @@ from django.utils import formats, timezone, translation
 from django.utils.translation import gettext_lazy as _
 from qrcode.image.svg import SvgPathFillImage
 
-from apps.accounts import services
+from apps.accounts import known, services
 from apps.accounts.browsers import browser_name
 from apps.accounts.models import User
 from apps.keys import services as keys
@@ -61,8 +61,12 @@ class AccountAdapter(DefaultAccountAdapter):
         return super().save_user(request, user, form, commit=commit)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """Count by the account alone: allauth's own key changes with the Host header, which the guesser chooses."""
-        return str(credentials.get("email", "")).lower()
+        """Count by the account alone: allauth's own key changes with the Host header, which the guesser chooses.
+
+        A browser in which it has signed in before counts for itself, so that strangers do not lock its owner out.
+        """
+        email = str(credentials.get("email", "")).lower()
+        return f"{email} {known.number_of(request, email)}".strip()
 
     def is_login_by_code_required(self, login: Login) -> bool:
         """A code by e-mail is the second step of those who chose it, and of staff who have no stronger one."""
@@ -84,6 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if not kwargs["signup"]:
             browser = browser_name(self.get_http_user_agent(request))
             self.send_notification_mail("sign_in", user, {"browser": browser})
+        known.remember(response, user.email)
         return response
 
 

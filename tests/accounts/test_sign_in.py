@@ -9,8 +9,9 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import get_hasher
 from django.core.cache import cache
-from django.test import Client
+from django.test import Client, RequestFactory
 
+from apps.accounts.known import COOKIE, number_of
 from apps.accounts.models import User
 from apps.accounts.sessions import SessionStore
 from apps.mail.models import Letter
@@ -135,6 +136,51 @@ class TestLimits:
         assert not is_signed_in(other_place)
         sign_in(other_place, ben)  # the limit is the account's, not the address's
         assert is_signed_in(other_place)
+
+    def test_a_stranger_who_knows_an_address_does_not_lock_out_a_browser_that_has_signed_in_before(
+        self, client: Client, ada: User
+    ) -> None:
+        sign_in(client, ada)
+        client.post("/accounts/logout/")
+        stranger = Client()
+        for _ in range(6):
+            sign_in(stranger, ada, "wrong")
+        assert "Too many tries" in sign_in(stranger, ada).content.decode()
+        sign_in(client, ada)
+        assert is_signed_in(client)
+
+    def test_passwords_cannot_be_tried_on_and_on_in_a_known_browser_and_it_locks_out_itself_alone(
+        self, client: Client, ada: User, ben: User
+    ) -> None:
+        sign_in(client, ada)
+        client.post("/accounts/logout/")
+        for _ in range(5):
+            sign_in(client, ada, "wrong")
+        assert "Too many tries" in sign_in(client, ada).content.decode()
+        other = Client()
+        sign_in(other, ada)
+        assert is_signed_in(other)
+
+    def test_a_browser_is_known_by_the_address_that_has_signed_in_there_and_by_no_made_up_cookie(
+        self, client: Client, ada: User, ben: User
+    ) -> None:
+        assert COOKIE not in sign_in(client, ada, "wrong").cookies
+        cookie = sign_in(client, ada).cookies[COOKIE]
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/accounts/")
+        assert "ada" not in cookie.value
+        number, _, signature = cookie.value.partition(".")
+        request = RequestFactory().get("/accounts/login/")
+        for value, email, known in (
+            (cookie.value, "Ada@Example.org", number),
+            (cookie.value, ben.email, ""),
+            (f"{number}x.{signature}", ada.email, ""),
+            (f"{number}.{signature}x", ada.email, ""),
+            (number, ada.email, ""),
+            ("", ada.email, ""),
+            (f"{number}.\udcff\x00é", ada.email, ""),
+        ):
+            request.COOKIES[COOKIE] = value
+            assert number_of(request, email) == known, value
 
     def test_letters_for_a_new_password_are_limited_by_address(
         self, client: Client, ada: User, letters: Callable
