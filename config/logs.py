@@ -1,7 +1,8 @@
 """Log lines without personal data.
 
 Messages of our own exceptions hold ids only. Those of others may quote what they worked on (PostgreSQL names the
-offending row, a parser its input): of these the log keeps the type and the place.
+offending row, a parser its input): of these the log keeps the type and the place. The same holds for what packages say
+that speak with other systems: the path of an object holds the id of a person, and an SDK writes it into each line.
 """
 
 from __future__ import annotations
@@ -17,29 +18,26 @@ from django.http import HttpRequest
 from django.template import TemplateDoesNotExist
 
 OWN = ("apps.", "config.")
+KNOWN = ("apps", "config", "django", "celery", "kombu", "billiard", "uvicorn")  # what they say is known, others' is not
 ABOUT_CODE = (ImportError, AttributeError, NameError, TemplateDoesNotExist, ImproperlyConfigured)  # they name no data
 FORMAT = "{asctime} {levelname} {name} {message}"
 
 
 def configuration(level: str) -> dict[str, Any]:
-    """Return the setting LOGGING. Quiet are those whose lines name addresses, or say nothing."""
+    """Return the setting LOGGING. Of packages that are not KNOWN there are warnings alone, whatever the level."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"()": "config.logs.PlainFormatter"}},
         "filters": {"tasks": {"()": "config.logs.TaskFilter"}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["tasks"]}},
-        "root": {"handlers": ["console"], "level": level},
-        "loggers": {
-            "django": {"handlers": [], "propagate": True},
+        "root": {"handlers": ["console"], "level": "WARNING"},
+        "loggers": {name: {"handlers": [], "propagate": True, "level": level} for name in KNOWN}
+        | {
             "django.server": {"handlers": [], "propagate": True},
-            "uvicorn": {"handlers": [], "propagate": True},
             "celery.worker.strategy": {"level": "WARNING"},  # a line for each task that comes and goes
             "celery.app.trace": {"level": "WARNING"},
             "kombu.connection": {"level": "ERROR"},
-            "httpx": {"level": "WARNING"},  # else every address that is asked, with its query
-            "httpx2": {"level": "WARNING"},
-            "fido2": {"level": "WARNING"},  # else the id of each passkey that is used
             "uvicorn.access": {"level": "CRITICAL"},  # addresses, and pages that say who asks for what
         },
     }
@@ -58,7 +56,13 @@ class PlainFormatter(logging.Formatter):
         super().__init__(FORMAT, style="{")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Django names the page last. Its address may hold a secret link or a reference: the log keeps its pattern."""
+        """Of a package that is not known: where it said it. Django names the page last; the log keeps its pattern.
+
+        The address of a page may hold a secret link or a reference.
+        """
+        if record.name.partition(".")[0] not in KNOWN:
+            record = copy.copy(record)
+            record.msg, record.args = "says something (%s:%s)", (record.pathname, record.lineno)
         request, values = getattr(record, "request", None), record.args
         if isinstance(request, HttpRequest) and isinstance(values, tuple) and values:
             record = copy.copy(record)

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from apps.mail.errors import Undeliverable
-from config.logs import PlainFormatter, TaskFilter
+from config.logs import KNOWN, PlainFormatter, TaskFilter, configuration
 
 
 def record_of(error: BaseException, name: str = "django.request", args: object = None) -> logging.LogRecord:
@@ -42,6 +42,31 @@ def test_what_celery_says_about_a_failed_task_names_the_type_alone() -> None:
     assert TaskFilter().filter(record)
     record.msg = "Task %(name)s raised: %(exc)s"
     assert record.getMessage() == "Task t raised: builtins.ValueError"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["azure.core.pipeline.policies.http_logging_policy", "urllib3.connectionpool", "httpx", "paramiko.transport"],
+)
+def test_what_a_package_says_that_asks_other_systems_stays_out_but_for_the_place(name: str) -> None:
+    record = logging.LogRecord(name, logging.WARNING, __file__, 7, "GET %s", ("/bucket/users/ada@example.org",), None)
+    line = PlainFormatter().format(record)
+    assert name in line
+    assert "test_logs.py:7" in line
+    assert "ada@example.org" not in line
+    assert record.getMessage() == "GET /bucket/users/ada@example.org"  # for other handlers it is what it was
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_no_level_makes_it_say_each_address_that_is_asked(level: str) -> None:
+    setting = configuration(level)
+    assert setting["root"]["level"] == "WARNING"
+    assert {name: setting["loggers"][name]["level"] for name in KNOWN} == dict.fromkeys(KNOWN, level)
+    assert (
+        PlainFormatter()
+        .format(logging.LogRecord("apps.x", logging.INFO, "", 1, "moved %s", (3,), None))
+        .endswith("moved 3")
+    )
 
 
 @pytest.mark.django_db(databases=["default", "keys"])
