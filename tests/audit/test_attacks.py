@@ -272,3 +272,9 @@ def rewrite_database(entries: Entries) -> None:
         columns = {name: record[name] for name in ("event", "about", "actor", "role")}
         entry = Entry.objects.create(created_at=record["at"], data=data, **columns)
         Leaf.objects.create(index=index, entry=entry, leaf_hash=merkle.leaf_hash(data))
+
+
+def test_the_same_entries_put_back_in_the_database_are_good(verifiers: Verifiers, administrator: Any) -> None:
+    """The control of what follows: it is the attack that is found, not that rows are others."""
+    rewrite_database(raw_entries())
+    assert verifiers.site() == ""
