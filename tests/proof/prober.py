@@ -76,12 +76,15 @@ class Ring:
     def places(self) -> Iterator[tuple[UUID, UUID, bytes]]:
         """Yield (key, what it was wrapped under, associated data) of every place in which a copy may have been written.
 
-        A root key is wrapped anew under each new epoch: so every epoch there ever was counts for each of them.
+        A root key is wrapped anew under each new epoch: so every epoch there ever was counts for each of them. And below
+        a person's key whatever key they ever had counts: the one that a replacement made may have taken along what it
+        should not.
         """
         epochs = set(Epoch.objects.values_list("pk", flat=True))
+        parents = {above for places in self.above.values() for how, above in places if how == "parent"}
         for key_id, (kind, name, owner) in self.names.items():
             is_root = any(how == "epoch" for how, _above in self.above[key_id])
-            for above in epochs if is_root else {above for _how, above in self.above[key_id]}:
+            for above in epochs if is_root else parents:
                 row = Key(id=key_id, kind=kind, name=name, owner=owner)
                 row.epoch_id, row.parent_id = (above, None) if is_root else (None, above)
                 yield key_id, above, context_of(row)

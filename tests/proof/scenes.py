@@ -152,6 +152,7 @@ class Proof:
                 "read": sorted(prober.readable(scene.ring, gone, files)),
                 "kinds": sorted({scene.ring.names[key_id][0] for key_id in gone}),
                 "living": len(opened.keys() - scene.gone),
+                "read with what lives": sorted(prober.readable(scene.ring, _without(opened, scene.gone), files)),
                 "in clear": prober.in_clear(scene.ring, (CANARY, OTHER), files),
             }
 
@@ -332,6 +333,10 @@ def go_on(state: str) -> None:
     proof.look_at_broker("end")
     facts = {scene.name: scene.facts | {"gone": len(scene.gone)} for scene in proof.scenes}
     print(json.dumps({"ended": ended, "scenes": facts, "broker": proof.in_broker}))
+
+
+def _without(opened: dict[UUID, bytes], gone: set[UUID]) -> dict[UUID, bytes]:
+    return {key_id: key for key_id, key in opened.items() if key_id not in gone}
 
 
 def _is_destroyed(scene: Scene) -> bool:

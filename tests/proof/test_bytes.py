@@ -77,8 +77,9 @@ def check_control_and_end(scenes: dict[str, Any]) -> None:
         assert not any(facts[when]["in clear"] for when in ("before", "after", "copies, without it")), name
         kinds = facts["copies, old master key"]["kinds"]
         assert kinds == (KINDS if name == "whole person" else ["conversation"]), name
-        if name != "whole person":
-            assert end["living"] > 0, f"{name}: what stays opens"
+        stays = [] if name == "whole person" else [OTHER]  # also sealed anew under another key nothing else is there
+        for when in ("after", "copies, old master key", "copies, without it"):
+            assert facts[when]["read with what lives"] == stays, (name, when)
 
 
 def test_nothing_opens_in_the_files_of_sqlite_nor_in_old_copies_once_the_master_key_is_gone(tmp_path: Path) -> None:
