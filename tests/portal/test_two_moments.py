@@ -1,0 +1,75 @@
+"""T0 and T1 as people see them: on the receipt's page and on Data and privacy, with a day or the reason why there is none."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from types import SimpleNamespace
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils.formats import date_format
+
+from apps.audit.models import Entry
+from apps.audit.selectors import index_of
+from apps.keys.providers.file import FileProvider
+from apps.portal.templatetags.portal import in_utc
+from apps.requests import selectors
+from apps.requests.moments import if_erased_now
+from tests.portal.conftest import Person, approve_everything
+from tests.portal.test_requests import text
+
+ON_RECEIPT = {"two_officers": "Once two officers approve", "cannot_be_proven": "No date can be given"}
+WHY = {
+    "two_officers": "until the master key of that time is destroyed, it could still open old copies",
+    "cannot_be_proven": "No date can be proven: the master keys of this site are files",
+}
+
+
+@pytest.fixture(params=["", "two_officers", "cannot_be_proven"])
+def reason(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Why there is no day; "": there is one, as master keys can be proven gone and two people have set the policy."""
+    monkeypatch.setattr(FileProvider, "is_provable", request.param != "cannot_be_proven")
+    policy = None if request.param else SimpleNamespace()
+    monkeypatch.setattr("apps.keys.horizons.standing_policy", lambda: policy)
+    found: str = request.param
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_a_receipt_shows_both_moments_and_then_the_entry_of_the_end(
+    ada: Person, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = ada.file("erasure")
+    approve_everything(opened.request)
+    browser, address = Client(), reverse("portal:receipt", args=[opened.request.reference])
+    browser.post("/requests/find/", {"reference": opened.request.reference, "code": opened.code})
+    page = text(browser.get(address))
+    [receipt] = selectors.receipts_of(opened.request)
+    body = selectors.receipt_content(receipt)
+    unreadable_at = opened.request.unreadable_at
+    assert unreadable_at and datetime.fromisoformat(body["unreadable_at"]) >= unreadable_at.replace(microsecond=0)
+    assert in_utc(datetime.fromisoformat(body["unreadable_at"]), "seconds") in page
+    day = date.fromisoformat(body["irrecoverable_by"]) if not reason else None
+    shown = date_format(day) if day else ON_RECEIPT[reason]
+    assert f'Irrecoverable by</dt><dd class="moment">{shown}</dd>' in page
+    assert {code for code, words in WHY.items() if words in page} == ({reason} if reason else set())
+
+    ended = Entry.objects.earliest("pk")
+    says = f"was destroyed on {in_utc(ended.created_at)}: entry {index_of(ended)} of the log"
+    assert says not in page
+    monkeypatch.setattr(selectors, "end_of_master_keys", lambda request: ended)
+    assert says in text(browser.get(address))
+
+
+@pytest.mark.django_db(databases=["default", "keys"])
+def test_data_and_privacy_says_both_of_an_erasure_now(ada: Person, reason: str) -> None:
+    page = text(ada.client.get("/privacy/"))
+    assert "Unreadable at once, for staff and software." in page
+    day = if_erased_now().by
+    assert (day is None) is bool(reason)
+    assert ("Irrecoverable by" in page) is (not reason)
+    if day:
+        assert f"Irrecoverable by {date_format(day)}, for anybody with any old copy." in page
+    assert {code for code, words in WHY.items() if words in page} == ({reason} if reason else set())
