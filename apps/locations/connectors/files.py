@@ -148,11 +148,19 @@ class FilesConnector:
             start = stop
 
     def erase(self, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
-        """Remove every name below the person's paths, then the folders left empty. A repeat finds what is left."""
+        """Remove every name below the person's paths, then the folders left empty. A repeat finds what is left.
+
+        A name that may not be removed keeps no other: it is refused when all the others are gone.
+        """
         erased = 0
+        refused: Refused | None = None
         with self._open_root() as opened, Folders(opened) as root:
             for found in self._going(who):
-                self._unlink(root, found.path)
+                try:
+                    self._unlink(root, found.path)
+                except Refused as refusal:
+                    refused = refusal
+                    continue
                 erased += 1
                 if erased == ERASED_PER_PROGRESS:
                     yield Progress(erased, "", {"files": erased})
@@ -162,6 +170,8 @@ class FilesConnector:
                     self._remove_empty(root, path.strip("/"))
         if erased:
             yield Progress(erased, "", {"files": erased})
+        if refused:
+            raise refused
 
     def _going(self, who: Identity) -> Iterator[Found]:
         """Yield what an erasure removes: everything at once, then files of several names that are all the person's."""

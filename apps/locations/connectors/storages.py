@@ -8,7 +8,7 @@ the horizon is unknown. Tested with FileSystemStorage; SFTP has a module of its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django import forms
@@ -141,7 +141,7 @@ class StorageConnector:
         """Ask for each file to be deleted, and count those that a listing then does not show any more."""
         for batch in objects.in_batches(self._names(who), ERASED_PER_PROGRESS):
             for name in batch:
-                with foreign_errors():
+                with suppress(Refused, FileNotFoundError), foreign_errors():  # one that stays keeps no other
                     self.storage.delete(name)
             left = self._still_there(batch)
             if gone := len(batch) - left:
