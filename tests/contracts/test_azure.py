@@ -86,7 +86,10 @@ class Listing:
 
     def list_blobs(self, name_starts_with: str = "", include: Any = ()) -> Iterator[SimpleNamespace]:
         for one in list(self.blobs):
-            if one.name.startswith(name_starts_with) and ("deleted" in include or not one.deleted):
+            is_asked_for = ("deleted" in include or not one.deleted) and (
+                "versions" in include or one.is_current_version or not one.version_id
+            )
+            if one.name.startswith(name_starts_with) and is_asked_for:
                 yield one
 
     def delete_blobs(self, *wanted: dict[str, Any], raise_on_any_failure: bool) -> Iterator[SimpleNamespace]:

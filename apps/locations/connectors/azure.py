@@ -209,7 +209,8 @@ class AzureConnector:
         there = holding.remaining(map(held, self._all(who)))
         if there.count:
             return there
-        soft = [blob for blob in self._of(who, ["deleted", "snapshots", *LABELS]) if blob.deleted]
+        older = ["versions"] if self._knows_versions else []  # without this a soft-deleted version is not listed
+        soft = [blob for blob in self._of(who, ["deleted", "snapshots", *older, *LABELS]) if blob.deleted]
         days = [int(blob.remaining_retention_days) for blob in soft if blob.remaining_retention_days is not None]
         if soft:
             end = datetime.now(UTC).date() + timedelta(days=max(days) + 1) if days else None
