@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from apps.locations.connectors.s3 import S3Connector
 from apps.locations.contract import Identity, Scope
@@ -204,3 +205,53 @@ def test_a_key_that_may_not_delete_is_found_out_beforehand(bucket: S3Place, monk
 
     monkeypatch.setattr(bucket.connector.client, "delete_objects", denied)
     assert "s3:DeleteObjectVersion is missing" in " ".join(bucket.connector.check().problems)
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [("head_object", "s3:GetObject"), ("abort_multipart_upload", "s3:AbortMultipartUpload"), ("get_object_tagging", "s3:GetObjectTagging")],
+)  # fmt: skip
+def test_a_key_that_may_not_read_or_call_off_uploads_is_found_out_beforehand(
+    bucket: S3Place, monkeypatch: pytest.MonkeyPatch, call: str, missing: str
+) -> None:
+    def denied(**arguments: Any) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": "403"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, call)
+
+    by_tags, by_paths = labelled(bucket, "tags"), S3Connector(bucket.config)
+    assert (by_tags.check().problems, by_paths.check().problems) == ((), ())
+    for connector in (by_tags, by_paths):
+        monkeypatch.setattr(connector.client, call, denied)
+    assert f"missing here: {missing}." in " ".join(by_tags.check().problems)
+    assert (missing in " ".join(by_paths.check().problems)) == (call != "get_object_tagging")
+
+
+def test_what_it_needs_is_said_with_what_locks_and_labels_need(moto_address: str) -> None:
+    plain, locked = (new_bucket(moto_address, "test", "test", locked=locked) for locked in (False, True))
+
+    def needs(connector: S3Connector) -> str:
+        return dict(connector.check().facts)["Permissions it needs"]
+
+    assert "s3:GetLifecycleConfiguration" in needs(plain.connector)
+    assert "Retention" not in needs(plain.connector)
+    assert "s3:GetObjectRetention, s3:GetObjectLegalHold" in needs(locked.connector)
+    assert "Tagging" not in needs(labelled(plain, "metadata"))
+    assert "s3:GetObjectVersionTagging" in needs(labelled(plain, "tags"))
+
+
+def test_replication_and_lifecycle_are_read_and_a_replica_is_a_problem(moto_address: str) -> None:
+    place, other = (new_bucket(moto_address, "test", "test") for _number in range(2))
+    assert dict(place.connector.check().facts)["Replication"] == "off"
+    rule = {"ID": "r", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""}, "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{other.bucket}"}}  # fmt: skip
+    replication = {"Role": "arn:aws:iam::123456789012:role/r", "Rules": [rule]}
+    place.client.put_bucket_replication(Bucket=place.bucket, ReplicationConfiguration=replication)
+    days = {"ID": "l", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 90}}
+    place.client.put_bucket_lifecycle_configuration(
+        Bucket=place.bucket, LifecycleConfiguration={"Rules": [days, days | {"ID": "m"}]}
+    )
+    place.client.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Suspended"})
+    health = place.connector.check()
+    facts = dict(health.facts)
+    assert (facts["Replication"], facts["Lifecycle"], facts["Versions"]) == ("on", "2 rules", "suspended")
+    assert any("add the other bucket as a place of its own" in problem for problem in health.problems)
+    assert other.connector.check().problems == ()

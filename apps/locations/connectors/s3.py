@@ -121,7 +121,8 @@ class S3Connector:
         return said
 
     def check(self) -> Health:
-        return s3_health.check(self.client, self.bucket, bypasses=self.bypass_governance)
+        reads_tags = bool(self.finding.label) and self._labels_are_tags
+        return s3_health.check(self.client, self.bucket, bypasses=self.bypass_governance, reads_tags=reads_tags)
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """Look for locks, at the first LOCKS_READ versions only: of more the count is of those."""

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from apps.locations.connectors.s3_errors import foreign_errors, optional, status_of
 from apps.locations.contract import Health
 from apps.locations.said import said as _
 
-NEEDED = "s3:ListBucket, s3:ListBucketVersions, s3:ListBucketMultipartUploads, s3:GetObject, s3:GetObjectVersion, s3:DeleteObject, s3:DeleteObjectVersion, s3:AbortMultipartUpload"
+NEEDED = (
+    "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetObject", "s3:GetObjectVersion",
+    "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:GetBucketVersioning",
+    "s3:GetBucketObjectLockConfiguration", "s3:GetReplicationConfiguration", "s3:GetLifecycleConfiguration",
+)  # fmt: skip
+FOR_LOCKS = ("s3:GetObjectRetention", "s3:GetObjectLegalHold")  # without them HeadObject does not tell of a lock
+FOR_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+FOR_BYPASS = ("s3:BypassGovernanceRetention",)
+TRIED = {  # permissions that a call about an object that nobody has shows: allowed, it is not found
+    "s3:GetObject": ("head_object", {}),
+    "s3:GetObjectVersion": ("head_object", {"VersionId": "null"}),
+    "s3:AbortMultipartUpload": ("abort_multipart_upload", {"UploadId": "nobody-has-this"}),
+}
+TRIED_FOR_TAGS = {
+    "s3:GetObjectTagging": ("get_object_tagging", {}),
+    "s3:GetObjectVersionTagging": ("get_object_tagging", {"VersionId": "null"}),
+}
 SETTINGS = {
     "versions": "get_bucket_versioning",
     "lock": "get_object_lock_configuration",
@@ -18,27 +35,34 @@ SETTINGS = {
 }
 
 
-def check(client: Any, bucket: str, *, bypasses: bool) -> Health:
-    """List, read the settings, and delete a version that does not exist, which shows the permission and changes nothing."""
+def check(client: Any, bucket: str, *, bypasses: bool, reads_tags: bool) -> Health:
+    """List, read the settings, and try the other calls on what does not exist: that shows permissions and changes nothing."""
     with foreign_errors():
         client.list_object_versions(Bucket=bucket, MaxKeys=1)
         client.list_multipart_uploads(Bucket=bucket, MaxUploads=1)
     read = {name: _setting(client, call, bucket) for name, call in SETTINGS.items()}
-    problems = _problems(client, bucket, read, bypasses)
+    tried = TRIED | (TRIED_FOR_TAGS if reads_tags else {})
+    problems = [*_problems(client, bucket, read, bypasses), *_refused(client, bucket, tried)]
+    needed = [*NEEDED, *(FOR_TAGS if reads_tags else ()), *(FOR_BYPASS if bypasses else ())]
+    if read["lock"] is None or _is_lockable(read["lock"]):
+        needed += FOR_LOCKS
     facts = (
         (_("Versions"), _unread() if read["versions"] is None else _state((read["versions"] or {}).get("Status"))),
         (_("Object Lock"), _unread() if read["lock"] is None else _lock_words(read["lock"])),
         (_("Replication"), _unread() if read["replication"] is None else _state(_is_replicated(read["replication"]))),
         (_("Lifecycle"), _unread() if read["lifecycle"] is None else _lifecycle_words(read["lifecycle"])),
-        (_("Permissions it needs"), NEEDED + (", s3:BypassGovernanceRetention" if bypasses else "")),
+        (_("Permissions it needs"), ", ".join(needed)),
     )
     horizon = None if read["lock"] is None else _horizon(read["lock"], bypasses)
     return Health(True, _("The bucket answers."), horizon_days=horizon, problems=tuple(problems), facts=facts)
 
 
 def has_lock(client: Any, bucket: str) -> bool:
-    lock = optional(client, "get_object_lock_configuration", Bucket=bucket)
-    return lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+    return _is_lockable(optional(client, "get_object_lock_configuration", Bucket=bucket))
+
+
+def _is_lockable(lock: dict[str, Any]) -> bool:
+    return bool(lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled")
 
 
 def _setting(client: Any, call: str, bucket: str) -> dict[str, Any] | None:
@@ -80,9 +104,32 @@ def _is_replicated(replication: dict[str, Any] | None) -> bool:
     return bool((replication or {}).get("ReplicationConfiguration", {}).get("Rules"))
 
 
+def _refused(client: Any, bucket: str, tried: dict[str, tuple[str, dict[str, str]]]) -> Iterator[str]:
+    for permission, (call, arguments) in tried.items():
+        if _is_denied(client, call, Bucket=bucket, Key=_nobodys_key(), **arguments):
+            yield _("A permission of our key is missing here: %(permission)s.") % {"permission": permission}
+
+
+def _is_denied(client: Any, call: str, **arguments: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    with foreign_errors():
+        try:
+            getattr(client, call)(**arguments)
+        except ClientError as error:
+            if status_of(error) in {400, 403, 404, 405, 501}:
+                return status_of(error) == 403
+            raise
+    return False
+
+
+def _nobodys_key() -> str:
+    return f"habeas-permission-test-{secrets.token_hex(16)}"
+
+
 def _may_delete(client: Any, bucket: str) -> bool:
     """Delete the null version of a key that nobody has: allowed, it does nothing."""
-    key = f"habeas-permission-test-{secrets.token_hex(16)}"
+    key = _nobodys_key()
     with foreign_errors():
         wanted = {"Objects": [{"Key": key, "VersionId": "null"}], "Quiet": True}
         answer = client.delete_objects(Bucket=bucket, Delete=wanted)
@@ -100,7 +147,7 @@ def _horizon(lock: dict[str, Any], bypasses: bool) -> int:
 
 
 def _lock_words(lock: dict[str, Any]) -> str:
-    if lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
+    if not _is_lockable(lock):
         return _("off")
     mode, days = _default_retention(lock)
     if not days:
