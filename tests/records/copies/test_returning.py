@@ -207,3 +207,14 @@ def test_what_is_begun_anew_while_a_worker_is_at_it_begins_at_the_beginning(
     while due_returns():
         bring_back(policy.pk)
     assert (Conversation.objects.count(), runs()[-1].counts["already_held"]) == (COUNT, 2)
+
+
+def test_a_copy_that_somebody_changed_brings_nothing_back(policy: CopyPolicy, files_place: Place) -> None:
+    changed, *_others = sorted(there(files_place))
+    data = bytearray(b"".join(files_place.store().get(changed)))
+    data[-20] ^= 1
+    files_place.store().put(changed, [bytes(data)])
+    while due_returns():
+        bring_back(policy.pk)
+    assert Conversation.objects.count() == COUNT - 1
+    assert (runs()[-1].counts["restored"], runs()[-1].counts["failed"]) == (COUNT - 1, 1)
