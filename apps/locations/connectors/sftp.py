@@ -12,7 +12,6 @@ import binascii
 import io
 import stat
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -145,8 +144,8 @@ class SftpConnector(StorageConnector):
             except FileNotFoundError:
                 return None
             file.seek(start)
-        close = partial(file._close, async_=True)  # nobody waits for what the server says to that
-        return Opened(ANY_TYPE, chunks_of(file, stop - start, close))
+        # paramiko closes a file that is let go, and waits for no answer to that (SFTPFile.__del__).
+        return Opened(ANY_TYPE, chunks_of(file, stop - start, lambda: None))
 
     def _found_below(self, folder: str) -> Iterator[Item]:
         with foreign_errors():
