@@ -1,4 +1,4 @@
-"""Asking somebody's server over HTTP: errors become ours, redirects are refused, answers have a largest size.
+"""Asking somebody's server over HTTP: errors become ours, redirects are refused, answers have a largest size and a longest time.
 
 A redirect could carry what is asked, and the signature, to another machine; an operator who moved a server writes the new
 address. Private addresses are allowed: it is the operator who configures a place, and many systems stand beside this one.
@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from apps.locations.deadlines import Deadlines
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.said import said as _
 
@@ -25,7 +26,10 @@ def open_client(address: str, *, timeout: float, certificates: str = "", **optio
     """Return a client for one server. `certificates`: PEM of the authority to trust in place of the system's."""
     try:
         verify: Any = ssl.create_default_context(cadata=certificates) if certificates else True
-        return httpx.Client(base_url=address, timeout=timeout, verify=verify, follow_redirects=False, **options)
+        hooks = Deadlines(httpx.SyncByteStream).hooks()
+        return httpx.Client(
+            base_url=address, timeout=timeout, verify=verify, follow_redirects=False, event_hooks=hooks, **options
+        )
     except (ssl.SSLError, ValueError, httpx.InvalidURL):
         raise Refused(_("The address or the certificate of the server is not valid.")) from None
 

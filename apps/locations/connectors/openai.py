@@ -35,6 +35,7 @@ from apps.locations.connectors.openai_objects import (
     plain,
 )
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
+from apps.locations.deadlines import Deadlines
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.outside import retry_after
 from apps.locations.paths import generated_name
@@ -104,8 +105,10 @@ class OpenAIConnector:
     @property
     def client(self) -> Any:
         if self._opened is None:
+            import httpx2
             import openai
 
+            hooks: Any = Deadlines(httpx2.SyncByteStream).hooks()
             with foreign_errors():
                 self._opened = openai.OpenAI(
                     api_key=self._config["api_key"],
@@ -114,7 +117,7 @@ class OpenAIConnector:
                     project=self._config.get("project") or None,
                     timeout=TIMEOUT_SECONDS,
                     max_retries=RETRIES,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False),
+                    http_client=openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks),
                 )
         return self._opened
 
