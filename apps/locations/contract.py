@@ -196,6 +196,14 @@ class Rectifies(Protocol):
 
 
 @runtime_checkable
+class SeesFields(Protocol):
+    """Says which of these fields it holds of a person: what an emptied field leaves no trace of can then be told, after a
+    crash, from what was never there."""
+
+    def fields_held(self, who: Identity, fields: Iterable[str]) -> set[str]: ...
+
+
+@runtime_checkable
 class Restricts(Protocol):
     """Marks what it holds of a person so that others leave it alone, or lifts that; returns how many items changed."""
 

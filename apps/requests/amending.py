@@ -5,14 +5,15 @@ A place that cannot do it by itself gets a task for a person, and the step goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
-from apps.locations.contract import Identity, Rectifies, Restricts
+from apps.locations.contract import Change, Identity, Rectifies, Restricts, SeesFields
 from apps.locations.errors import NoIdentity, Refused
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -41,7 +42,19 @@ def correct(claim: Claim) -> None:
         return _act(claim, location, None)
     if _may_find_somebody_elses(claim, location, connector, correction):
         return _act(claim, location, None, Reason.PERHAPS_ANOTHERS)
-    return _act(claim, location, partial(connector.rectify, _as_it_began(claim), correction.changes))
+    return _act(claim, location, partial(_rectify, claim, connector, _as_it_began(claim), correction.changes))
+
+
+def _rectify(claim: Claim, connector: Rectifies, who: Identity, changes: Sequence[Change]) -> int:
+    """Correct what still has to be. What is emptied leaves no trace, so what was there is noted before anything is written."""
+    emptied = {change.field for change in changes if change.value is None}
+    if emptied and isinstance(connector, SeesFields):
+        there, seen = connector.fields_held(who, emptied), set(json.loads(claim.cursor or "[]"))
+        if there - seen:
+            with claims.progress(claim, json.dumps(sorted(there | seen))):
+                pass
+        changes = [change for change in changes if change.value is not None or change.field not in seen - there]
+    return connector.rectify(who, changes)
 
 
 def _may_find_somebody_elses(claim: Claim, location: Location, connector: Any, correction: Correction) -> bool:

@@ -339,8 +339,10 @@ class TestCorrecting:
         with pytest.raises(Refused):
             connector.rectify(ada, [Change("name", None, "Adda")])
         server.keeps_metadata = False
+        assert connector.fields_held(ada, ["name", "nom"]) == {"name"}
         assert connector.rectify(ada, [Change("name", None, "Adda")]) == 5
         assert self.names(server) == set()
+        assert connector.fields_held(ada, ["name", "nom"]) == set()
 
     @pytest.mark.slow
     def test_nothing_there_is_nothing_to_correct_and_a_lost_connection_is_made_up_for(

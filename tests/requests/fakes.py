@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -170,6 +170,22 @@ class PlaceByPhone(ChangingPlace):
 
     def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
         return super().rectify(replace(who, values=tuple(("email", phone) for phone in who.of_kind("phone"))), changes)
+
+
+class ForgettingPlace(ChangingPlace):
+    """The same, but a field that is emptied is not there any more, as a key of an object's metadata at OpenAI."""
+
+    def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
+        changed = super().rectify(who, changes)
+        held = {
+            email: {name: one for name, one in fields.items() if one is not None}
+            for email, fields in self.values.items()
+        }
+        (self.folder / "values.json").write_text(json.dumps(held))
+        return changed
+
+    def fields_held(self, who: Identity, fields: Iterable[str]) -> set[str]:
+        return {name for email in who.of_kind("email") for name in self.values.get(email, {})}.intersection(fields)
 
 
 class EmptyPlace(FakeConnector):

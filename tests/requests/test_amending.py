@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from apps.records import services as records
 from apps.records import subjects
 from apps.records.models import Conversation
 from apps.records.services import place_hold
-from apps.requests import engine, selectors, services
+from apps.requests import amending, claims, engine, selectors, services
 from apps.requests.corrections import HAND, VALUES, Correction
 from apps.requests.dates import today
 from apps.requests.errors import (
@@ -146,6 +147,33 @@ def test_a_step_that_was_cut_off_after_the_change_is_done_once_and_counts_what_i
     assert run(request).status == Status.COMPLETED
     assert crm.values[ADA]["name"] == "Ada"
     assert events(request).count("receipt.issued") == events(request).count("request.completed") == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "state"), [("city", "done"), ("town", "needs_person")], ids=["emptied", "never there"]
+)
+def test_a_field_that_was_emptied_before_a_crash_is_told_from_one_that_never_was(
+    ada, cleo, crm, settings, monkeypatch, field, state
+):
+    settings.CONNECTORS = settings.CONNECTORS | {"changing": "tests.requests.fakes.ForgettingPlace"}
+    request = filed(ada, "rectification", asked=WISH)
+    services.note_corrections(request, said(CRM=values((field, "Bonn", None))), actor=as_officer(cleo))
+    services.approve_request(request, officer=cleo, actor=as_officer(cleo))
+    progress = claims.progress
+
+    def die_at_the_end(claim: claims.Claim, cursor: str, **more: Any) -> Any:
+        if cursor == amending.ALL_DONE:
+            raise KeyboardInterrupt
+        return progress(claim, cursor, **more)
+
+    with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+        patched.setattr("apps.requests.claims.progress", die_at_the_end)
+        engine.run_request(request.pk)
+    assert ("city" in crm.values[ADA]) == (field != "city")
+    wake(request)
+    run(request)
+    assert states(request)["CRM"] == state
+    assert crm.values[BEN] == {"name": "Adda", "city": "Bonn"}
 
 
 def test_no_yes_before_it_is_said_what_is_corrected_where(ada, cleo, crm):

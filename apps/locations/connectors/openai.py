@@ -10,7 +10,7 @@ Tested against a stand-in whose every request and answer is checked by OpenAI's 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -246,7 +246,7 @@ class OpenAIConnector:
             if not page or seen.issuperset(page):
                 return  # what is still listed after its deletion is judged at the second look
             erased = sum(self._side_by_side(lambda object_id: self._erase_one(source.kind, object_id), page))
-            yield Progress(erased, cursor, {_plural(source.kind): erased} if erased else {})
+            yield Progress(erased, cursor, {source.kind.plural: erased} if erased else {})
             seen = set(page)
 
     def _erase_recorded(self, source: Source, index: int, after: str) -> Iterator[Progress]:
@@ -254,7 +254,7 @@ class OpenAIConnector:
         for start in range(0, len(left), PAGE):
             batch = left[start : start + PAGE]
             erased = sum(self._side_by_side(lambda object_id: self._erase_one(source.kind, object_id), batch))
-            yield Progress(erased, json.dumps([index, batch[-1]]), {_plural(source.kind): erased} if erased else {})
+            yield Progress(erased, json.dumps([index, batch[-1]]), {source.kind.plural: erased} if erased else {})
 
     def _erase_one(self, kind: Kind, object_id: str) -> int:
         """Return how many objects went, those that belong to it included; 0 for one that is gone already."""
@@ -270,8 +270,11 @@ class OpenAIConnector:
 
     def rectify(self, who: Identity, changes: Sequence[Change]) -> int:
         """Correct metadata: `field` is a key of it. What was said, and the metadata of a response, no call changes."""
-        held = ((source.kind, found) for source in self._sources(who) for found in self._held(source))
-        return sum(self._side_by_side(lambda one: self._correct(*one, changes), concerned(held, changes)))
+        found = concerned(self._each(who), changes)
+        return sum(self._side_by_side(lambda one: self._correct(*one, changes), found))
+
+    def fields_held(self, who: Identity, fields: Iterable[str]) -> set[str]:
+        return {key for _kind, found in self._each(who) for key in metadata_of(found)}.intersection(fields)
 
     def _correct(self, kind: Kind, object_id: str, changes: Sequence[Change]) -> int:
         found = self._retrieve(kind, object_id)  # once more, so that nothing is written over that came meanwhile
@@ -302,6 +305,9 @@ class OpenAIConnector:
                 _("This place knows people by recorded ids or by metadata, and nothing is known of this person.")
             )
         return sources
+
+    def _each(self, who: Identity) -> Iterator[tuple[Kind, dict[str, Any]]]:
+        return ((source.kind, found) for source in self._sources(who) for found in self._held(source))
 
     def _held(self, source: Source, after: str = "") -> Iterator[dict[str, Any]]:
         """Yield the objects of a source that are there, behind an id."""
@@ -353,10 +359,6 @@ def _chunks(opening: Any, opened: Any) -> Iterator[bytes]:
             yield from opened.iter_bytes(256 * 1024)
     finally:
         opening.__exit__(None, None, None)
-
-
-def _plural(kind: Kind) -> str:
-    return f"{kind.name}s"
 
 
 def _when(found: dict[str, Any]) -> datetime | None:

@@ -37,6 +37,10 @@ class Kind:
     erase: Callable[[Client, str], Iterator[int]]
     update: Callable[[Client, str, Metadata], Any] | None = None
 
+    @property
+    def plural(self) -> str:
+        return f"{self.name}s"
+
 
 def plain(found: Any) -> dict[str, Any]:
     """Return an object as its JSON says it, fields that the client does not know included."""

@@ -43,6 +43,7 @@ from apps.locations.contract import (
     Progress,
     Remaining,
     Scope,
+    new_item,
 )
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
@@ -193,7 +194,7 @@ def _items(table: str, keys: list[str]) -> Iterator[Item]:
     if not "".join(keys).isdecimal():
         shown = [name if key.isdecimal() else hidden for key, name in zip(keys, names, strict=True)]
     values = zip(names, repeat("row"), repeat(None), repeat(None), shown, repeat(table))
-    return map(tuple.__new__, repeat(Item), values)
+    return map(new_item, values)
 
 
 def _count(connection: Connection, schema: Schema, name: str, condition: ColumnElement[bool]) -> int:
