@@ -14,10 +14,11 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.locations.models import Location
+from apps.locations.reasons import Reason
 from apps.requests import claims
 from apps.requests.claims import Claim
 from apps.requests.clocks import add_months
-from apps.requests.models import PrivacyRequest, Status, Step
+from apps.requests.models import Kind, PrivacyRequest, Status, Step
 from apps.requests.schedule import count_dated, count_done, step_for
 
 
@@ -81,6 +82,9 @@ def mark_ended(request: PrivacyRequest, status: Status, *, ground: str = "") -> 
     )
     request.steps.exclude(state=Step.State.DONE).delete()  # whoever is at one of them cannot commit it any more
     request.clocks.filter(met_at__isnull=True).update(met_at=now)
+    if request.kind == Kind.RECTIFICATION and request.subject_id is not None:  # what waited for it goes on at once
+        theirs = Step.objects.filter(request__subject_id=request.subject_id, state=Step.State.BLOCKED)
+        theirs.filter(reason=Reason.DOUBTED).update(next_try_at=now)
 
 
 def retained_until(ended_on: date) -> date:

@@ -12,6 +12,8 @@ from apps.requests.corrections import HAND, Correction
 from apps.requests.doubting import doubted_kinds, waits_for_rectification
 from apps.requests.errors import IdentityDoubted
 from apps.requests.models import Status
+from apps.requests.staff import todo
+from apps.requests.staff.request_page import sentence
 from apps.requests.vault import details_of
 from tests.requests.amending import said, values
 from tests.requests.conftest import ADA, approved, as_officer, filed, run, step_at, there, wake
@@ -42,7 +44,6 @@ def test_a_copy_waits_at_that_place_alone_and_goes_on_when_it_is_decided(ada, cl
     assert copy.status == Status.PARTLY_COMPLETED
     assert step_at(copy, "Conversations").state == "done"
     refuse(open_one, cleo)
-    wake(copy)
     assert run(copy).status == Status.COMPLETED
     assert step_at(copy, "Support desk").done_count == 3  # nothing is wrong after all
 
@@ -66,7 +67,10 @@ def test_an_erasure_is_not_approved_before_by_nobody_and_no_rule(ada, cleo, plac
             services.approve_request(erasure, **how)
         assert str(refused.value) == erasure.reference
     assert not erasure.approvals.exists()
+    assert "approve" not in todo.allowed(erasure, cleo)
+    assert "Decide on that one first" in sentence(erasure, cleo, [], {})
     refuse(open_one, cleo)
+    assert "approve" in todo.allowed(erasure, cleo)
     services.approve_request(erasure, officer=cleo, actor=as_officer(cleo))
 
 
@@ -79,7 +83,6 @@ def test_one_that_was_approved_before_does_not_begin(ada, cleo, place):
     assert len(list(place.folder.glob("**/*"))) > 0 and "identities" not in details_of(erasure)
     assert subjects.Subject.objects.get(pk=ada.pk).frozen_at is None
     refuse(open_one, cleo)
-    wake(erasure)
     assert run(erasure).status == Status.COMPLETED
 
 

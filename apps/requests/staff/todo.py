@@ -14,6 +14,7 @@ from apps.locations.reasons import Reason
 from apps.requests import selectors
 from apps.requests.corrections import unspoken
 from apps.requests.dates import today
+from apps.requests.doubting import waits_for_rectification
 from apps.requests.models import ENDED, Kind, PrivacyRequest, Status, Step
 from apps.requests.regimes import regime_of
 from apps.requests.schedule import ACTIVE
@@ -63,7 +64,13 @@ def _is_unverified(request: PrivacyRequest, user: User) -> bool:
 
 
 def _waits_for_first(request: PrivacyRequest, user: User) -> bool:
-    return request.status == Status.IN_REVIEW and not request.approvals.exists() and not _lacks_corrections(request)
+    is_first = request.status == Status.IN_REVIEW and not request.approvals.exists()
+    return is_first and not _lacks_corrections(request) and not _waits_for_another(request)
+
+
+def _waits_for_another(request: PrivacyRequest) -> bool:
+    """Say whether an erasure waits until a rectification is decided that calls wrong what it would go by."""
+    return request.key_id is not None and waits_for_rectification(request)
 
 
 def _lacks_corrections(request: PrivacyRequest) -> bool:
@@ -84,7 +91,9 @@ def _may_be_released(request: PrivacyRequest, user: User) -> bool:
 
 def _waits_for_second(request: PrivacyRequest, user: User) -> bool:
     approvals = request.approvals.all()
-    return request.status == Status.IN_REVIEW and approvals.exists() and not approvals.filter(officer=user).exists()
+    if request.status != Status.IN_REVIEW or not approvals.exists() or _waits_for_another(request):
+        return False
+    return not approvals.filter(officer=user).exists()
 
 
 def _is_undecided(request: PrivacyRequest, user: User) -> bool:
