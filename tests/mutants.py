@@ -54,6 +54,7 @@ TESTS_OF = {
     "apps/audit/continuing.py": ["audit/test_continued.py", "audit/test_bundles.py"],
     "apps/audit/verification.py": [  # not those of folders and bundles, at which the standalone verifier looks
         "audit/test_verification.py::test_a_good_log_is_good_in_every_way",
+        "audit/test_verification.py::test_a_published_file_that_is_another_or_missing_is_found_on_the_site_too",
         "audit/test_verification.py::test_entries_that_wait_are_counted",
         "audit/test_verification.py::test_a_log_without_a_signature_is_not_good",
         "audit/test_verification.py::TestDatabase",

@@ -59,6 +59,17 @@ def test_a_good_log_is_good_in_every_way(good_log, tiles_dir, tmp_path, capsys):
     assert run_verifier("log", tiles_dir, tmp_path, key=None).code == 3
 
 
+def test_a_published_file_that_is_another_or_missing_is_found_on_the_site_too(good_log, tiles_dir):
+    tile = tiles_dir / "tile/0/000"
+    good = tile.read_bytes()
+    tile.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert_damaged("tile/0/000 differs from the log")
+    tile.unlink()
+    assert_damaged("tile/0/000 cannot be read")
+    tile.write_bytes(good)
+    assert verification.verify_everything().size == SIZE
+
+
 def test_entries_that_wait_are_counted(good_log, write, capsys):
     write(2)
     call_command("verify_audit_log")
