@@ -62,6 +62,7 @@ def carla() -> Person:
 def test_the_old_copy_opens_before_and_nothing_opens_it_after(carla, ben):
     above = services.open_key(carla.first)
     assert unwrap_below([carla.old_copy], above) == {carla.gone.id: carla.gone.key}  # the danger is real
+    assert services.needs_replacing(carla.first) and not services.needs_replacing(ben.id)
     done = carla.replace()
     assert (done.old, done.new) == (carla.first, carla.key_id())
     assert carla.all_opens()
@@ -95,6 +96,14 @@ def test_more_removed_keys_than_an_intent_holds_are_named_in_several(carla, monk
     monkeypatch.setattr(replacing, "MOST_KEYS", 2)
     carla.replace(removed=[1, 2, 3, 4])
     assert [details_of(one)["removed"] for one in carla.intents()] == [[str(carla.gone.id), 1], [2, 3], [4]]
+
+
+def test_of_several_a_damaged_one_is_named_and_the_others_are_replaced(carla):
+    other = Person()
+    Key.objects.filter(pk=carla.first).update(wrapped=b"damaged")
+    done, waiting, damaged = replacing.replace_several([carla.first, other.first], actor=Actor.system())
+    assert ([one.old for one in done], waiting, damaged) == ([other.first], set(), {carla.first})
+    assert other.all_opens()
 
 
 def test_a_key_is_replaced_although_nothing_below_it_was_destroyed(person):
