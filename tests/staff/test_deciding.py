@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 
 from apps.accounts.models import User
+from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.audit.services import sequence
+from apps.locations.models import Location
+from apps.locations.services import save_location
 from apps.mail.models import Letter
 from apps.records.subjects import create_subject
 from apps.requests import selectors, services
@@ -70,6 +75,36 @@ class TestYes:
         for words in ("Support desk", "Conversations", "Account and requests", "Archives for download", "3 items"):
             assert words in text, words
         assert "from 4 places" in text
+
+    def test_what_forbids_an_erasure_stands_in_the_plan_before_anybody_says_yes(self, at_cleos, ada, place, tmp_path):
+        shop = tmp_path / "shop.sqlite3"
+        with closing(sqlite3.connect(shop)) as database:
+            database.executescript("""
+                CREATE TABLE customers (id integer PRIMARY KEY, email text);
+                CREATE TABLE parcels (id integer PRIMARY KEY, customer integer REFERENCES customers (id));
+                INSERT INTO customers VALUES (1, 'ada@example.org'), (2, 'ben@example.org');
+                INSERT INTO parcels VALUES (1, 2);
+            """)
+        rule = {"table": "customers", "columns": ["email"], "kind": "email", "parent": "", "ignore_case": False}
+        rule |= {"action": "delete", "values": {}, "why": "", "mark": ""}
+        config = {"dialect": "sqlite", "database": str(shop), "horizon_days": 0, "tables": [rule]}
+        save_location(Location(kind="sql", name="Shop"), config=config, actor=Actor.system())
+        place.put("ada@example.org", 1)
+        request = filed(ada, "erasure")
+        at_cleos.look(request)
+        forbids = "1 item will stay: Another table of the database points to it and forbids that it goes"
+        assert forbids not in at_cleos.read(f"{page(request)}approve/")
+        with closing(sqlite3.connect(shop)) as database:
+            database.execute("INSERT INTO parcels VALUES (2, 1)")
+            database.commit()
+        place.switch(blocked_until="2031-01-03")
+        text = at_cleos.read(f"{page(request)}approve/")
+        assert forbids in text
+        assert "1 item will stay: Locked by the storage until a date (3 January 2031)" in text
+        assert len(place.items_of("ada@example.org")) == 1
+        access = filed(ada, "access")
+        at_cleos.look(access)
+        assert "will stay" not in at_cleos.read(f"{page(access)}approve/")
 
     def test_places_outside_are_asked_on_the_requests_page_only_when_wanted(self, at_cleos, ada, place):
         place.put("ada@example.org", 3)
