@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ from django.utils.translation import gettext_lazy
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Blocked, NoIdentity, Refused, Unavailable
 from apps.locations.outside import asking, open_client, read
-from apps.locations.paths import generated_name
+from apps.locations.paths import KIND, generated_name
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
@@ -84,9 +85,7 @@ class ConfigForm(forms.Form):
 
     def clean_identities(self) -> list[str]:
         kinds = [kind.strip() for kind in str(self.cleaned_data["identities"]).split(",") if kind.strip()]
-        if not kinds or not all(
-            kind.replace("_", "").isalpha() and kind.islower() and len(kind) <= 24 for kind in kinds
-        ):
+        if not kinds or not all(re.fullmatch(KIND, kind) for kind in kinds):
             raise ValidationError(_("Write kinds of identity with commas between, as in user_id, email."))
         return kinds
 

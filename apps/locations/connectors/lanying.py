@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import NoIdentity, Refused, Unavailable
 from apps.locations.outside import asking, open_client, read
+from apps.locations.paths import KIND
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
@@ -50,7 +51,7 @@ class ConfigForm(forms.Form):
         help_text=gettext_lazy("Kept sealed and never shown again."),
     )  # fmt: skip
     identity = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=gettext_lazy("Kind of identity that holds the Lanying user id"), initial="lanying_user",
+        rf"\A{KIND}\Z", label=gettext_lazy("Kind of identity that holds the Lanying user id"), initial="lanying_user",
         help_text=gettext_lazy("As in lanying_user or user_id. Lanying's user ids are numbers."),
     )  # fmt: skip
     horizon_days = forms.IntegerField(

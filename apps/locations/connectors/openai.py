@@ -38,7 +38,7 @@ from apps.locations.contract import Change, Entry, Health, Identity, Item, Obsta
 from apps.locations.deadlines import Deadlines
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.outside import retry_after
-from apps.locations.paths import generated_name
+from apps.locations.paths import KIND, generated_name
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
@@ -70,7 +70,7 @@ class ConfigForm(forms.Form):
     )  # fmt: skip
     has_chatkit = forms.BooleanField(label=gettext_lazy("Look for ChatKit threads by their user"), required=False)
     identity = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=gettext_lazy("Kind of identity that stands there"), initial="user_id",
+        rf"\A{KIND}\Z", label=gettext_lazy("Kind of identity that stands there"), initial="user_id",
         help_text=gettext_lazy("In the metadata and as ChatKit's user, as in user_id or email."),
     )  # fmt: skip
     all_ids_recorded = forms.BooleanField(

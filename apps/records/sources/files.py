@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from apps.locations.paths import PLACEHOLDER
 from apps.locations.services import config_of
 from apps.locations.stores import Found, Missing, store_of
 from apps.records import importers
@@ -23,7 +24,6 @@ from apps.records.services.deleting import BY_SCHEDULE
 from apps.records.sources.reading import Batch, Cursor
 from apps.records.uploads import spooled
 
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 FILES_A_QUERY = 400
 LARGEST = 4 * 1024**3
 BY_CONTENT = "sha256:"  # ids that are made from the content: of a file that grows they would not stay the same

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.access import fresh_authentication_required
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
+from apps.locations.paths import KIND
 from apps.locations.reasons import Reason
 from apps.records import tasks
 from apps.records.importers import FORMATS
@@ -70,7 +71,7 @@ class TableForm(forms.Form):
     )
     person = _column(gettext_lazy("Column of the person"), gettext_lazy("Whose conversation it is"), required=True)
     person_kind = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=gettext_lazy("What that column holds"), initial="email",
+        rf"\A{KIND}\Z", label=gettext_lazy("What that column holds"), initial="email",
         help_text=gettext_lazy("The kind of identity, as in email, user_id or subject_id"),
     )  # fmt: skip
     conversation = _column(gettext_lazy("Column of the conversation"), required=True)
@@ -121,7 +122,7 @@ class MetadataForm(forms.Form):
         required=True,
     )
     person_kind = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=gettext_lazy("What stands there"), initial="user_id",
+        rf"\A{KIND}\Z", label=gettext_lazy("What stands there"), initial="user_id",
         help_text=gettext_lazy("The kind of identity, as in email, user_id or subject_id"),
     )  # fmt: skip
 
@@ -135,7 +136,7 @@ class AssistantsForm(forms.Form):
         error_messages={"invalid": gettext_lazy("Write numbers, with commas between.")},
     )  # fmt: skip
     person_kind = forms.RegexField(
-        r"^[a-z_]{1,24}$", label=gettext_lazy("What the user id is here"), initial="lanying_user",
+        rf"\A{KIND}\Z", label=gettext_lazy("What the user id is here"), initial="lanying_user",
         help_text=gettext_lazy("The kind of identity under which people's Lanying ids are known, as in lanying_user or user_id"),
     )  # fmt: skip
 
