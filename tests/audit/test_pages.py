@@ -17,12 +17,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.audit import listing, master_keys, selectors, services, verification, views
+from apps.audit import anchoring, listing, master_keys, selectors, services, verification, views
 from apps.audit.actors import Actor, Role
 from apps.audit.errors import NotSigned
 from apps.audit.events import Event
 from apps.audit.handles import new_handle
-from apps.audit.models import Entry, Leaf
+from apps.audit.models import Checkpoint, Entry, Leaf
 from apps.audit.templatetags import audit_log
 from apps.requests.models import PrivacyRequest
 from tests.audit.conftest import past_the_triggers
@@ -110,6 +110,26 @@ def test_each_anchor_is_named_by_its_kind_and_place(eve, some_log, settings, tmp
     settings.ANCHORS = [entry | {"OPTIONS": {"path": str(tmp_path)}}]
     text = eve.get("/audit/").content.decode()
     assert "<b>Folder</b>" in text and "/mnt/auditors" in text and "Nothing there yet" in text
+
+
+def test_a_missing_and_a_late_anchor_show_on_the_page(eve, some_log, settings, tmp_path):
+    entry = {"KIND": "folder", "PLACE": "/mnt/auditors", "BACKEND": "apps.audit.anchors.folder.FolderAnchor"}
+    settings.ANCHORS, settings.ANCHORS_WANTED = [entry | {"OPTIONS": {"path": str(tmp_path)}}], 2
+    text = eve.get("/audit/").content.decode()
+    assert "Anchors: 1 of 2" in text and "An anchor is late" not in text
+    settings.ANCHORS_WANTED = 1
+    anchoring.anchor_due()
+    text = eve.get("/audit/").content.decode()
+    assert "Up to date" in text and "An anchor is late" not in text and "Anchors: " not in text
+    two_hours_ago = timezone.now() - timedelta(minutes=2 * settings.ANCHOR_EVERY_MINUTES + 1)
+    Checkpoint.objects.create(size=99, root=b"r" * 32, note="n", signed_at=two_hours_ago)
+    text = eve.get("/audit/").content.decode()
+    assert "An anchor is late" in text and "Late</span>" in text and "Up to date" not in text
+    ready, numbers = eve.get("/readyz"), eve.get("/metrics").content.decode()
+    assert (ready.status_code, ready.json()["anchors"]) == (200, "degraded: late")
+    assert 'habeas_anchor_good{kind="folder",place="/mnt/auditors"} 0' in numbers
+    [waiting] = re.findall(r'habeas_anchor_waiting_seconds\{kind="folder",place="/mnt/auditors"\} (\S+)', numbers)
+    assert float(waiting) >= 2 * settings.ANCHOR_EVERY_MINUTES * 60
 
 
 def test_the_verify_button_is_for_eve_alone(client, some_log):

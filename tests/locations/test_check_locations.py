@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.locations import services
@@ -89,3 +91,21 @@ def test_an_unknown_horizon_is_said(tmp_path: Path) -> None:
     code, said = check()
     assert code == 0
     assert "Nobody can say when an erased copy is really gone here" in said
+
+
+def test_one_that_is_switched_off_counts_until_it_is_recorded_as_emptied(tmp_path: Path) -> None:
+    """Each erasure leaves it to a person, and what it keeps is a part of T1 as on Data and privacy."""
+    place = add("lasting", tmp_path)
+    Location.objects.filter(pk=place.pk).update(horizon_reason="Decided by the board")
+    assert check()[0] == 0
+    services.switch_location(place, enabled=False, actor=Actor.system())
+    code, said = check()
+    assert code == 4
+    assert "Exports: switched off; erased copies are gone after: 90 days" in said and "each erasure leaves it to a person" in said
+    waits = json.loads(check("--json")[1])["erased_now"]["waits"]
+    assert [one["until"] for one in waits if one["place"] == "Exports"] == [
+        (timezone.now() + timedelta(days=91)).date().isoformat()
+    ]
+    services.record_emptied(Location.objects.get(pk=place.pk), actor=Actor.system())
+    code, said = check()
+    assert code == 0 and "Exports" not in said

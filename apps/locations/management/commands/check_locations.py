@@ -1,7 +1,7 @@
 """check_locations: asks every place whether it answers, what stands in the way of erasing there, and what the policy says.
 
 Exit codes: 0 all is well; 1 a place breaks the policy (ERASURE_HORIZON_DAYS) and nobody has recorded why it is used;
-4 a place does not answer or has a problem, or keys and backups take longer than the policy allows.
+4 a place does not answer, is switched off or has a problem, or keys and backups take longer than the policy allows.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ KEY_WAITS = {
     PROVIDER: "the provider's waiting time",
     GONE: "master key gone",
 }
+SWITCHED_OFF = "Not recorded as emptied: each erasure leaves it to a person."
 
 
 class Command(BaseCommand):
@@ -45,19 +46,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print each place with what was read of it; then end with the code of the worst."""
-        code, rows, checked = 0, [], list[Location]()
-        for location in Location.objects.filter(is_enabled=True, emptied_at__isnull=True).order_by("name"):
-            health = check_location(location, actor=Actor.command_line())
+        code, rows, everywhere = 0, [], Location.objects.that_ever_held_data()
+        for location in everywhere.order_by("name"):
+            health = checked(location)
             verdict = verdict_of(location, health)
             rows.append(described(location, health, verdict))
             if not options["json"]:
                 self._print(location, health)
-            checked.append(location)
             if verdict == "refused":
                 code = 1
             elif code == 0 and (not health.is_reachable or health.problems):
                 code = 4
-        horizon = erasure_horizon(key_horizon(), [(place, timezone.now()) for place in checked])
+        horizon = erasure_horizon(key_horizon(), [(place, timezone.now()) for place in everywhere])
         late = late_waits(horizon)
         if code == 0 and late:
             code = 4
@@ -90,11 +90,20 @@ class Command(BaseCommand):
 
     def _print(self, location: Location, health: Health) -> None:
         state = "reachable" if health.is_reachable else "NOT reachable"
+        if not location.is_enabled:
+            state = "switched off"
         gone = horizon_words(health.horizon_days)
         self.stdout.write(f"{label(location)}: {state}; erased copies are gone after: {gone}. {health.message}")
         said = [*health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
         for line in [*(f"{name}: {value}" for name, value in health.facts), *filter(None, said)]:
             self.stdout.write(f"  {line}")
+
+
+def checked(location: Location) -> Health:
+    """Ask a place; one that is switched off is not asked, and takes part in every erasure all the same."""
+    if location.is_enabled:
+        return check_location(location, actor=Actor.command_line())
+    return Health(False, SWITCHED_OFF, horizon_days=location.horizon_days)
 
 
 def verdict_of(location: Location, health: Health) -> str:
