@@ -101,7 +101,10 @@ def test_one_that_is_switched_off_counts_until_it_is_recorded_as_emptied(tmp_pat
     services.switch_location(place, enabled=False, actor=Actor.system())
     code, said = check()
     assert code == 4
-    assert "Exports: switched off; erased copies are gone after: 90 days" in said and "each erasure leaves it to a person" in said
+    assert (
+        "Exports: switched off; erased copies are gone after: 90 days" in said
+        and "each erasure leaves it to a person" in said
+    )
     waits = json.loads(check("--json")[1])["erased_now"]["waits"]
     assert [one["until"] for one in waits if one["place"] == "Exports"] == [
         (timezone.now() + timedelta(days=91)).date().isoformat()

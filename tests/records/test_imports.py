@@ -22,7 +22,8 @@ from django.utils import timezone, translation
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
+from apps.keys.providers.file import FileProvider
 from apps.locations.errors import StorageFull, Unavailable
 from apps.records import importers, objects, selectors, services, tasks
 from apps.records.errors import ImportNotFound, RecordingNotAllowed, SubjectFrozen
@@ -178,6 +179,25 @@ def test_a_storage_that_does_not_answer_is_waited_for(
     assert services.run_import(row.pk) is False  # not before the pause is over
     Import.objects.update(lease_until=timezone.now(), created_at=timezone.now() - timedelta(hours=1))
     assert services.due_imports() == [row.pk]
+    services.run_import(row.pk)
+    assert selectors.import_of(ada, row.pk).state == "done"
+
+
+def test_an_upload_waits_for_the_place_of_the_master_keys_however_long_it_is_away(
+    ada: Subject, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = begin(ada, export_of(chatgpt("c1", "one")))
+
+    def away(*_arguments: Any) -> None:
+        raise MasterKeyUnreachable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileProvider, "unwrap", away)
+        for _try in range(imports.MAX_ATTEMPTS + 1):
+            assert services.run_import(row.pk) is False
+            row.refresh_from_db()
+            assert (row.state, row.attempts) == ("waiting", 0) and row.lease_until is not None
+            Import.objects.update(lease_until=timezone.now())
     services.run_import(row.pk)
     assert selectors.import_of(ada, row.pk).state == "done"
 

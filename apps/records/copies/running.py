@@ -19,7 +19,7 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
-from apps.keys.errors import KeysError
+from apps.keys.errors import KeysError, MasterKeyUnreachable
 from apps.locations.errors import Blocked, LocationError, Refused, StorageFull
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS = 200.0  # then another task goes on: below the time limit of a task
 LEASE = timedelta(seconds=305)
 PERIODS = {CopyPolicy.Every.HOURLY: timedelta(hours=1), CopyPolicy.Every.DAILY: timedelta(days=1)}
-AGAIN = timedelta(minutes=10)  # when the place does not answer
+AGAIN = timedelta(minutes=10)  # when the place, or that of the master keys, does not answer
 PAGE = 100
 KEPT = 60  # runs of a rule that are shown
 
@@ -73,7 +73,7 @@ def run_policy(policy_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
     except LostClaim:
         run.close_if_stopped()
         return False
-    except LocationError as error:
+    except (LocationError, MasterKeyUnreachable) as error:
         logger.warning("copies could not be written, read or deleted: %s", error)
         pause = AGAIN
         return False
@@ -177,16 +177,17 @@ class _Run:
         waiting = uncopied(self.policy).select_related("subject")
         while page := list((waiting.filter(pk__gt=run.cursor) if run.cursor else waiting)[:PAGE]):
             for row in page:
+                before = run.cursor
                 self._count(run, row.pk, failed=1)  # until it is done: if it kills its worker, the others go on
                 try:
                     copy = write_copy(self.policy, self.store, row, still_ours=self._hold)
                     done = {"written": 1, "bytes": copy.size} if copy else {"skipped": 1}
                     self._count(run, row.pk, failed=-1, **done)
+                except (LocationError, MasterKeyUnreachable):  # a place fails, not this one
+                    self._count(run, before, failed=-1)
+                    raise
                 except (DecryptionError, KeysError) as error:  # this one is damaged here: the others are not
                     logger.exception("%s could not be copied: %s", row, type(error).__name__)
-                except LocationError:  # the place fails, not this one
-                    self._count(run, row.pk, failed=-1)
-                    raise
                 if time.monotonic() >= self.ends_at:
                     return True
         return False
@@ -203,7 +204,7 @@ class _Run:
                     return True
         return False
 
-    def _count(self, run: CopyRun, cursor: UUID, **more: int) -> None:
+    def _count(self, run: CopyRun, cursor: UUID | None, **more: int) -> None:
         """Note how far it is; raises LostClaim when another worker has taken over, or the rule was stopped."""
         run.cursor = cursor
         for name, number in more.items():

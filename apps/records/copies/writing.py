@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
 from apps.locations.errors import LocationError
 from apps.locations.stores import Store, store_for
 from apps.records import contexts, objects
@@ -69,7 +69,7 @@ def write_copy(
             ring = open_ring(COPY)
             written = _Counted(_chunks(policy, row, copy), ring, still_ours)
             store.put(copy.object_name, written)
-        except (LocationError, KeyDestroyed, LostClaim):
+        except (LocationError, KeyDestroyed, MasterKeyUnreachable, LostClaim):
             Copy.objects.filter(pk=copy.pk).update(doomed_at=timezone.now())
             raise
         copy.size, copy.mac, copy.mac_number = written.size, written.mac, ring.number

@@ -27,7 +27,7 @@ from apps.audit.actors import Actor, Role
 from apps.audit.errors import NotSigned
 from apps.audit.events import Event
 from apps.keys import services as keys
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
 from apps.keys.services import KeyKind
 from apps.locations.errors import LocationError, StorageFull
 from apps.records import contexts, importers, objects
@@ -44,7 +44,7 @@ from apps.sealing.errors import DecryptionError
 
 RUN_SECONDS = 200.0  # then another task goes on: below the time limit of a task
 LEASE = timedelta(seconds=305)  # renewed by each commit; no task lives longer without one (CELERY_TASK_TIME_LIMIT)
-PAUSE = timedelta(minutes=1)  # before the next try when the storage does not answer
+PAUSE = timedelta(minutes=1)  # before the next try when the storage, or the place of the master keys, does not answer
 PATIENCE = timedelta(seconds=20)  # for the message that starts an import, before a worker looks by itself
 MAX_UPLOAD_BYTES = 4 * 1024**3  # the largest exports with pictures are about half of that
 MAX_ATTEMPTS = 5  # since something was last committed: a file that kills its worker is not tried for ever
@@ -127,7 +127,7 @@ def run_import(import_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
         run.fail("frozen")
     except (BeingErased, Contention, NotSigned):
         run.release(pause=PAUSE)
-    except LocationError as error:
+    except (LocationError, MasterKeyUnreachable) as error:
         run.release(pause=PAUSE, gives_attempt_back=not isinstance(error, StorageFull))
     return False
 

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
-from apps.keys.errors import KeyDestroyed
+from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
 from apps.keys.services import site_key
 from apps.locations.errors import LocationError
 from apps.records import subjects, suppression
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 RUN_SECONDS = 200.0
 LEASE = timedelta(seconds=305)
 PERIODS = {Source.Every.HOURLY: timedelta(hours=1), Source.Every.DAILY: timedelta(days=1)}
-AGAIN = timedelta(minutes=10)  # when the place does not answer
+AGAIN = timedelta(minutes=10)  # when the place, or that of the master keys, does not answer
 MOST_TROUBLES = 500
 MOST_UNKNOWN = 200  # named
 MOST_COUNTED = 20_000  # of more the count says no more than that
@@ -76,7 +76,7 @@ def run_source(source_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
         return _Run(source, time.monotonic() + seconds).go()
     except LostClaim:
         return False
-    except (LocationError, RecordsError) as error:
+    except (LocationError, RecordsError, MasterKeyUnreachable) as error:
         logger.warning("a source could not be read to the end: %s", type(error).__name__)
         pause = timezone.now() + AGAIN
         return False

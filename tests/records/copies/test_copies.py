@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -21,6 +22,7 @@ from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.selectors import details_of
 from apps.keys import services as keys
+from apps.keys.errors import MasterKeyUnreachable
 from apps.keys.models import Key
 from apps.locations.contract import Scope
 from apps.locations.errors import Unavailable
@@ -607,3 +609,26 @@ def test_the_commands_do_nothing_in_quarantine() -> None:
     for command in (("restore_copies", "Copies"), ("sweep", "--remove")):
         with pytest.raises(CommandError, match="Nothing was done"):
             call_command(*command)
+
+
+def test_while_master_keys_are_out_of_reach_no_copy_is_called_damaged_and_the_run_goes_on_where_it_was(
+    files_place: Place, make_policy: MakePolicy, ada: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(ada, "one", "two", "three")
+    policy = due(make_policy(files_place))
+    real, opened = keys.open_key, iter([True])
+
+    def away_after_the_first(key_id: UUID) -> bytes:
+        if next(opened, False):
+            return real(key_id)
+        raise MasterKeyUnreachable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "open_key", away_after_the_first)
+        assert running.run_policy(policy.pk) is False
+    run = CopyRun.objects.get(policy=policy)
+    assert (run.state, run.counts.get("written"), run.counts.get("failed")) == ("running", 1, None)
+    policy.refresh_from_db()
+    assert policy.lease_until is not None and policy.lease_until > timezone.now() + timedelta(minutes=9)
+    assert copied(policy) == {"written": 3}
+    assert len(there(files_place)) == len(current(policy)) == 3

@@ -18,7 +18,9 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.audit.selectors import details_of
+from apps.keys.errors import MasterKeyUnreachable
 from apps.keys.models import Key
+from apps.keys.providers.file import FileProvider
 from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.locations.sql import engine_of
@@ -419,3 +421,22 @@ def test_what_another_worker_took_over_is_left_to_it(
     assert list(SourceRun.objects.values_list("state", flat=True)) == ["running"]
     assert not Entry.objects.filter(event=Event.SOURCE_READ).exists()
     assert read(source)["messages"] == 1
+
+
+def test_a_source_waits_while_master_keys_are_out_of_reach(
+    ada: Subject, sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Chats(sqlite_place).say("ada@example.org", "c1", "How much?")
+    source = add(sqlite_place, COLUMNS)
+    keeping.read_now(source)
+
+    def away(*_arguments: Any) -> None:
+        raise MasterKeyUnreachable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileProvider, "unwrap", away)
+        assert running.run_source(source.pk) is False
+    source.refresh_from_db()
+    assert source.lease_until is not None and source.lease_until > timezone.now() + timedelta(minutes=9)
+    Source.objects.update(lease_until=None)
+    assert read(source) == {"conversations": 1, "messages": 1}
