@@ -134,6 +134,22 @@ def test_a_replacement_that_breaks_off_before_its_outcome_is_gone_on_with(monkey
     assert carla.all_opens()
 
 
+def test_it_is_gone_on_with_by_the_name_of_the_new_key_too_although_the_person_is_frozen_by_then(monkeypatch, events):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    carla = Person()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(replacing, "record_destruction", killed)
+        carla.replace()
+    type(carla.row).objects.update(frozen_at=carla.row.created_at)
+    new = carla.key_id()
+    assert services.needs_replacing(new)
+    done = services.replace_key(new, actor=Actor.system())
+    assert (done.old, done.new, events()[-1]) == (carla.first, new, "keys.destroyed")
+    assert not services.needs_replacing(new)
+
+
 def test_the_outcome_of_a_master_key_is_written_once_though_the_row_was_not(old, monkeypatch):  # noqa: F811
     real = ending._record
 

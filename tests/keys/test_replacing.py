@@ -99,11 +99,11 @@ def test_more_removed_keys_than_an_intent_holds_are_named_in_several(carla, monk
 
 
 def test_of_several_a_damaged_one_is_named_and_the_others_are_replaced(carla):
-    other = Person()
+    one, other = Person(), Person()
     Key.objects.filter(pk=carla.first).update(wrapped=b"damaged")
-    done, waiting, damaged = replacing.replace_several([carla.first, other.first], actor=Actor.system())
-    assert ([one.old for one in done], waiting, damaged) == ([other.first], set(), {carla.first})
-    assert other.all_opens()
+    done, waiting, damaged = replacing.replace_several([carla.first, one.first, other.first], actor=Actor.system())
+    assert ([work.old for work in done], waiting, damaged) == ([one.first, other.first], set(), {carla.first})
+    assert one.all_opens() and other.all_opens()
 
 
 def test_a_key_is_replaced_although_nothing_below_it_was_destroyed(person):
