@@ -56,7 +56,8 @@ def main() -> None:
             good += [run("bench.requests", size, *fresh()) for size in sizes]
             good.append(run("bench.log", *(["--appends", "2000", "--entries", "10000"] if quick else [])))
         good.append(run("bench.purge_s3", *(["1000"] if quick else [])))
-        good += [run(f"bench.{places}", *(["1000"] if quick else [])) for places in ("places", "databases", "outside")]
+        good.append(run("bench.databases"))  # quick anyhow; with fewer rows, to open a database takes the most of it
+        good += [run(f"bench.{places}", *(["1000"] if quick else [])) for places in ("places", "outside")]
         good.append(run("bench.download", *(["100"] if quick else ["1000"])))
         good.append(run("bench.mixed"))
     sys.exit(0 if all(good) else 1)

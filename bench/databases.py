@@ -24,7 +24,7 @@ TABLE = """CREATE TABLE notes (id integer PRIMARY KEY, user_id integer, name var
     at varchar(30))"""
 RULES = [{"table": "notes", "columns": ["user_id"], "kind": "user_id"}]
 CONNECTOR = "apps.locations.connectors.sql.connector.SqlConnector"
-FOUND, READ, ERASED = 5000, 1000, 1000  # rows at once, as the connector
+FOUND, READ, ERASED = 15_000, 1000, 1000  # rows at once, as the connector
 MINE, OTHERS = int(USER), int(USER) + 1
 
 

@@ -48,7 +48,7 @@ from apps.locations.contract import (
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
-FOUND_PAGE = 5000
+FOUND_PAGE = 15_000  # keys: 3 MB with their names
 JOINING = ("postgresql", "sqlite")  # MySQL cuts what it joins at a length that its operator sets
 
 
