@@ -27,6 +27,7 @@ from apps.records.models import Copy, CopyPolicy
 
 KIND = "copies"
 PROPOSE = "records.change_copypolicy"  # who gives the first yes to readable copies
+PERIODS = {CopyPolicy.Every.HOURLY: timedelta(hours=1), CopyPolicy.Every.DAILY: timedelta(days=1)}
 CHANGED = (
     "every",
     "check_days",
@@ -172,7 +173,7 @@ def waiting_to_go(policy: CopyPolicy) -> int:
 
 def _set_times(policy: CopyPolicy) -> None:
     now = timezone.now()
-    policy.next_copy_at = policy.next_copy_at or now
+    policy.next_copy_at = min(policy.next_copy_at or now, now + PERIODS[CopyPolicy.Every(policy.every)])
     if not policy.check_days:
         policy.next_check_at = None
     elif policy.next_check_at is None or policy.next_check_at > now + timedelta(days=policy.check_days):

@@ -26,7 +26,7 @@ from apps.locations.reasons import Reason
 from apps.locations.services import record_emptied, switch_location
 from apps.locations.stores import Store
 from apps.records.copies import checking
-from apps.records.copies.policies import stop_if_place_changed
+from apps.records.copies.policies import PERIODS, stop_if_place_changed
 from apps.records.copies.removing import doom_erased, doom_unfinished, remove_doomed
 from apps.records.copies.writing import store_of_policy, uncopied, write_copy
 from apps.records.errors import LostClaim
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 200.0  # then another task goes on: below the time limit of a task
 LEASE = timedelta(seconds=305)
-PERIODS = {CopyPolicy.Every.HOURLY: timedelta(hours=1), CopyPolicy.Every.DAILY: timedelta(days=1)}
 AGAIN = timedelta(minutes=10)  # when the place, or that of the master keys, does not answer
 PAGE = 100
 KEPT = 60  # runs of a rule that are shown

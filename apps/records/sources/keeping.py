@@ -17,8 +17,9 @@ from apps.records.importers.display import text_of
 from apps.records.importers.types import ParsedConversation
 from apps.records.models import Source, SourceFile, SourceRun
 from apps.records.sources.reading import Line, reader_for
-from apps.records.sources.running import report_of
+from apps.records.sources.running import PERIODS, report_of
 
+CHANGED = ("every", "adds_people", "is_active", "next_run_at")
 PREVIEWED = 8  # messages
 PREVIEWED_CHARACTERS = 160
 
@@ -35,12 +36,14 @@ def add_source(*, name: str, location: Location, mapping: dict[str, Any], actor:
 
 def change_source(source: Source, *, actor: Actor, **settings: Any) -> None:
     """Change how often a source is read and whether it adds people, or stop and go on."""
+    now = timezone.now()
     with transaction.atomic():
         Source.objects.select_for_update().get(pk=source.pk)
-        source.refresh_from_db(fields=["every", "adds_people", "is_active"])  # what another has changed meanwhile stays
+        source.refresh_from_db(fields=CHANGED)  # what another has changed meanwhile stays
         for name in ("every", "adds_people", "is_active"):
             setattr(source, name, settings.get(name, getattr(source, name)))
-        source.save(update_fields=["every", "adds_people", "is_active"])
+        source.next_run_at = min(source.next_run_at or now, now + PERIODS[Source.Every(source.every)])
+        source.save(update_fields=CHANGED)
         _append_entry(Event.SOURCE_CHANGED, source, actor)
 
 
