@@ -21,6 +21,8 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRUE = {"1", "on", "true", "yes"}
 FALSE = {"0", "off", "false", "no"}
+PIECE = 8 * 1024 * 1024  # Google's client would hold 100 MiB of an upload in memory, and of what it reads all
+IN_PIECES = {"blob_chunk_size": PIECE, "max_memory_size": PIECE}
 
 
 def data_dir(default: Path) -> Path:
@@ -270,7 +272,7 @@ def storage(name: str, value: str) -> dict:
     if parts.scheme == "gs" and parts.netloc:
         return {
             "BACKEND": "storages.backends.gcloud.GoogleCloudStorage",
-            "OPTIONS": {"bucket_name": parts.netloc, "location": parts.path.strip("/")} | options,
+            "OPTIONS": {"bucket_name": parts.netloc, "location": parts.path.strip("/")} | IN_PIECES | options,
         }
     if parts.scheme == "azure" and parts.netloc:
         return {

@@ -10,6 +10,7 @@ import orjson
 from apps.archives import objects, services
 from apps.archives.models import Archive, Segment
 from apps.archives.selectors import archives_of
+from apps.locations import own_storage
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError
 from apps.locations.reasons import Reason
@@ -27,9 +28,9 @@ class ArchivesConnector:
     def check(self) -> Health:
         try:
             objects.check()
+            return own_storage.health(_("The storage for archives answers."))
         except LocationError as error:
             return Health(is_reachable=False, message=error.said, horizon_days=None)
-        return Health(is_reachable=True, message=_("The storage for archives answers."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         return []
@@ -60,7 +61,7 @@ class ArchivesConnector:
         """Look again into the rows and into the storage itself."""
         rows = archives_of(who.subject_id).count()
         known = Segment.objects.filter(archive__subject_id=who.subject_id).values_list("object_name", flat=True)
-        count = rows + len(set(objects.names_of(who.subject_id)) - set(known))
+        count = rows + len(set(objects.names_left(who.subject_id)) - set(known))
         return Remaining(count=count, reason=Reason.STILL_THERE.value if count else "")
 
 

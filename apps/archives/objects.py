@@ -19,7 +19,8 @@ from django.utils import timezone
 
 from apps.archives.errors import DamagedArchive
 from apps.locations.errors import LocationError, Unavailable
-from apps.locations.storage import delete_versions, flush_to_disk, storage_errors
+from apps.locations.own_storage import delete_versions, listed_names, names_below
+from apps.locations.storage import flush_to_disk, storage_errors
 
 ROOT = "archives"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -72,7 +73,7 @@ def read(file: IO[Any], offset: int, length: int) -> bytes:
 
 
 def delete(name: str) -> None:
-    """Delete an object, in an S3 bucket every version of it; one that is not there is fine."""
+    """Delete an object, in a bucket or container every version of it; one that is not there is fine."""
     with storage_errors():
         if not delete_versions(name):
             default_storage.delete(name)
@@ -85,14 +86,13 @@ def check() -> None:
 
 
 def names_of(owner: uuid.UUID) -> list[str]:
-    """Return the names of all objects of an owner that the storage holds, known to us or not."""
-    folder = folder_of(owner)
-    try:
-        with storage_errors():
-            _folders, files = default_storage.listdir(folder)
-    except FileNotFoundError:
-        return []
-    return [f"{folder}/{name.rpartition('/')[2]}" for name in files if name]  # Azure gives whole paths
+    """Return the names of all objects of an owner that the storage shows, known to us or not."""
+    return listed_names(folder_of(owner))
+
+
+def names_left(owner: uuid.UUID) -> list[str]:
+    """Return the same, with those of which only an older version is left."""
+    return names_below(folder_of(owner))
 
 
 def owners() -> set[uuid.UUID]:

@@ -160,7 +160,7 @@ def erase_archives(subject_id: UUID) -> int:
         _delete_content(archive)
         Archive.objects.filter(pk=archive.pk).delete()
         count += 1
-    for name in objects.names_of(subject_id):  # what a crash has left without a row
+    for name in objects.names_left(subject_id):  # what a crash has left without a row
         objects.delete(name)
     remove_empty_folder(objects.folder_of(subject_id))
     return count

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.files.storage import default_storage
 
@@ -50,20 +51,26 @@ def storage_errors() -> Iterator[None]:
         raise Unavailable(_("the storage does not answer")) from error
 
 
-def delete_versions(prefix: str) -> bool:
+def delete_s3_versions(prefix: str) -> bool:
     """Delete every version below a prefix in an S3 bucket; False if the storage is none. Raises Unavailable if some stay.
 
     S3 answers 200 and names in it the keys that it did not delete (DeleteObjects, `Errors`).
     """
-    versions = getattr(getattr(default_storage, "bucket", None), "object_versions", None)
+    versions = s3_versions(prefix)
     if versions is None:
         return False
     with storage_errors():
-        folder = getattr(default_storage, "location", "")
-        answers = versions.filter(Prefix=f"{folder}/{prefix}".lstrip("/")).delete()
+        answers = versions.delete()
     if any(answer.get("Errors") for answer in answers):
         raise Unavailable(_("the storage did not delete some objects"))
     return True
+
+
+def s3_versions(prefix: str) -> Any:
+    """Return the collection of all versions below a prefix in an S3 bucket; None if the storage is none."""
+    versions = getattr(getattr(default_storage, "bucket", None), "object_versions", None)
+    folder = getattr(default_storage, "location", "")
+    return None if versions is None else versions.filter(Prefix=f"{folder}/{prefix}".lstrip("/"))
 
 
 def flush_to_disk(name: str) -> None:

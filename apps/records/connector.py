@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from apps.audit.actors import Actor
 from apps.keys.errors import JournalNotTruncated, KeyDestroyed
+from apps.locations import own_storage
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Blocked, LocationError, Refused, Unavailable
 from apps.locations.reasons import Reason
@@ -42,11 +43,11 @@ class RecordsConnector:
         try:
             Subject.objects.exists()
             objects.check()
+            return own_storage.health(_("The database and the storage for files answer."))
         except DatabaseError:
             return Health(is_reachable=False, message=_("The database does not answer."), horizon_days=None)
         except LocationError as error:
             return Health(is_reachable=False, message=error.said, horizon_days=None)
-        return Health(is_reachable=True, message=_("The database and the storage for files answer."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         """Name what a legal hold keeps."""

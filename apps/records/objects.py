@@ -17,7 +17,9 @@ from django.core.files.storage import default_storage
 
 from apps.keys.selectors import check_live
 from apps.locations.errors import LocationError, Unavailable
-from apps.locations.storage import delete_versions, flush_to_disk, remove_empty_folder, storage_errors
+from apps.locations.own_storage import delete_versions, names_below
+from apps.locations.storage import flush_to_disk, remove_empty_folder, storage_errors
+from apps.locations.stores.parts import Reader
 from apps.sealing.streams import seal_stream, unseal_stream
 
 ATTACHMENTS = "attachments"
@@ -56,7 +58,7 @@ def download(name: str, *, key_id: UUID, key: bytes, context: bytes) -> Iterator
 
 
 def delete(name: str) -> None:
-    """Delete an object, in an S3 bucket every version of it; one that is not there is no error."""
+    """Delete an object, in a bucket or container every version of it; one that is not there is no error."""
     with _errors():
         if not delete_versions(name):
             default_storage.delete(name)
@@ -81,13 +83,8 @@ def try_delete(name: str) -> bool:
 
 
 def names_of(folder: str, subject_id: UUID) -> list[str]:
-    """Return the names of all objects of a person that the storage holds in a folder, known to us or not."""
-    try:
-        with _errors():
-            _folders, files = default_storage.listdir(f"{folder}/{subject_id}")
-    except MissingObject:
-        return []
-    return [f"{folder}/{subject_id}/{name.rpartition('/')[2]}" for name in files if name]  # Azure gives whole paths
+    """Return the names of all objects of a person that the storage holds in a folder, older versions included."""
+    return names_below(f"{folder}/{subject_id}")
 
 
 def is_there(name: str) -> bool:
@@ -126,30 +123,14 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-class _Stream(io.RawIOBase):
+class _Stream(Reader):
     """What a storage's `save` wants: chunks for a local one, `read` for the others; it cannot be rewound."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
         yield from self._chunks
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Return `size` bytes, less only at the end: a short part would be refused in a multipart upload."""
-        parts = [self._rest]
-        have = len(self._rest)
-        while size is None or size < 0 or have < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            parts.append(chunk)
-            have += len(chunk)
-        data = b"".join(parts)
-        end = len(data) if size is None or size < 0 else size
-        self._rest = data[end:]
-        return data[:end]
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Stay: Google's and Azure's back ends go to the beginning before they begin. Elsewhere nobody can go."""
+        if (offset, whence) != (self.tell(), io.SEEK_SET):
+            raise io.UnsupportedOperation
+        return offset

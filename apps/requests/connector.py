@@ -16,6 +16,7 @@ import orjson
 from apps.accounts.models import User
 from apps.accounts.services import account_inventory, erase_account, remaining_account_rows
 from apps.audit.selectors import looks_at
+from apps.locations import own_storage
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
@@ -37,7 +38,8 @@ class AccountConnector:
         self._config = config
 
     def check(self) -> Health:
-        return Health(is_reachable=True, message=_("The site's own database answers."))
+        """The documents of requests lie in the storage."""
+        return own_storage.health(_("The site's own database answers."))
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
         return []

@@ -73,6 +73,8 @@ def test_an_archive_on_s3_is_written_read_and_erased_with_every_version(bucket: 
     assert place.remaining(who, Scope()).count == 1
     bucket.put_object(Key=f"habeas/{objects.folder_of(ADA)}/unknown", Body=b"left by a crash")
     assert place.remaining(who, Scope()).count == 2
+    bucket.Object(f"habeas/{objects.folder_of(ADA)}/unknown").delete()
+    assert place.remaining(who, Scope()).count == 2, "hidden, not gone"
     list(place.erase(who, Scope(), ""))
     assert place.remaining(who, Scope()).count == 0
     left = {version.object_key for version in bucket.object_versions.all()}

@@ -132,7 +132,7 @@ class GcsStandIn(StandIn):
         if found is None:
             return self._error(404)
         if method == "DELETE":
-            return self._delete(found)
+            return self._delete(found, is_exact="generation" in query)
         return self._read(found, headers) if query.get("alt") == "media" else Answer(200, found.resource())
 
     def _list(self, query: dict[str, str]) -> Answer:
@@ -160,9 +160,13 @@ class GcsStandIn(StandIn):
                     return one
         return None
 
-    def _delete(self, found: Kept) -> Answer:
+    def _delete(self, found: Kept, *, is_exact: bool = True) -> Answer:
+        """Where generations are kept, a deletion that names none only makes the live one noncurrent."""
         if found.hold or (found.retained_until and found.retained_until > datetime.now(UTC)):
             return self._error(403)
+        if self.has_versions and not is_exact:
+            found.is_live = False
+            return Answer(204)
         if self.soft_delete_days:
             found.gone_at, found.is_live = datetime.now(UTC) + timedelta(days=self.soft_delete_days), False
         else:

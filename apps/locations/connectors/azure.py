@@ -63,6 +63,13 @@ class AzureConnector:
         self._opened: Any = None
         self._knows_versions = True
 
+    @classmethod
+    def through(cls, service: Any, container: str) -> AzureConnector:
+        """Return one that speaks through a client that is open already: that of our own storage (own_storage.py)."""
+        made = cls({"container": container})
+        made._opened = service
+        return made
+
     @property
     def service(self) -> Any:
         if self._opened is None:
@@ -313,6 +320,11 @@ def _stored(blob: Any) -> Stored:
 
 def is_folder(blob: Any) -> bool:
     return (blob.metadata or {}).get(NO_TYPE_YET) == "true"
+
+
+def is_uncommitted(blob: Any) -> bool:
+    """Say whether there are only blocks of an upload that never ended: a listing tells neither size nor type of them."""
+    return not blob.size and not blob.snapshot and blob.content_settings.content_type is None and not is_folder(blob)
 
 
 def _id_of(blob: Any) -> dict[str, Any]:

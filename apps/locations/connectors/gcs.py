@@ -83,6 +83,13 @@ class GcsConnector:
         self._config = config
         self._opened: Any = None
 
+    @classmethod
+    def through(cls, client: Any, bucket: str) -> GcsConnector:
+        """Return one that speaks through a client that is open already: that of our own storage (own_storage.py)."""
+        made = cls({"bucket": bucket})
+        made._opened = client
+        return made
+
     @property
     def client(self) -> Any:
         if self._opened is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -27,12 +28,14 @@ class Missing(Unavailable):
 
 @dataclass(frozen=True)
 class Found:
-    """A name in a store. `stamp` changes when the content does; `is_current`: False when only old versions are left."""
+    """A name in a store. `stamp` changes when the content does; `is_current`: False when only old versions are left, or
+    blocks of an upload that never ended. `modified`: where a listing tells it; None of such blocks."""
 
     name: str
     size: int = 0
     stamp: str = ""
     is_current: bool = True
+    modified: datetime | None = None
 
 
 class Store(Protocol):

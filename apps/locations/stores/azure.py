@@ -3,7 +3,7 @@ hold keeps is Blocked. What soft delete still has counts for the place's horizon
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from apps.locations.connectors.azure import (
     foreign_errors,
     held,
     is_folder,
+    is_uncommitted,
 )
 from apps.locations.errors import Blocked, Refused
 from apps.locations.said import said as _
@@ -24,8 +25,10 @@ from apps.locations.stores.parts import head_of
 
 
 class AzureStore:
-    def __init__(self, config: dict[str, Any], target: str, *, is_text: bool = False) -> None:
-        self._connector = AzureConnector(config)
+    def __init__(
+        self, config: dict[str, Any], target: str, *, is_text: bool = False, connector: AzureConnector | None = None
+    ) -> None:
+        self._connector = connector or AzureConnector(config)
         self.prefix = f"{target.strip('/')}/" if target.strip("/") else ""
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
@@ -54,23 +57,31 @@ class AzureStore:
         yield from opened.chunks
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete each with its snapshots and versions, in passes: a version that is deleted can become another one."""
+        """Delete each with its snapshots and versions; raises Blocked when one is held."""
+        self._delete(lambda: self._blobs(names))
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete whatever begins so, unfinished uploads too; raises Blocked when something is held."""
+        self._delete(lambda: self._connector.below(self.prefix + prefix))
+
+    def _delete(self, found: Callable[[], Iterator[Any]]) -> None:
+        """In passes: a version that is deleted can become another one."""
         for _pass in range(PASSES):
             erased = is_more = 0
-            for batch in objects.in_batches(self._blobs(names), DELETE_LIMIT):
+            for batch in objects.in_batches(found(), DELETE_LIMIT):
                 erased += self._connector.delete(batch)
                 is_more += any(blob.version_id for blob in batch)
             if not erased or not is_more:
                 break
-        self._explain(names)
+        self._explain(found())
 
     def _blobs(self, names: Iterable[str]) -> Iterator[Any]:
         for key in (self.prefix + name for name in names):
             yield from (blob for blob in self._connector.below(key) if blob.name == key)
 
-    def _explain(self, names: Sequence[str]) -> None:
+    def _explain(self, found: Iterator[Any]) -> None:
         """Say what holds back something that is still there."""
-        left = [held(blob) for blob in self._blobs(names)]
+        left = [held(blob) for blob in found]
         for reason, until in left:
             if reason:
                 raise Blocked(reason, until)
@@ -83,8 +94,10 @@ class AzureStore:
         for blob in self._connector.below(self.prefix + prefix):
             if is_folder(blob) or blob.name.removeprefix(self.prefix) <= after:
                 continue
-            is_current = not blob.snapshot and (not blob.version_id or bool(blob.is_current_version))
-            found = Found(blob.name.removeprefix(self.prefix), blob.size or 0, str(blob.etag), is_current)
+            is_blocks = is_uncommitted(blob)
+            is_current = not is_blocks and not blob.snapshot and (not blob.version_id or bool(blob.is_current_version))
+            modified = None if is_blocks else blob.last_modified
+            found = Found(blob.name.removeprefix(self.prefix), blob.size or 0, str(blob.etag), is_current, modified)
             if last is not None and last.name != found.name:
                 yield last
             last = found if is_current or last is None or last.name != found.name else last

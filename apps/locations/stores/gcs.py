@@ -3,7 +3,7 @@ policy keeps is Blocked. What soft delete still has counts for the place's horiz
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -25,8 +25,10 @@ UPLOAD_SIZE = 4 * 1024 * 1024  # larger values go in pieces, of which nothing is
 
 
 class GcsStore:
-    def __init__(self, config: dict[str, Any], target: str, *, is_text: bool = False) -> None:
-        self._connector = GcsConnector(config)
+    def __init__(
+        self, config: dict[str, Any], target: str, *, is_text: bool = False, connector: GcsConnector | None = None
+    ) -> None:
+        self._connector = connector or GcsConnector(config)
         self.prefix = f"{target.strip('/')}/" if target.strip("/") else ""
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
@@ -48,17 +50,26 @@ class GcsStore:
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete every generation of each; raises Blocked when one is held."""
-        for batch in objects.in_batches(self._generations(names), DELETE_LIMIT):
-            if self._connector.delete(batch) < len(batch):
-                self._explain(names)
+        self._delete(lambda: self._generations(names))
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete every generation of whatever begins so; raises Blocked when one is held."""
+        self._delete(lambda: self._connector.below(self.prefix + prefix))
+
+    def _delete(self, found: Callable[[], Iterator[Any]]) -> None:
+        is_whole = True
+        for batch in objects.in_batches(found(), DELETE_LIMIT):
+            is_whole = self._connector.delete(batch) == len(batch) and is_whole
+        if not is_whole:
+            self._explain(found())
 
     def _generations(self, names: Iterable[str]) -> Iterator[Any]:
         for key in (self.prefix + name for name in names):
             yield from (blob for blob in self._connector.below(key) if blob.name == key)
 
-    def _explain(self, names: Sequence[str]) -> None:
+    def _explain(self, found: Iterator[Any]) -> None:
         """Say what holds back something that is still there; nothing is wrong when somebody else was faster."""
-        left = [held(blob) for blob in self._generations(names)]
+        left = [held(blob) for blob in found]
         for reason, until in left:
             if reason:
                 raise Blocked(reason, until)
@@ -74,6 +85,8 @@ class GcsStore:
                 continue
             if last is not None and last.name != name:
                 yield last
-            last = Found(name, blob.size or 0, str(blob.generation), blob.time_deleted is None)
+            last = Found(
+                name, blob.size or 0, str(blob.generation), blob.time_deleted is None, blob.time_deleted or blob.updated
+            )
         if last is not None:
             yield last

@@ -59,6 +59,7 @@ class Reader(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
+        """Return `size` bytes, less only at the end: a short part would be refused in a multipart upload."""
         parts, have = [self._rest], len(self._rest)
         while size is None or size < 0 or have < size:
             chunk = next(self._chunks, None)

@@ -28,7 +28,7 @@ from apps.archives.models import Archive
 from apps.locations.errors import LocationError
 from apps.locations.storage import remove_empty_folder
 from apps.records.sweeping import listing
-from apps.records.sweeping.listing import Stored
+from apps.records.sweeping.listing import Stored, Upload
 
 T = TypeVar("T")
 BATCH = 500
@@ -117,11 +117,24 @@ class Comparison:
 
     def _of_uploads(self) -> Iterator[Finding]:
         for upload in listing.unfinished_uploads():
-            if upload.begun >= self.before:
+            kind = self._kind_of_upload(upload)
+            if not kind:
                 continue
-            kind = UNFINISHED if owner_of(upload.name) else UNKNOWN
-            may = self.remove and (kind != UNKNOWN or self.unknown)
-            yield Finding(kind, upload.name, is_removed=may and listing.abort_upload(upload))
+            may = self.remove and (kind != UNKNOWN or (self.unknown and upload.begun is not None))
+            yield Finding(kind, upload.name, is_removed=may and _try_abort(upload))
+
+    def _kind_of_upload(self, upload: Upload) -> str:
+        """Judge an unfinished upload by its age, or where nobody tells it by its row: one of ours is there before it.
+
+        A stranger's of no known age may be on its way, and stays; Azure drops such blocks a week after the last of them.
+        """
+        owner = owner_of(upload.name)
+        if upload.begun is not None:
+            return "" if upload.begun >= self.before else UNFINISHED if owner else UNKNOWN
+        if owner is None:
+            return UNKNOWN
+        row = _rows_named([upload.name]).get(upload.name)
+        return UNFINISHED if row is None or row[1] < self.before else ""
 
     def _of_this_machine(self) -> Iterator[Finding]:
         for path in _temporary_files():
@@ -195,6 +208,13 @@ def _try_delete(one: Stored) -> bool:
     except LocationError:
         return False
     return gone
+
+
+def _try_abort(upload: Upload) -> bool:
+    try:
+        return listing.abort_upload(upload)
+    except LocationError:
+        return False
 
 
 def _temporary_files() -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """What lies in the storage, whatever its back end: every object once, in no promised order, a page in memory at a time.
 
-An S3 bucket is listed with its old versions, so that an object that was deleted and can still be read is seen. A folder
-of this machine is walked without following symbolic links: nothing beyond them is ours.
+A bucket or container is listed with its old versions, so that an object that was deleted and can still be read is seen;
+what soft delete still has cannot be deleted, and counts for the horizon (own_storage.py). A folder of this machine is walked without following symbolic links: nothing beyond them is ours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from apps.locations import own_storage
 from apps.locations.errors import Unavailable
 from apps.locations.storage import storage_errors
 
@@ -34,11 +35,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Upload:
-    """A multipart upload that was begun and neither finished nor called off."""
+    """An upload in parts that was begun and neither finished nor called off. `begun` None: Azure does not tell."""
 
     name: str
     id: str
-    begun: datetime
+    begun: datetime | None
 
 
 def stored_objects() -> Iterator[Stored]:
@@ -48,13 +49,20 @@ def stored_objects() -> Iterator[Stored]:
         yield from _on_disk(folder, "")
     elif _bucket() is not None:
         yield from _versions()
+    elif (kept := own_storage.store()) is not None:
+        yield from (Stored(one.name, one.size, one.modified, one.is_current) for one in kept.find() if one.modified)
     else:
         yield from _by_storage("")
 
 
 def unfinished_uploads() -> Iterator[Upload]:
-    """Yield the unfinished multipart uploads of an S3 bucket; other storages have none that can be seen."""
+    """Yield the unfinished multipart uploads of an S3 bucket, and the blocks in an Azure container that nobody committed.
+
+    Other storages have none that can be seen: Google tells nobody of resumable uploads, and ends them after a week.
+    """
     if _bucket() is None:
+        kept = own_storage.store()
+        yield from (Upload(one.name, "", None) for one in (kept.find() if kept else ()) if not one.modified)
         return
     for page in _pages("list_multipart_uploads"):
         for found in page.get("Uploads", []):
@@ -62,6 +70,9 @@ def unfinished_uploads() -> Iterator[Upload]:
 
 
 def abort_upload(upload: Upload) -> bool:
+    if (kept := own_storage.store()) is not None:
+        kept.delete([upload.name])
+        return True
     with storage_errors():
         _client().abort_multipart_upload(Bucket=_bucket().name, Key=_key_of(upload.name), UploadId=upload.id)
     return True
@@ -92,6 +103,9 @@ def delete_exactly(stored: Stored) -> bool:
         return not os.path.lexists(folder / stored.name)
     if _bucket() is not None:
         return _delete_versions(stored.name)
+    if (kept := own_storage.store()) is not None:
+        kept.delete([stored.name])
+        return not is_there(stored.name)
     with storage_errors():
         default_storage.delete(stored.name)
     return not is_there(stored.name)
