@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import orjson
+from django.utils.translation import gettext, ngettext
 
 from apps.locations.contract import Entry, Identity, Item
 from apps.locations.cursors import ANEW, BYTES_DONE, END, TORN, Cursor
@@ -57,6 +58,11 @@ def in_batches(found: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(found)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def rules_in_words(number: int) -> str:
+    """Say how many rules a lifecycle has."""
+    return ngettext("%(number)d rule", "%(number)d rules", number) % {"number": number} if number else gettext("none")
 
 
 def items(store: Store, who: Identity) -> Iterator[Item]:

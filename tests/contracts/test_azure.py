@@ -15,6 +15,7 @@ from apps.locations.errors import Refused
 from apps.locations.reasons import Reason
 from tests.azurite import Azurite
 from tests.contracts.kinds_clouds import Azure
+from tests.contracts.outside import exported
 
 SCOPE = Scope()
 
@@ -49,13 +50,19 @@ def test_more_than_a_batch_takes_few_requests(container: Azure, ada: Identity) -
 
 
 @pytest.mark.services
-def test_metadata_finds_blobs(container: Azure, ada: Identity) -> None:
-    for name, owner in (("up/hers", "4"), ("up/his", "42"), ("elsewhere", "4")):
-        container.client.upload_blob(name, b"x", metadata={"owner": owner})
+@pytest.mark.parametrize("labels", ["metadata", "tags"])
+def test_metadata_and_tags_find_blobs(container: Azure, ada: Identity, labels: str) -> None:
+    for name, owner in (("up/hers", "4"), ("up/his", "42"), ("up/nobodys", ""), ("elsewhere", "4")):
+        said: dict[str, Any] = {labels: {"owner": owner}} if owner else {}
+        container.client.upload_blob(name, name.encode(), **said)
     label = {"templates": [], "label_name": "owner", "label_kind": "user_id", "label_prefix": "up/"}
     connector = AzureConnector(container.config | label)
+    assert [item.name for item in connector.find(ada, SCOPE)] == ["up/hers"]
+    assert exported(connector, ada)["index.jsonl"].count(b"up/hers") == 1
+    assert connector.remaining(ada, SCOPE).count == 1
     assert erase(connector, ada) == 1
-    assert sorted(container.everything()) == ["elsewhere#", "up/his#"]
+    assert connector.remaining(ada, SCOPE).count == 0
+    assert sorted(container.everything()) == ["elsewhere#", "up/his#", "up/nobodys#"]
 
 
 @pytest.mark.services

@@ -86,6 +86,13 @@ def test_the_bucket_says_policy_soft_delete_and_what_it_lacks(server: GcsStandIn
     assert "storage.objects.delete" in health.problems[0]
 
 
+@pytest.mark.parametrize(("rules", "words"), [(0, "none"), (1, "1 rule"), (2, "2 rules")])
+def test_the_rules_of_a_lifecycle_are_counted_in_words(server: GcsStandIn, rules: int, words: str) -> None:
+    rule = {"action": {"type": "Delete"}, "condition": {"age": 90}}
+    server.bucket |= {"lifecycle": {"rule": [rule] * rules}}
+    assert dict(connector(server).check().facts)["Lifecycle"] == words
+
+
 def test_metadata_finds_generations_at_no_cost(server: GcsStandIn, ada: Identity) -> None:
     server.put("up/shared", b"Ada's", metadata={"owner": "4"})
     server.put("up/shared", b"Ben's", metadata={"owner": "42"})

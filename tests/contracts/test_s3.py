@@ -246,9 +246,9 @@ def test_replication_and_lifecycle_are_read_and_a_replica_is_a_problem(moto_addr
     replication = {"Role": "arn:aws:iam::123456789012:role/r", "Rules": [rule]}
     place.client.put_bucket_replication(Bucket=place.bucket, ReplicationConfiguration=replication)
     days = {"ID": "l", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 90}}
-    place.client.put_bucket_lifecycle_configuration(
-        Bucket=place.bucket, LifecycleConfiguration={"Rules": [days, days | {"ID": "m"}]}
-    )
+    for rules, words in (([days], "1 rule"), ([days, days | {"ID": "m"}], "2 rules")):
+        place.client.put_bucket_lifecycle_configuration(Bucket=place.bucket, LifecycleConfiguration={"Rules": rules})
+        assert dict(place.connector.check().facts)["Lifecycle"] == words
     place.client.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Suspended"})
     health = place.connector.check()
     facts = dict(health.facts)

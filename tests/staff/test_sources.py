@@ -15,7 +15,8 @@ from apps.locations.services import save_location
 from apps.records import tasks
 from apps.records.models import Conversation, Source
 from apps.records.sources import running
-from tests.staff.conftest import text_of
+from tests.contracts.openai_standin import KEY, OpenAIStandIn
+from tests.staff.conftest import Desk, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 PAGE = "/admin/records/source/"
@@ -80,6 +81,51 @@ def test_a_table_is_mapped_tried_saved_and_read(at_roots, chats, ada):
     source.refresh_from_db()
     assert (source.every, source.adds_people, source.is_active) == ("daily", True, False)
     assert "Stopped" in at_roots.read(PAGE)
+
+
+def added(kind: str, config: dict[str, Any]) -> str:
+    """Add a place and return the address under which a source is made of it."""
+    place = save_location(Location(kind=kind, name="Chat product"), config=config, actor=Actor.system())
+    return f"{PAGE}add/?place={place.pk}"
+
+
+def tried_and_saved(desk: Desk, address: str, mapping: dict[str, str], wrong: dict[str, str], said: str) -> None:
+    """Try a mapping that finds nothing, then one that does: it is shown before it is saved, and only then saved."""
+    form = {"name": "Chats", "every": "daily"} | {f"map-{name}": value for name, value in mapping.items()}
+    text = text_of(desk.post(address, form | {f"map-{name}": value for name, value in wrong.items()} | {"try": "1"}))
+    assert said in text
+    assert "Twelve." not in text
+    text = text_of(desk.post(address, form | {"try": "1"}))
+    assert "Twelve." in text
+    assert "ada@example.org" in text
+    assert (Source.objects.count(), Conversation.objects.count()) == (0, 0)
+    desk.post(address, form | {f"map-{name}": value for name, value in wrong.items()})
+    assert not Source.objects.exists()
+    desk.post(address, form)
+    assert Source.objects.get().mapping.items() >= mapping.items()
+
+
+def test_a_watched_folder_is_shown_before_it_is_saved(at_roots, ada, tmp_path):
+    folder = tmp_path / "root" / "chats" / "ada@example.org"
+    folder.mkdir(parents=True)
+    (folder / "one.txt").write_text("User: How much?\nAssistant: Twelve.\n")
+    address = added("files", {"root": str(tmp_path / "root"), "templates": ["chats/{email}/"]})
+    mapping = {"folder": "chats", "path": "{email}/", "format": "auto"}
+    wrong = {"folder": "elsewhere"}
+    tried_and_saved(at_roots, address, mapping, wrong, "No file is there whose path names a person.")
+
+
+def test_a_providers_completions_are_shown_before_they_are_saved(at_roots, ada):
+    server = OpenAIStandIn()
+    try:
+        server.add_completion(1, {"email": "ada@example.org"}, "Twelve.")
+        config = {"api_key": KEY, "base_url": server.address, "metadata_key": "email", "identity": "email"}
+        mapping = {"metadata_key": "email", "person_kind": "email"}
+        wrong = {"metadata_key": "owner"}
+        tried_and_saved(at_roots, added("openai", config), mapping, wrong, "Its metadata name no person.")
+    finally:
+        server.stop()
+    assert server.violations == []
 
 
 @pytest.mark.parametrize("who", ["at_cleos", "at_dans"])

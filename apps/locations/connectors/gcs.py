@@ -25,7 +25,7 @@ from apps.locations import holding, objects
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
-from apps.locations.objects import ANY_TYPE, Opened, Stored
+from apps.locations.objects import ANY_TYPE, Opened, Stored, rules_in_words
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
@@ -157,7 +157,7 @@ class GcsConnector:
             (_("Generations"), _("kept") if bucket.versioning_enabled else _("not kept")),
             (_("Soft delete"), _("%(days)d days") % {"days": soft} if soft else _("off")),
             (_("Retention policy"), _("%(days)d days") % {"days": kept} if kept else _("none")),
-            (_("Lifecycle"), _("%(number)d rules") % {"number": len(list(bucket.lifecycle_rules))}),
+            (_("Lifecycle"), rules_in_words(len(list(bucket.lifecycle_rules)))),
             (_("Permissions it needs"), ", ".join(PERMISSIONS)),
         )
         return Health(True, _("The bucket answers."), soft + kept, problems=tuple(problems), facts=facts)

@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.locations.connectors.s3_errors import foreign_errors, optional, status_of
 from apps.locations.contract import Health
+from apps.locations.objects import rules_in_words
 from apps.locations.said import said as _
 
 NEEDED = (
@@ -157,7 +158,7 @@ def _lock_words(lock: dict[str, Any]) -> str:
 
 def _lifecycle_words(lifecycle: dict[str, Any]) -> str:
     rules = [rule for rule in lifecycle.get("Rules", []) if rule.get("Status") == "Enabled"]
-    return _("%(number)d rules") % {"number": len(rules)} if rules else _("none")
+    return rules_in_words(len(rules))
 
 
 def _state(value: Any) -> str:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.records.models import Conversation, Subject
-from apps.records.sources import openai
+from apps.audit.actors import Actor
+from apps.locations.errors import Refused
+from apps.locations.models import Location
+from apps.locations.services import save_location
+from apps.records.models import Conversation, Source, Subject
+from apps.records.sources import keeping, openai
 from tests.contracts.openai_standin import KEY, OpenAIStandIn
 from tests.locations.stores.conftest import Place
 from tests.records.sources.test_sources import add, read, said
@@ -53,3 +57,23 @@ def test_one_that_was_deleted_at_the_provider_is_no_end_of_the_reading(provider:
     provider.add_completion(1, {"email": "ada@example.org"}, "Second")
     assert read(source)["conversations"] == 1
     assert Conversation.objects.count() == 2
+
+
+def test_a_preview_shows_the_first_messages_and_whose_they_are_and_stores_nothing(
+    provider: OpenAIStandIn, ada: Subject
+) -> None:
+    location = Location(kind="openai", name="OpenAI")
+    save_location(location, config=place(provider).config, actor=Actor.system())
+    assert keeping.preview(location, MAPPING, actor=Actor.system()) == ([], ["There are no stored chat completions."])
+    provider.add_completion(0, {"email": "ada@example.org"}, "Twelve.")
+    provider.add_completion(1, {}, "Nobody's")
+    lines, problems = keeping.preview(location, MAPPING, actor=Actor.system())
+    assert [(line.person, line.text) for line in lines] == [
+        ("ada@example.org", "Asked."),
+        ("ada@example.org", "Twelve."),
+    ]
+    assert problems == ["chatcmpl-1: Its metadata name no person."]
+    assert (Conversation.objects.count(), Source.objects.count()) == (0, 0)
+    save_location(location, config=place(provider).config | {"api_key": "sk-wrong"}, actor=Actor.system())
+    with pytest.raises(Refused):
+        keeping.preview(location, MAPPING, actor=Actor.system())

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from apps.audit.actors import Actor
+from apps.locations.models import Location
+from apps.locations.services import save_location
 from apps.locations.stores import Missing
-from apps.records.models import Conversation, SourceRun, Subject
-from apps.records.sources import running
+from apps.records.models import Conversation, SourceFile, SourceRun, Subject
+from apps.records.sources import keeping, running
 from tests.contracts.gcs_standin import GcsStandIn
 from tests.contracts.kinds_clouds import Gcs, patient_no_longer
 from tests.locations.stores.conftest import Place
@@ -130,3 +133,23 @@ def test_of_a_deleted_object_no_older_generation_is_read(
     standin.put("chats/ada@example.org/two.txt", b"User: Gone\n").is_live = False
     assert read(add(generations, MAPPING))["conversations"] == 1
     assert list(said(ada).values()) == [["Second"]]
+
+
+def test_a_preview_shows_the_first_messages_and_what_is_wrong_and_stores_nothing(ada: Subject, watched: Place) -> None:
+    location = Location(kind=watched.kind, name="Exports")
+    save_location(location, config=watched.config, actor=Actor.system())
+    nobody = "No file is there whose path names a person."
+    assert keeping.preview(location, MAPPING, actor=Actor.system()) == ([], [nobody])
+    put(watched, ADAS, HELLO)
+    put(watched, "chats/ada@example.org/bad.zip", "PK\x03\x04 not a ZIP")
+    put(watched, "chats/lost.txt", "User: Whose?\n")
+    put(watched, "beside/ada@example.org/two.txt", "User: not watched\n")
+    lines, problems = keeping.preview(location, MAPPING, actor=Actor.system())
+    assert [(line.person, line.role, line.text) for line in lines] == [
+        ("ada@example.org", "user", "How much?"),
+        ("ada@example.org", "assistant", "Twelve."),
+    ]
+    assert ["bad.zip" in one for one in problems] == [True, False]
+    assert problems[1] == "lost.txt: Its path names no person."
+    assert (Conversation.objects.count(), SourceFile.objects.count()) == (0, 0)
+    assert keeping.preview(location, MAPPING | {"path": "{email}.json"}, actor=Actor.system()) == ([], [nobody])
