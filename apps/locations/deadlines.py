@@ -64,6 +64,7 @@ class Deadlines:
     def __init__(self, stream_class: type) -> None:
         self._paced = type("Paced", (_Paced, stream_class), {})
         self._streams: list[Any] = []
+        self._lock = threading.Lock()  # one client may ask for several things side by side
 
     def hooks(self) -> dict[str, list[Callable[[Any], None]]]:
         """Return the `event_hooks` of the client."""
@@ -78,8 +79,9 @@ class Deadlines:
     def _traced(self, call: object, event: str, about: dict[str, Any]) -> None:
         """Hear what httpcore does ("Extensions", "trace"), to know the connections and when an answer is waited for."""
         if event.endswith(CONNECTED):
-            open_ones = [stream for stream in self._streams if stream.get_extra_info("socket").fileno() >= 0]
-            self._streams = [*open_ones, about["return_value"]]
+            with self._lock:
+                open_ones = [stream for stream in self._streams if stream.get_extra_info("socket").fileno() >= 0]
+                self._streams = [*open_ones, about["return_value"]]
         elif event.endswith("receive_response_headers.started"):
             _watchdog.begin(call, self._break_off)
         elif event.endswith(("receive_response_headers.complete", "receive_response_headers.failed")):

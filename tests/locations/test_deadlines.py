@@ -128,3 +128,41 @@ def test_what_is_large_and_comes_steadily_is_not_late(monkeypatch: pytest.Monkey
             yield from [b"x" * 65536] * 20
 
     assert sum(map(len, Deadlines(httpx.SyncByteStream)._paced(Sent()))) == 20 * 65536
+
+
+def test_of_two_connections_that_are_made_at_once_both_can_be_broken_off() -> None:
+    clients = Deadlines(httpx.SyncByteStream)
+    made = [socket.socketpair() for _number in range(3)]
+
+    class Stream:
+        def __init__(self, own: socket.socket) -> None:
+            self.own = own
+
+        def get_extra_info(self, _name: str) -> socket.socket:
+            return self.own
+
+    class Slow(Stream):
+        """While it is asked whether it is open another connection is made."""
+
+        def get_extra_info(self, _name: str) -> socket.socket:
+            if not others:
+                others.append(threading.Thread(target=connect, args=(streams[2],)))
+                others[0].start()
+                others[0].join(0.1)
+            return self.own
+
+    def connect(stream: Stream) -> None:
+        clients._traced(object(), "connection.connect_tcp.complete", {"return_value": stream})
+
+    others: list[threading.Thread] = []
+    streams = [kind(own) for kind, (own, _far) in zip((Slow, Stream, Stream), made, strict=True)]
+    for stream in streams[:2]:
+        connect(stream)
+    others[0].join()
+    clients._break_off()
+    for _own, far in made:
+        far.settimeout(1.0)
+        assert far.recv(1) == b""
+    for pair in made:
+        for end in pair:
+            end.close()
