@@ -246,10 +246,10 @@ def _receipt_renewed(request: PrivacyRequest, receipt: Receipt) -> tuple[str, li
 def _two_moments(request: PrivacyRequest, receipt: Receipt) -> list[str]:
     """Say T0 and T1: since when nobody can open it, and by when nobody could with any old copy."""
     lines = []
-    if request.unreadable_at is not None:
-        is_ahead = request.unreadable_at > timezone.now()
+    if request.unreadable_from is not None:
+        is_ahead = request.unreadable_from > timezone.now()
         said = _("Unreadable from %(time)s on.") if is_ahead else _("Unreadable since %(time)s.")
-        lines.append(said % {"time": _time(request.unreadable_at)})
+        lines.append(said % {"time": _time(request.unreadable_from)})
     if receipt.irrecoverable_by is not None:
         day = {"day": day_words(receipt.irrecoverable_by)}
         lines.append(_("Irrecoverable by %(day)s, for anybody with any old copy.") % day)

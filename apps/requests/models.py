@@ -1,6 +1,7 @@
 """The privacy request and its steps. The table of steps is the truth; Celery only carries pokes (DESIGN §5)."""
 
 import uuid
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -100,6 +101,13 @@ class PrivacyRequest(models.Model):
 
     def __str__(self) -> str:
         return f"request {self.reference}"
+
+    @property
+    def unreadable_from(self) -> datetime | None:
+        """T0 as it is told to people: rounded up to the minute, as pages and letters show minutes; None before."""
+        if self.unreadable_at is None:
+            return None
+        return (self.unreadable_at + timedelta(minutes=1, microseconds=-1)).replace(second=0, microsecond=0)
 
 
 class Clock(models.Model):

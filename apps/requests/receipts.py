@@ -160,7 +160,7 @@ def receipt_body(
 
 def _erasure_body(request: PrivacyRequest, vault: Vault, places: Sequence[Step], horizon: Horizon) -> dict[str, Any]:
     return {
-        "unreadable_at": utc(request.unreadable_at),
+        "unreadable_at": utc(request.unreadable_from),
         "irrecoverable_by": horizon.by.isoformat() if horizon.by else None,
         "irrecoverable_code": horizon.reason or None,
         "irrecoverable_reason": reason_words(horizon.reason) or None,

@@ -194,7 +194,7 @@ def test_check_locations_prints_the_parts_and_warns_of_what_is_too_long(
         return json.loads(printed(code, "--json"))["erased_now"]
 
     text = printed(0)
-    assert "Erased now: unreadable at once, irrecoverable by" in text
+    assert "Erased now: unreadable within two minutes, irrecoverable by" in text
     assert "the next roll of the master key" in text and "Backups of the records database" in text
     assert "longer than" not in text
     same = read(0)

@@ -78,7 +78,7 @@ class Command(BaseCommand):
     def _print_horizon(self, horizon: Horizon, late: list[Wait]) -> None:
         """Print how the second moment of an erasure comes about, and what of it is later than the policy allows."""
         end = f"irrecoverable by {horizon.by}" if horizon.by else f"no date ({horizon.reason})"
-        self.stdout.write(f"Erased now: unreadable at once, {end}")
+        self.stdout.write(f"Erased now: unreadable within two minutes, {end}")
         for part in horizon.key_parts:
             self.stdout.write(f"  keys, {KEY_WAITS.get(part.code, part.code)}: {part.until}")
         for wait in horizon.waits:
