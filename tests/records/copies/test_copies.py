@@ -93,26 +93,6 @@ def test_sealed_copies_are_made_checked_restored_and_erased(
     list(place.erase(who, Scope(), ""))
 
 
-@pytest.mark.parametrize("form", ["json", "txt", "csv"])
-@pytest.mark.parametrize("kind", ["files_place", "sqlite_place"])
-def test_readable_copies_say_what_was_said(
-    ada: Subject, form: str, kind: str, request: pytest.FixtureRequest, make_policy: MakePolicy
-) -> None:
-    place: Place = request.getfixturevalue(kind)
-    give(ada, "c1", files=1)
-    policy = make_policy(place, form=form)
-    assert copied(policy) == {"written": 1}
-    assert checked(policy) == {"ok": 1}
-    text = content(place, is_text=True)
-    assert b"question c1" in text
-    assert b"answer c1" in text
-    assert [name.rpartition(".")[2] for name in there(place)] == [form]
-    if form == "json":
-        [one] = orjson.loads(text)
-        assert one["title"] == "title c1"
-        assert len(one["mapping"]) == 3
-
-
 # What changes
 
 
