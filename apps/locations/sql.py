@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext_lazy
@@ -22,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import LRUCache
 
-from apps.locations import own_ground
+from apps.locations import sqlite_file
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.said import said as _
 
@@ -66,7 +65,7 @@ def _url(config: dict[str, Any]) -> URL:
     if dialect not in DRIVERS:
         raise Refused(_("This kind of database is not known."))
     if dialect == "sqlite":
-        _check_file(database)
+        sqlite_file.check(database)
         return URL.create("sqlite", database=database)
     return URL.create(
         DRIVERS[dialect],
@@ -129,21 +128,16 @@ def _mysql(config: dict[str, Any]) -> dict[str, Any]:
     return arguments | {"ssl": context}
 
 
-def _check_file(path: str) -> None:
-    """Refuse a file that is not there: SQLite would make an empty one."""
-    if not Path(path).is_absolute():
-        raise Refused(_("The path of the SQLite file is not absolute."))
-    if refusal := own_ground.refusal(path):
-        raise Refused(refusal)
-    if not Path(path).is_file():
-        raise Unavailable(_("The file is not there; is the disk mounted?"))
-
-
 def _prepare_sqlite(engine: Engine) -> None:
     """Open files with their foreign keys kept, and overwrite in them what is deleted."""
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
+        try:
+            sqlite_file.check_opened(connection)
+        except LocationError:
+            connection.close()
+            raise
         connection.isolation_level = None  # transactions begin below, not where Python's sqlite3 thinks best
         connection.text_factory = _text
         connection.execute("PRAGMA foreign_keys = ON")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from apps.locations import sql
+from apps.locations import sql, sqlite_file
 from apps.locations.errors import LocationError, Refused, Unavailable
 from tests.services import MariaDB, Postgres
 
@@ -128,3 +129,46 @@ def test_a_foreign_key_is_told_apart(config: dict[str, Any]) -> None:
         "INSERT INTO parent VALUES (1)", "INSERT INTO child VALUES (1, 1)")  # fmt: skip
     assert isinstance(trouble(config, "DELETE FROM parent"), sql.ForeignKeyForbids)
     ask(config, "DROP TABLE child", "DROP TABLE parent")
+
+
+def journal_that_names(file: Path) -> bytes:
+    """What SQLite plays back and then forgets, with the super-journal that it deletes at the end."""
+    magic, name = bytes.fromhex("d9d505f920a163d7"), str(file).encode()
+    head = magic + struct.pack(">IIIII", 0, 1, 2, 512, 4096)  # two pages
+    end = name + struct.pack(">II", len(name), sum(name)) + magic
+    return head.ljust(512, b"\0") + struct.pack(">I", 0x40000000 // 4096 + 1) + end
+
+
+@pytest.mark.parametrize("ending", ["", "-mj4F2A119C3"])
+def test_a_journal_that_would_have_another_file_deleted_is_not_played_back(in_a_file, tmp_path, ending):
+    ask(in_a_file, "CREATE TABLE shop (id INTEGER PRIMARY KEY)")
+    other = tmp_path / f"records.sqlite3{ending}"
+    other.write_bytes(b"x")
+    journal = Path(f"{in_a_file['database']}-journal")
+    journal.write_bytes(journal_that_names(other))
+    if ending:  # so SQLite calls its own, and an application that was killed has left it
+        ask(in_a_file, "SELECT * FROM shop")
+    else:
+        assert type(trouble(in_a_file, "SELECT * FROM shop")) is Refused
+    assert other.exists() != bool(ending)
+    journal.unlink(missing_ok=True)
+    ask(in_a_file, "SELECT * FROM shop")
+
+
+def test_a_file_that_became_a_link_or_has_another_name_is_not_opened(in_a_file, tmp_path, settings, monkeypatch):
+    ours, roots = tmp_path / "ours.sqlite3", tmp_path / "places"
+    sqlite3.connect(ours).close()
+    ours.touch()
+    roots.mkdir()
+    settings.LOCATION_ROOTS = [str(roots)]
+    place = {"dialect": "sqlite", "database": str(roots / "shop.sqlite3")}
+    (roots / "shop.sqlite3").symlink_to(ours)
+    assert type(trouble(place, "SELECT 1")) is Refused
+    with monkeypatch.context() as patched:  # the link was put there just after the look
+        patched.setattr(sqlite_file, "check", lambda path: None)
+        assert type(trouble(place, "SELECT 1")) is Refused
+    (roots / "shop.sqlite3").unlink()
+    (roots / "shop.sqlite3").hardlink_to(ours)
+    assert type(trouble(place, "SELECT 1")) is Refused
+    ours.unlink()
+    ask(place, "SELECT 1")

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 from apps.locations import own_ground
 from apps.locations.connectors.files_folders import (
     FOLDER_FLAGS,
+    READ_FLAGS,
     Folders,
     Found,
     Linked,
@@ -283,7 +284,7 @@ class FilesConnector:
         if opened is None:
             raise Unavailable(_("A file went away while it was read."))
         try:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+            descriptor = os.open(name, READ_FLAGS, dir_fd=opened)
         except OSError as error:
             raise refusal_of(error) from None
         at = start

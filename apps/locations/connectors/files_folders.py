@@ -12,6 +12,7 @@ from apps.locations.errors import Refused, Unavailable
 from apps.locations.said import said as _
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in a file's place: nobody waits
 
 
 class Found(NamedTuple):

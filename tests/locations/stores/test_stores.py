@@ -191,6 +191,28 @@ def test_a_snapshot_of_a_copy_goes_with_it(azure_place: Place) -> None:
     assert not blob.exists()
 
 
+def test_a_link_in_a_folder_of_copies_leads_no_erasure_to_other_files(files_place: Place, tmp_path: Path) -> None:
+    files_place.store().put("ada/1", [b"x"])
+    root, ours = Path(files_place.config["root"]), tmp_path / "keys"
+    ours.mkdir()
+    (ours / "1").write_bytes(b"k")
+    for link in (root / "habeas_copies" / "ben", root / "linked"):
+        link.symlink_to(ours)
+    for act in (
+        lambda store: list(store.find("ben/")),
+        lambda store: b"".join(store.get("ben/1")),
+        lambda store: store.put("ben/2", [b"x"]),
+        lambda store: store.delete(["ben/1"]),
+    ):
+        with pytest.raises(Refused):
+            act(files_place.store())
+    with pytest.raises(Refused):
+        list(files_place.store("linked").find())
+    assert (names(files_place), [file.name for file in ours.iterdir()]) == (["ada/1"], ["1"])
+    os.mkfifo(root / "habeas_copies" / "ada" / "2")
+    assert read(files_place, "ada/2") == b""  # nobody waits for whoever would write into it
+
+
 @pytest.mark.services
 def test_a_link_on_the_way_of_a_copy_is_not_followed(sftp_place: Place, tmp_path: Path) -> None:
     sftp_place.store().put("ada/1", [b"x"])
