@@ -1,8 +1,8 @@
 """Breaks off a call over HTTP that takes too long as a whole.
 
 A timeout counts each wait by itself: a server that sends a byte now and then keeps every one of them short, and a worker
-busy for days. So an answer has to begin within PATIENCE_SECONDS, and then has to come faster than SLOWEST; the time that
-our own side takes to read it does not count. The clients look alike, so that this is for httpx and for what OpenAI's has.
+busy for days. So an answer has to begin within PATIENCE_SECONDS, each part of its body has to be whole within as many, and
+all of it has to come faster than SLOWEST; the time that our own side takes to read it does not count. The clients look alike, so that this is for httpx and for what OpenAI's has.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Deadlines:
     """Those of one client. `stream_class`: the client library's SyncByteStream."""
 
     def __init__(self, stream_class: type) -> None:
-        self._paced = type("Paced", (_Paced, stream_class), {})
+        self._stream_class = type("Paced", (_Paced, stream_class), {})
         self._streams: list[Any] = []
         self._lock = threading.Lock()  # one client may ask for several things side by side
 
@@ -75,6 +75,9 @@ class Deadlines:
 
     def _answered(self, response: Any) -> None:
         response.stream = self._paced(response.stream)
+
+    def _paced(self, stream: Any) -> Any:
+        return self._stream_class(stream, self._break_off)
 
     def _traced(self, call: object, event: str, about: dict[str, Any]) -> None:
         """Hear what httpcore does ("Extensions", "trace"), to know the connections and when an answer is waited for."""
@@ -99,14 +102,18 @@ class Deadlines:
 class _Paced:
     """The body of an answer; raises Unavailable when it comes too slowly."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, break_off: Callable[[], None]) -> None:
+        self._stream, self._break_off = stream, break_off
 
     def __iter__(self) -> Iterator[bytes]:
         chunks, waited, got = iter(self._stream), 0.0, 0
         while True:
             began = time.monotonic()
-            chunk = next(chunks, None)
+            _watchdog.begin(self, self._break_off)  # what stands between two parts may drip as well
+            try:
+                chunk = next(chunks, None)
+            finally:
+                _watchdog.end(self)
             waited += time.monotonic() - began
             if chunk is None:
                 return

@@ -23,6 +23,7 @@ from apps.locations.errors import Unavailable
 ADA = Identity(uuid4(), None, None, (("user_id", "4"),))
 LONGEST = 10.0  # seconds that a test may take before it has failed; a drip would take days
 DRIP_SECONDS = 0.02
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5;"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -61,13 +62,17 @@ class Dripping:
         self._socket.close()
 
 
-@pytest.fixture(
-    params=[b"HTTP/1.1 200 OK\r\nX-Long: ", ANSWER, ANSWER + b'{"items": ['], ids=["its head", "its body", "its rest"]
-)
-def server(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dripping]:
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "PATIENCE_SECONDS", 0.15)
     monkeypatch.setattr(deadlines, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(deadlines, "_watchdog", deadlines.Watchdog())
+
+
+@pytest.fixture(
+    params=[b"HTTP/1.1 200 OK\r\nX-Long: ", ANSWER, ANSWER + b'{"items": ['], ids=["its head", "its body", "its rest"]
+)
+def server(request: Any, _impatient: None) -> Iterator[Dripping]:
     server = Dripping(request.param)
     yield server
     server.stop()
@@ -92,6 +97,15 @@ def test_a_server_that_drips_is_left_alone(server: Dripping, kind: Callable[[str
     began = time.monotonic()
     with pytest.raises(Unavailable):
         list(kind(server.address).find(ADA, Scope()))
+    assert time.monotonic() - began < LONGEST
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_one_that_drips_the_length_of_a_chunk_is_left_alone_too() -> None:
+    server, began = Dripping(IN_CHUNKS), time.monotonic()
+    with pytest.raises(Unavailable):
+        list(http(server.address).find(ADA, Scope()))
+    server.stop()
     assert time.monotonic() - began < LONGEST
 
 
