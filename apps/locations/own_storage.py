@@ -35,7 +35,7 @@ def store() -> GcsStore | AzureStore | None:
 def delete_versions(prefix: str) -> bool:
     """Delete whatever begins so with every version, generation and snapshot; False if the storage knows no such thing.
 
-    Raises Unavailable if some stay, Blocked if a hold or a policy keeps them.
+    Raises Unavailable or Refused if some stay, Blocked if a hold or a policy keeps them.
     """
     kept = store()
     if kept is None:

@@ -19,11 +19,12 @@ from apps.audit.actors import Actor
 from apps.locations import own_storage
 from apps.locations.connectors.azure import AzureConnector
 from apps.locations.errors import Blocked
+from apps.locations.stores.gcs import GcsStore
 from apps.records import objects, services
 from apps.records.connector import RecordsConnector
 from apps.records.models import Attachment, Subject
 from apps.records.selectors.reading import open_attachment
-from apps.records.sweeping import comparing
+from apps.records.sweeping import comparing, listing
 from apps.records.sweeping.services import run_sweep
 from config import env
 from tests.azurite import ACCOUNT, KEY, Azurite, azurite  # noqa: F401
@@ -147,6 +148,15 @@ def test_the_sweep_sees_what_google_only_hid_and_takes_it_with_every_generation(
     assert sorted(kept.name for kept in google.kept) == sorted(
         ["elsewhere/thing", f"habeas/{row.object_name}", "habeas/notes.txt"]
     )
+
+
+def test_google_is_not_listed_again_for_uploads_of_which_it_tells_nobody(
+    google: GcsStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("notes.txt")
+    assert [one.name for one in listing.stored_objects()] == ["notes.txt"]
+    monkeypatch.setattr(GcsStore, "find", lambda *_arguments: pytest.fail("it was listed"))
+    assert list(listing.unfinished_uploads()) == []
 
 
 def test_our_own_places_say_for_how_long_google_keeps_what_was_deleted(google: GcsStandIn) -> None:

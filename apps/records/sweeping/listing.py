@@ -19,6 +19,7 @@ from django.utils import timezone
 from apps.locations import own_storage
 from apps.locations.errors import Unavailable
 from apps.locations.storage import storage_errors
+from apps.locations.stores.azure import AzureStore
 
 Page = dict[str, Any]
 
@@ -61,8 +62,8 @@ def unfinished_uploads() -> Iterator[Upload]:
     Other storages have none that can be seen: Google tells nobody of resumable uploads, and ends them after a week.
     """
     if _bucket() is None:
-        kept = own_storage.store()
-        yield from (Upload(one.name, "", None) for one in (kept.find() if kept else ()) if not one.modified)
+        if isinstance(kept := own_storage.store(), AzureStore):
+            yield from (Upload(one.name, "", None) for one in kept.find() if not one.modified)
         return
     for page in _pages("list_multipart_uploads"):
         for found in page.get("Uploads", []):
