@@ -7,7 +7,7 @@ from apps.locations.said import said
 
 
 class LocationError(Exception):
-    """Base. `said` is in plain words and holds no credentials, names or content; each is marked (apps.locations.said)."""
+    """Base. `said` is in plain words and holds no credentials, names or content; what a page may show is marked (said.py)."""
 
     @property
     def said(self) -> str:

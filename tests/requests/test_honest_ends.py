@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.core import mail as outbox
 from django.db import connections
-from django.utils import timezone
 
 from apps.mail.services import send_due_letters
 from apps.requests import engine, selectors
 from apps.requests.models import PrivacyRequest, Status
+from tests.clock import Clock
 from tests.requests.conftest import add_place, approved, filed, run, states, step_at
 from tests.requests.fakes import FakeConnector
 from tests.requests.test_erasure import body, result
@@ -21,21 +21,9 @@ from tests.requests.test_erasure import body, result
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 
 
-class Frozen:
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.at = timezone.now()
-
-    def now(self) -> datetime:
-        return self.at
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Frozen:
-    clock = Frozen()
-    monkeypatch.setattr(timezone, "now", clock.now)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
 
 
 def letters_sent() -> list[str]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.locations.errors import Unavailable
@@ -15,20 +14,13 @@ from apps.records import tasks
 from apps.records.copies import running
 from apps.records.copies.policies import change_policy
 from apps.records.models import CopyPolicy, CopyRun, Subject
+from tests.clock import Clock
 from tests.locations.stores.conftest import Place
 from tests.records.copies.conftest import MakePolicy, give, there
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 PERIODS = {"hourly": timedelta(hours=1), "daily": timedelta(days=1)}
 SECOND = timedelta(seconds=1)
-
-
-class Clock:
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.at = timezone.now()
-        monkeypatch.setattr(timezone, "now", lambda: self.at)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.locations.errors import Unavailable
 from apps.records import tasks
 from apps.records.models import Conversation, Source, SourceRun, Subject
 from apps.records.sources import keeping, running
+from tests.clock import Clock
 from tests.locations.stores.conftest import Place
 from tests.records.sources.test_sources import add, put
 
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys
 MAPPING = {"folder": "chats", "path": "{email}/", "format": "auto"}
 PERIODS = {"hourly": timedelta(hours=1), "daily": timedelta(days=1)}
 SECOND = timedelta(seconds=1)
-
-
-class Clock:
-    """A clock that stands still until the test moves it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.at = timezone.now()
-        monkeypatch.setattr(timezone, "now", lambda: self.at)
 
 
 @pytest.fixture
