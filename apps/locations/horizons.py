@@ -53,6 +53,12 @@ def erasure_horizon(keys: KeyHorizon, erased: Iterable[tuple[Location, datetime 
     return Horizon(None if reason else max(days), reason, tuple(waits), keys.parts)
 
 
+def kept_until(place: Location, moment: datetime | None) -> date | None:
+    """Return until when one place keeps what was erased there; None: it keeps nothing, or the day is not known."""
+    wait = _wait_of(place, moment) if place.horizon_days else None
+    return wait.until if wait else None
+
+
 def _backups(moments: list[datetime | None]) -> Wait:
     last = max((moment for moment in moments if moment is not None), default=None)
     if last is None or None in moments:

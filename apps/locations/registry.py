@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
 from apps.locations.contract import Connector, Recognises
@@ -21,6 +22,12 @@ def connector_for(location: Location) -> Connector:
     """Return the connector of a place, made from its opened configuration."""
     connector: Connector = connector_class(location.kind)(config_of(location))
     return connector
+
+
+def what_lasts(kind: str) -> Promise | str:
+    """Return what a kind of place still has when an erasure has ended, where that is no old copies but something else."""
+    lasting: Promise | str = getattr(connector_class(kind), "what_lasts", "") if kind in settings.CONNECTORS else ""
+    return lasting
 
 
 def configurable_kinds() -> dict[str, Any]:

@@ -22,8 +22,9 @@ from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.locations.contract import Kept
-from apps.locations.horizons import Horizon
+from apps.locations.horizons import Horizon, kept_until
 from apps.locations.reasons import Reason
+from apps.locations.registry import what_lasts
 from apps.records import suppression
 from apps.requests import claims, closing, keeping, letters
 from apps.requests.change_receipts import LIFTED, act_of, change_body, places_of_change
@@ -174,6 +175,7 @@ def place_result(step: Step, vault: Vault) -> dict[str, Any]:
     location = step.location
     assert location is not None  # noqa: S101  # only steps of places come here
     confirmed = _confirmed_at(step)
+    until = kept_until(location, step.ended_at if step.state == Step.State.DONE else None)
     return {
         "place": location.name,
         "kind": location.kind,
@@ -189,6 +191,8 @@ def place_result(step: Step, vault: Vault) -> dict[str, Any]:
         "looked_again_at": utc(step.ended_at) if step.remaining is not None and confirmed is None else None,
         "confirmed_by_person_at": utc(confirmed),
         "horizon_days": location.horizon_days,
+        "horizon_is": str(what_lasts(location.kind)) or None if location.horizon_days else None,
+        "horizon_until": until.isoformat() if until else None,
     }
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from apps.locations.connectors.azure import AzureConnector
 from apps.locations.contract import Identity, Scope
@@ -47,6 +48,7 @@ def test_snapshots_and_uncommitted_blocks_go_too(container: Azure, ada: Identity
 def test_more_than_a_batch_takes_few_requests(container: Azure, ada: Identity) -> None:
     container.put_many("4", 300)
     assert [progress.erased for progress in container.connector.erase(ada, SCOPE, "")] == [256, 44]
+    assert container.connector.requests_made == 4, "a listing that it does not know, one that it does, two batches"
 
 
 @pytest.mark.services
@@ -63,6 +65,32 @@ def test_metadata_and_tags_find_blobs(container: Azure, ada: Identity, labels: s
     assert erase(connector, ada) == 1
     assert connector.remaining(ada, SCOPE).count == 0
     assert sorted(container.everything()) == ["elsewhere#", "up/his#", "up/nobodys#"]
+
+
+def test_the_check_says_soft_delete_and_immutability_and_what_it_may_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def checked(
+        days: int | None, *, policy: bool = False, hold: bool = False
+    ) -> tuple[int | None, int, dict[str, str]]:
+        listing = Listing(soft_delete_days=days or 0)
+        listing.properties = SimpleNamespace(has_immutability_policy=policy, has_legal_hold=hold)
+        soft = {"delete_retention_policy": SimpleNamespace(enabled=bool(days), days=days)}
+        service = SimpleNamespace(get_service_properties=lambda: soft if days is not None else forbidden())
+        monkeypatch.setattr(AzureConnector, "service", service)
+        health = connector_of(listing, monkeypatch).check()
+        return health.horizon_days, len(health.problems), {str(name): str(said) for name, said in health.facts}
+
+    days, problems, facts = checked(14)
+    assert (days, problems, facts["Soft delete"], facts["Immutability or legal hold"]) == (14, 0, "14 days", "off")
+    assert facts["Replication and lifecycle"] == "no key of ours reads them: ask whoever runs the account"
+    assert checked(0)[0] == 0
+    assert checked(0)[2]["Soft delete"] == "off"
+    for how in ({"policy": True}, {"hold": True}):
+        days, problems, facts = checked(14, **how)
+        assert (days, problems, facts["Immutability or legal hold"]) == (None, 1, "on")
+    days, problems, facts = checked(None)
+    assert (days, problems, facts["Soft delete"]) == (None, 0, "we may not read it")
 
 
 @pytest.mark.services
@@ -85,13 +113,24 @@ def blob(name: str, **values: Any) -> SimpleNamespace:
     return SimpleNamespace(**(base | values))
 
 
+def forbidden() -> Any:
+    raise HttpResponseError(response=SimpleNamespace(status_code=403, reason="Forbidden", headers={}))
+
+
 class Listing:
     """A container with versions and soft delete: deleting a current version leaves it as an older one."""
 
     def __init__(self, *blobs: SimpleNamespace, soft_delete_days: int = 0) -> None:
         self.blobs, self.days = list(blobs), soft_delete_days
+        self.properties: Any = None
 
-    def list_blobs(self, name_starts_with: str = "", include: Any = ()) -> Iterator[SimpleNamespace]:
+    def get_container_properties(self) -> Any:
+        return self.properties
+
+    def delete_blob(self, name: str) -> None:
+        raise ResourceNotFoundError
+
+    def list_blobs(self, name_starts_with: str = "", include: Any = (), **_: Any) -> Iterator[SimpleNamespace]:
         for one in list(self.blobs):
             is_asked_for = ("deleted" in include or not one.deleted) and (
                 "versions" in include or one.is_current_version or not one.version_id

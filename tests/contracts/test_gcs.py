@@ -77,9 +77,22 @@ def test_a_hold_and_a_retention_policy_are_obstacles_and_the_rest_goes(server: G
 def test_the_bucket_says_policy_soft_delete_and_what_it_lacks(server: GcsStandIn) -> None:
     server.soft_delete_days = 30
     server.bucket |= {"retentionPolicy": {"retentionPeriod": str(86400 * 10)}, "defaultEventBasedHold": True}
+    server.bucket |= {"lifecycle": {"rule": [{"action": {"type": "Delete"}, "condition": {"age": 30}}]}}
     health = connector(server).check()
     assert health.horizon_days == 40
     assert len(health.problems) == 2
+    facts = {str(name): str(said) for name, said in health.facts}
+    assert [facts[name] for name in ("Generations", "Soft delete", "Retention policy", "Lifecycle")] == [
+        "kept", "30 days", "10 days", "1 rule",
+    ]  # fmt: skip
+    assert "ask whoever runs the project" in facts["Transfers to other buckets"]
+    server.bucket, server.soft_delete_days, server.has_versions = {"name": "bucket"}, 0, False
+    health = connector(server).check()
+    assert (health.horizon_days, health.problems) == (0, ())
+    facts = {str(name): str(said) for name, said in health.facts}
+    assert [facts[name] for name in ("Generations", "Soft delete", "Retention policy", "Lifecycle")] == [
+        "not kept", "off", "none", "none",
+    ]  # fmt: skip
     server.permissions = ["storage.objects.list"]
     health = connector(server).check()
     assert health.horizon_days is None
@@ -103,6 +116,7 @@ def test_metadata_finds_generations_at_no_cost(server: GcsStandIn, ada: Identity
     server.forget_calls()
     assert erase(place, ada) == 2
     assert len(server.calls) == 2, "one listing, one batch"
+    assert place.requests_made == 3, "and the listing before"
     assert sorted(kept.data for kept in server.kept) == [b"Ben's", b"x"]
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from html import unescape
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils.formats import date_format
 
+from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.audit.selectors import index_of
 from apps.keys.providers.file import FileProvider
+from apps.locations.connectors.openai import ABUSE_LOG_DAYS
+from apps.locations.models import Location
+from apps.locations.services import save_location
+from apps.locations.services import test_config as try_config
 from apps.portal.templatetags.portal import in_utc
 from apps.requests import selectors
 from apps.requests.moments import if_erased_now
+from tests.contracts.openai_standin import KEY, OpenAIStandIn
 from tests.portal.conftest import Person, approve_everything
 from tests.portal.test_requests import text
 
@@ -63,6 +71,35 @@ def test_a_receipt_shows_both_moments_and_then_the_entry_of_the_end(
     assert says not in page
     monkeypatch.setattr(selectors, "end_of_master_keys", lambda request: ended)
     assert says in text(browser.get(address))
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True, databases=["default", "keys"])
+def test_a_receipt_names_the_providers_own_logs_and_their_last_day_where_there_are_any(ada: Person) -> None:
+    server = OpenAIStandIn()
+    for name, has_no_logs in (("OpenAI", False), ("OpenAI without logs", True)):
+        config: dict[str, Any] = {"api_key": KEY, "base_url": server.address, "identity": "user_id"}
+        config |= {"all_ids_recorded": True, "zero_retention": has_no_logs}
+        place = Location(kind="openai", name=name, country="USA")
+        health = try_config("openai", config)
+        save_location(place, config=config, actor=Actor.system(), health=health)
+    opened = ada.file("erasure")
+    approve_everything(opened.request)
+    server.stop()
+    assert server.violations == []
+    [receipt] = selectors.receipts_of(opened.request)
+    rows = {row["place"]: row for row in selectors.receipt_content(receipt)["places"]}
+    ended_at = opened.request.steps.get(location__name="OpenAI").ended_at
+    assert ended_at
+    last = ended_at.date() + timedelta(days=ABUSE_LOG_DAYS + 1)
+    assert rows["OpenAI"]["horizon_is"] == "The provider's own logs, which nobody can delete"
+    assert rows["OpenAI"]["horizon_until"] == last.isoformat()
+    assert rows["OpenAI without logs"]["horizon_until"] is None
+    browser, address = Client(), reverse("portal:receipt", args=[opened.request.reference])
+    browser.post("/requests/find/", {"reference": opened.request.reference, "code": opened.code})
+    page = unescape(text(browser.get(address)))
+    assert f"The provider's own logs, which nobody can delete, until {date_format(last)}." in page
+    assert page.count("The provider's own logs") == 1
 
 
 @pytest.mark.django_db(databases=["default", "keys"])

@@ -83,7 +83,7 @@ def test_the_receipt_says_place_by_place_what_was_done_and_can_be_checked(ada, p
     assert result(request, "Support desk") | {"looked_again_at": ""} == {
         "place": "Support desk", "kind": "fake", "country": "Ireland", "outcome": "erased", "erased": 3,
         "counts": {"items": 3}, "remaining": 0, "reason": None, "reason_text": None, "until": None, "kept": [],
-        "looked_again_at": "", "horizon_days": None, "confirmed_by_person_at": None,
+        "looked_again_at": "", "horizon_days": None, "horizon_is": None, "horizon_until": None, "confirmed_by_person_at": None,
     }  # fmt: skip
     assert (said["irrecoverable_by"], bool(said["irrecoverable_reason"])) == (None, True)
     assert said["told"]["places"] == ["Support desk"]

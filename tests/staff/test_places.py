@@ -16,6 +16,8 @@ from apps.locations.contract import Health, Item
 from apps.locations.models import Location
 from apps.locations.services import config_of, save_location
 from apps.records.subjects import add_identity
+from tests.contracts.gcs_standin import GcsStandIn
+from tests.contracts.kinds_clouds import patient_no_longer
 from tests.requests.conftest import staff
 from tests.staff.conftest import Desk, text_of
 
@@ -235,6 +237,26 @@ def test_a_kind_that_is_called_like_a_method_is_counted_like_any_other(at_roots,
     search = {"try": "1", "search-kind": "email", "search-value": "a@example.org", "search-purpose": "support"}
     text = text_of(at_roots.post(f"{PLACES}add/?kind=files", values(folder, **search)))
     assert "items 2, file 1" in text
+
+
+def test_the_number_of_calls_that_a_search_took_stands_beside_what_it_found(at_roots, folder, monkeypatch):
+    patient_no_longer(monkeypatch)
+    server = GcsStandIn()
+    for number in range(2):
+        server.put(f"people/a@example.org/{number}", b"x")
+    bucket = {
+        "name": "Bucket", "config-bucket": "bucket", "config-endpoint_url": server.address,
+        "config-service_account": server.key(), "config-templates": "people/{email}/",
+    }  # fmt: skip
+    search = {"try": "1", "search-kind": "email", "search-value": "a@example.org", "search-purpose": "support"}
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=gcs", bucket | search))
+    server.stop()
+    assert "2 found" in text
+    assert f"({len([call for call in server.calls if '/token' not in call])} request" in text
+    text = text_of(at_roots.post(f"{PLACES}add/?kind=files", values(folder, **search)))
+    assert "0 found" in text
+    assert "request)" not in text
+    assert "requests)" not in text, "a folder takes none"
 
 
 SFTP = {

@@ -62,6 +62,7 @@ class AzureConnector:
         self._config = config
         self._opened: Any = None
         self._knows_versions = True
+        self.requests_made = 0  # shown when the place is tried
 
     @classmethod
     def through(cls, service: Any, container: str) -> AzureConnector:
@@ -84,8 +85,12 @@ class AzureConnector:
                     address, credential=credential, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
                     retry_total=RETRIES, max_single_get_size=READ_SIZE, max_chunk_get_size=READ_SIZE,
                     permit_redirects=False,  # a SAS would be sent along to wherever the answer points
+                    raw_response_hook=self._count_request,
                 )  # fmt: skip
         return self._opened
+
+    def _count_request(self, _answer: Any) -> None:
+        self.requests_made += 1
 
     @property
     def container(self) -> Any:
@@ -121,6 +126,7 @@ class AzureConnector:
             (_("Soft delete"), _("we may not read it") if soft is None else _("%(days)d days") % {"days": soft} if soft else _("off")),
             (_("Immutability or legal hold"), _("we may not read it") if properties is None else _("on") if immutable else _("off")),
             (_("Snapshots and versions"), _("looked for at every erasure")),
+            (_("Replication and lifecycle"), _("no key of ours reads them: ask whoever runs the account")),
             (_("Permissions it needs"), _("list, read, write and delete, also of versions; to read the settings: the account's key")),
         )  # fmt: skip
         horizon = None if immutable else soft

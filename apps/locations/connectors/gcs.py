@@ -82,6 +82,7 @@ class GcsConnector:
         self.finding = Finding(config)
         self._config = config
         self._opened: Any = None
+        self.requests_made = 0  # shown when the place is tried
 
     @classmethod
     def through(cls, client: Any, bucket: str) -> GcsConnector:
@@ -112,10 +113,14 @@ class GcsConnector:
                 options = {"api_endpoint": endpoint.rstrip("/")} if endpoint else None
                 session = AuthorizedSession(credentials)
                 session.max_redirects = 0  # what is asked goes to nobody else
+                session.hooks["response"].append(self._count_request)
                 self._opened = storage.Client(
                     project="-", credentials=credentials, client_options=options, _http=session
                 )
         return self._opened
+
+    def _count_request(self, _answer: Any, **_: Any) -> None:
+        self.requests_made += 1
 
     @property
     def _how(self) -> dict[str, Any]:
@@ -158,6 +163,7 @@ class GcsConnector:
             (_("Soft delete"), _("%(days)d days") % {"days": soft} if soft else _("off")),
             (_("Retention policy"), _("%(days)d days") % {"days": kept} if kept else _("none")),
             (_("Lifecycle"), rules_in_words(len(list(bucket.lifecycle_rules)))),
+            (_("Transfers to other buckets"), _("no key of ours reads them: ask whoever runs the project")),
             (_("Permissions it needs"), ", ".join(PERMISSIONS)),
         )
         return Health(True, _("The bucket answers."), soft + kept, problems=tuple(problems), facts=facts)

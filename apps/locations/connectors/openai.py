@@ -95,6 +95,7 @@ class Source:
 
 
 class OpenAIConnector:
+    what_lasts = gettext_lazy("The provider's own logs, which nobody can delete")
     label = gettext_lazy("OpenAI")
     ConfigForm = ConfigForm
 

@@ -21,6 +21,7 @@ from apps.audit.models import Entry
 from apps.locations.contract import Kept
 from apps.locations.labels import OWN_LABELS
 from apps.locations.reasons import Reason
+from apps.locations.registry import what_lasts
 from apps.portal.access import opened_by_code
 from apps.portal.story import law_words
 from apps.records.subjects import subject_for
@@ -189,6 +190,8 @@ def _place(row: dict[str, Any], act: str) -> dict[str, Any]:
         "reason": Reason(row["reason"]).label if row["reason"] in Reason.values else "",
         "kept": [_kept(one) for one in row.get("kept", [])],  # as are these
         "horizon_days": row.get("horizon_days"),
+        "lasting": what_lasts(row["kind"]),
+        "horizon_until": _day(row.get("horizon_until")),  # absent from earlier receipts
         "confirmed_at": _moment(
             row.get("confirmed_by_person_at")
         ),  # absent from receipts before there were such places
