@@ -321,6 +321,7 @@ ACCOUNT_RATE_LIMITS = {
     "change_password": "5/m/user",
     "manage_email": "10/m/user",
 }
+MFA_RATE_LIMITS = {"webauthn_login": "300/m/ip"}  # nothing to guess; asking for a challenge counts as well
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.flag("BEHIND_PROXY", False) else 0
 
 SESSION_ENGINE = "apps.accounts.sessions"

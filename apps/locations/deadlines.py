@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,24 @@ class Watchdog:
 _watchdog = Watchdog()
 
 
+class Call:
+    """One call: its newest connection, and another handle of it while encryption is agreed on, which takes the socket over."""
+
+    def __init__(self) -> None:
+        self.stream: Any = None
+        self._handle: socket.socket | None = None
+
+    def encryption_begins(self) -> None:
+        self._handle = self.stream.get_extra_info("socket").dup()
+        _watchdog.begin(self, partial(_shut, self._handle))
+
+    def encryption_ends(self) -> None:
+        _watchdog.end(self)
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
 class Deadlines:
     """Those of one client. `stream_class`: the client library's SyncByteStream."""
 
@@ -71,7 +90,7 @@ class Deadlines:
         return {"request": [self._begin], "response": [self._answered]}
 
     def _begin(self, request: Any) -> None:
-        request.extensions["trace"] = partial(self._traced, object())
+        request.extensions["trace"] = partial(self._traced, Call())
 
     def _answered(self, response: Any) -> None:
         response.stream = self._paced(response.stream)
@@ -79,12 +98,18 @@ class Deadlines:
     def _paced(self, stream: Any) -> Any:
         return self._stream_class(stream, self._break_off)
 
-    def _traced(self, call: object, event: str, about: dict[str, Any]) -> None:
+    def _traced(self, call: Call, event: str, about: dict[str, Any]) -> None:
         """Hear what httpcore does ("Extensions", "trace"), to know the connections and when an answer is waited for."""
         if event.endswith(CONNECTED):
             with self._lock:
                 open_ones = [stream for stream in self._streams if stream.get_extra_info("socket").fileno() >= 0]
                 self._streams = [*open_ones, about["return_value"]]
+            call.encryption_ends()
+            call.stream = about["return_value"]
+        elif event.endswith("start_tls.started"):
+            call.encryption_begins()
+        elif event.endswith("start_tls.failed"):
+            call.encryption_ends()
         elif event.endswith("receive_response_headers.started"):
             _watchdog.begin(call, self._break_off)
         elif event.endswith(("receive_response_headers.complete", "receive_response_headers.failed")):
@@ -93,10 +118,12 @@ class Deadlines:
     def _break_off(self) -> None:
         """End the client's connections: whoever waits there hears that nothing more comes."""
         for stream in self._streams:
-            try:
-                socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
-            except OSError:  # it has ended meanwhile
-                continue
+            _shut(stream.get_extra_info("socket"))
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended meanwhile
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Paced:

@@ -24,6 +24,7 @@ ADA = Identity(uuid4(), None, None, (("user_id", "4"),))
 LONGEST = 10.0  # seconds that a test may take before it has failed; a drip would take days
 DRIP_SECONDS = 0.02
 IN_CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5;"
+HANDSHAKE = b"\x16\x03\x03\x20\x00"  # 8,192 bytes are to come
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -109,6 +110,16 @@ def test_one_that_drips_the_length_of_a_chunk_is_left_alone_too() -> None:
     assert time.monotonic() - began < LONGEST
 
 
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("kind", [http, lanying, openai])
+def test_one_that_drips_before_anything_is_encrypted_is_left_alone_too(kind: Callable[[str], Any]) -> None:
+    server, began = Dripping(HANDSHAKE), time.monotonic()
+    with pytest.raises(Unavailable):
+        list(kind(server.address.replace("http:", "https:")).find(ADA, Scope()))
+    server.stop()
+    assert time.monotonic() - began < LONGEST
+
+
 def test_the_time_that_the_reader_takes_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(deadlines, "time", type("Clock", (), {"monotonic": lambda: now[0], "sleep": time.sleep}))
@@ -166,7 +177,7 @@ def test_of_two_connections_that_are_made_at_once_both_can_be_broken_off() -> No
             return self.own
 
     def connect(stream: Stream) -> None:
-        clients._traced(object(), "connection.connect_tcp.complete", {"return_value": stream})
+        clients._traced(deadlines.Call(), "connection.connect_tcp.complete", {"return_value": stream})
 
     others: list[threading.Thread] = []
     streams = [kind(own) for kind, (own, _far) in zip((Slow, Stream, Stream), made, strict=True)]
