@@ -132,9 +132,12 @@ def _not_found(request: HttpRequest, form: FilterForm, beside: dict) -> HttpResp
 
 
 def _newest_checkpoint() -> Checkpoint:
-    """Sign what is waiting, so that a file to take away is complete; without any checkpoint there is nothing to take."""
+    """Sign what is waiting, as far as one checkpoint takes it, so that a file to take away holds the newest.
+
+    Without any checkpoint there is nothing to take.
+    """
     try:
-        return services.sequence()
+        return services.sequence(services.MOST_ENTRIES)
     except NotSigned:
         newest = selectors.latest_checkpoint()
         if newest is None:
