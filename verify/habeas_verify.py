@@ -144,7 +144,7 @@ def open_checkpoint(note: str, keys: Keys) -> Checkpoint:
         if name == key.name == checkpoint.origin and signature[:4] == key.id
     ]
     if not mine:
-        raise Bad("the checkpoint is not signed by this key")
+        raise Bad("the checkpoint is not signed by this key (if the log's key was changed, give the earlier ones too)")
     if not all(is_signed(key, f"{text}\n".encode(), signature) for key, signature in mine):
         raise Bad("the checkpoint's signature is wrong")
     return checkpoint

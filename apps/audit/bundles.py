@@ -56,7 +56,8 @@ What is in here
     keys.txt              the public keys, as the site says them
     habeas_verify.py      the verifier
 
-An entry names nobody: people, requests and officers are random handles. What each event means: docs/audit-log.md.
+An entry names nobody: people, requests and officers are random handles. {organisation}'s page for auditors says each event
+in words; apps/audit/events.py of the source lists all of them, with what the details of each may hold.
 """
 
 

@@ -218,3 +218,7 @@ def test_without_a_day_check_locations_gives_the_reason(ada: Any) -> None:
     assert found["waits"][0] == {
         "wait": "keys", "place": "", "until": None, "reason": "cannot_be_proven", "too_long": False,
     }  # fmt: skip
+    out = StringIO()
+    call_command("check_locations", stdout=out)
+    why = "no date: master keys are files, and nothing proves that a file is gone (cannot_be_proven)"
+    assert out.getvalue().count(why) == 2  # of the whole, and of the keys

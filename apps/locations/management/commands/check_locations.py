@@ -15,10 +15,20 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from apps.audit.actors import Actor
-from apps.keys.horizons import BACKUPS, GONE, GRACE_PART, PROVIDER, ROLL, key_horizon
+from apps.keys.horizons import (
+    BACKUPS,
+    CANNOT_BE_PROVEN,
+    GONE,
+    GRACE_PART,
+    NEVER_ROLLED,
+    PROVIDER,
+    ROLL,
+    TWO_OFFICERS,
+    key_horizon,
+)
 from apps.locations import policy
 from apps.locations.contract import Health
-from apps.locations.horizons import KEYS, PLACE, RECORDS_BACKUPS, Horizon, Wait, erasure_horizon
+from apps.locations.horizons import KEYS, PLACE, PLACE_UNKNOWN, RECORDS_BACKUPS, Horizon, Wait, erasure_horizon
 from apps.locations.labels import horizon_words, label
 from apps.locations.models import Location
 from apps.locations.services import check_location
@@ -30,6 +40,12 @@ KEY_WAITS = {
     BACKUPS: "backups of the key store (KEYS_BACKUP_RETENTION_DAYS)",
     PROVIDER: "the provider's waiting time",
     GONE: "master key gone",
+}
+NO_DATE = {
+    CANNOT_BE_PROVEN: "master keys are files, and nothing proves that a file is gone",
+    TWO_OFFICERS: "each destruction of a master key waits for two people; there is no standing policy",
+    NEVER_ROLLED: "master keys are not replaced on a schedule (MASTER_KEY_ROLL_DAYS)",
+    PLACE_UNKNOWN: "it does not say for how long erased copies stay there",
 }
 SWITCHED_OFF = "Not recorded as emptied: each erasure leaves it to a person."
 
@@ -77,13 +93,13 @@ class Command(BaseCommand):
 
     def _print_horizon(self, horizon: Horizon, late: list[Wait]) -> None:
         """Print how the second moment of an erasure comes about, and what of it is later than the policy allows."""
-        end = f"irrecoverable by {horizon.by}" if horizon.by else f"no date ({horizon.reason})"
+        end = f"irrecoverable by {horizon.by}" if horizon.by else no_date(horizon.reason)
         self.stdout.write(f"Erased now: unreadable within two minutes, {end}")
         for part in horizon.key_parts:
             self.stdout.write(f"  keys, {KEY_WAITS.get(part.code, part.code)}: {part.until}")
         for wait in horizon.waits:
             name = WAITS.get(wait.what, wait.place)
-            self.stdout.write(f"  {name}: {wait.until or f'no date ({wait.reason})'}")
+            self.stdout.write(f"  {name}: {wait.until or no_date(wait.reason)}")
         for wait in late:
             limit = settings.ERASURE_HORIZON_DAYS
             self.stderr.write(f"{WAITS[wait.what]}: longer than the {limit} days of our policy (ERASURE_HORIZON_DAYS).")
@@ -97,6 +113,10 @@ class Command(BaseCommand):
         said = [*health.problems, policy.words(health.horizon_days, reason=location.horizon_reason)]
         for line in [*(f"{name}: {value}" for name, value in health.facts), *filter(None, said)]:
             self.stdout.write(f"  {line}")
+
+
+def no_date(reason: str) -> str:
+    return f"no date: {NO_DATE.get(reason, reason)} ({reason})"
 
 
 def checked(location: Location) -> Health:
