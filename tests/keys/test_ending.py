@@ -339,6 +339,13 @@ def test_the_command_says_what_is_wanting(old, capsys):
     assert "Nothing to destroy" in capsys.readouterr().out
 
 
+def test_after_a_restore_the_command_does_not_say_that_older_master_keys_are_gone(old):
+    Epoch.objects.filter(pk=old.pk).update(emptied_at=None)  # as restore_keys does: keys may come back under it
+    with pytest.raises(CommandError, match=f"{old.pk}: .*roll_master_key first") as error:
+        call_command("destroy_master_keys")
+    assert error.value.returncode == 3
+
+
 def test_an_unsigned_intent_destroys_nothing_and_the_command_says_so(old, monkeypatch):
     approve(propose(old))
     monkeypatch.setattr(ending, "wait_until_signed", lambda entry: (_ for _ in ()).throw(NotSigned("not now")))

@@ -57,10 +57,10 @@ def destroy_master_keys(*, actor: Actor) -> Ended:
 
 
 def undecided_epochs() -> list[Epoch]:
-    """Return the emptied epochs on which nobody has decided yet."""
+    """Return the retired epochs on which nobody has decided yet; of one that is not emptied nobody can, before a roll."""
     decided = {epoch.pk for _, epochs in _decided() for epoch in epochs}
-    emptied = Epoch.objects.filter(emptied_at__isnull=False, destroyed_at=None).order_by("created_at")
-    return [epoch for epoch in emptied if epoch.pk not in decided]
+    retired = Epoch.objects.filter(retired_at__isnull=False, destroyed_at=None).order_by("created_at")
+    return [epoch for epoch in retired if epoch.pk not in decided]
 
 
 def _decided() -> list[tuple[Proposal, list[Epoch]]]:

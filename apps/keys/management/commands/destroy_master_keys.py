@@ -22,6 +22,8 @@ WHY = {
     RESTORED: "keys were restored: nothing is destroyed until {until:%Y-%m-%d %H:%M} UTC",
     NO_BACKUP: "there is no verified backup newer than the roll: backup_keys first",
 }
+UNDECIDED = "two people have not decided on it (admin, Master keys)"
+UNROLLED = "keys may still need it, or were restored since a roll looked: roll_master_key first"
 
 
 class Command(BaseCommand):
@@ -35,7 +37,7 @@ class Command(BaseCommand):
         for epoch in ended.destroyed:
             self.stdout.write(f"{epoch}: destroyed; {_when(epoch)}")
         waiting = [f"{epoch}: {why(obstacle)}" for epoch, found in ended.waiting for obstacle in found]
-        waiting += [f"{epoch}: two people have not decided on it (admin, Master keys)" for epoch in undecided_epochs()]
+        waiting += [f"{epoch}: {UNDECIDED if epoch.emptied_at else UNROLLED}" for epoch in undecided_epochs()]
         unreachable = [f"{epoch}: its provider does not answer; repeat" for epoch in ended.unreachable]
         if waiting or unreachable:
             code = PARTLY if ended.destroyed or unreachable else WAITING
