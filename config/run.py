@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -44,6 +45,8 @@ class Child:
         self.pause = 1
 
     def start(self) -> None:
+        if self.name == "worker":
+            drop_torn_messages(self.log.parent.parent / "broker" / "queue")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -83,6 +86,18 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)  # the worker's own children too
             self.process.wait()
+
+
+def drop_torn_messages(queue: Path) -> None:
+    """Delete what a full disk left of messages: each would end the worker that reads it. The schedule makes them again."""
+    for path in queue.glob("*.msg"):
+        with contextlib.suppress(FileNotFoundError):  # taken meanwhile
+            if time.time() - path.stat().st_mtime < QUICK_DEATH:
+                continue  # perhaps it is being written
+            try:
+                json.loads(path.read_bytes())
+            except ValueError:
+                path.unlink()
 
 
 def children(port: int, folder: Path) -> list[Child]:

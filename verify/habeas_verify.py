@@ -244,7 +244,7 @@ def what_it_says(body: dict[str, Any]) -> str:
     if not body.get("unreadable_at"):
         return ""
     by = body.get("irrecoverable_by") or f"no date ({body.get('irrecoverable_code') or 'see the receipt'})"
-    return f" (unreadable since {body['unreadable_at']}, irrecoverable by {by})"
+    return f" (unreadable from {body['unreadable_at']}, irrecoverable by {by})"
 
 
 def check_proof(entry: bytes, index: int, proof: list[str], checkpoint: Checkpoint) -> None:
@@ -744,7 +744,7 @@ def as_bytes(value: Any) -> bytes:
 def as_object(data: bytes, wanted: set[str], optional: set[str] | None) -> dict[str, Any]:
     """Read a JSON object that has these keys, and no others unless `optional` is None."""
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=each_once)
     except (ValueError, RecursionError):
         value = None
     if (
@@ -754,6 +754,13 @@ def as_object(data: bytes, wanted: set[str], optional: set[str] | None) -> dict[
     ):
         raise Bad("it is not what a log writes")
     return value
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says something twice: another reader might take what this one does not."""
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError
+    return found
 
 
 CHECKS: dict[str, Callable[[Path, Keys, argparse.Namespace], str]] = {

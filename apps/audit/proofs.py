@@ -101,9 +101,16 @@ def _check_body(record: dict[str, Any], body: bytes) -> None:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise BadProof("it is not what the log writes")
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says something twice: another reader might take what this one does not."""
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError
+    return found

@@ -144,6 +144,17 @@ def test_malformed_extra_data_is_refused(receipt, extra, tmp_path):
     assert result.code == 1 and result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", [b'"body"', b'"entry"'])
+def test_what_is_said_twice_is_refused_whichever_is_true(receipt, name, tmp_path):
+    lines = receipt.split("\n")
+    good = notes.decode_base64(lines[1].removeprefix("extra "))
+    lines[1] = "extra " + notes.encode_base64(b"{" + name + b':"{}",' + good.removeprefix(b"{"))
+    assert proofs.check_receipt(receipt, selectors.public_key_text()), "the last of two is the true one"
+    with pytest.raises(BadProof, match="log writes"):
+        proofs.check("\n".join(lines), selectors.verifier_key())
+    assert run_verifier("receipt", "\n".join(lines), tmp_path).code == 1
+
+
 @pytest.mark.parametrize(
     "line", ["index 06", "index -1", "index 6 ", "index", "", "index 14", "index 5", "index " + "9" * 30]
 )

@@ -21,6 +21,19 @@ from tests.services import free_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+def test_what_a_full_disk_left_of_messages_goes_before_a_worker_starts(tmp_path: Path) -> None:
+    whole, torn, empty, fresh = (tmp_path / f"{name}.celery.msg" for name in ("whole", "torn", "empty", "fresh"))
+    whole.write_text('{"body": ""}')
+    torn.write_text('{"bod')
+    for path in (empty, fresh):
+        path.touch()
+    for path in (whole, torn, empty):
+        os.utime(path, (time.time() - 60,) * 2)
+    run.drop_torn_messages(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [fresh, whole], "and one that is being written stays"
+    run.drop_torn_messages(tmp_path / "no folder")
+
+
 class TestSecrets:
     def test_they_are_the_owners_alone_and_a_second_start_keeps_them(self, tmp_path: Path) -> None:
         installing.write_environment(tmp_path, 8000)

@@ -45,7 +45,7 @@ def _said(body: dict[str, Any]) -> str:
     if "act" in body:
         return f"{body['act']} at {body['done_at']}"
     by = body["irrecoverable_by"] or f"no date ({body.get('irrecoverable_code')})"
-    return f"unreadable since {body['unreadable_at']}, irrecoverable by {by}"
+    return f"unreadable from {body['unreadable_at']}, irrecoverable by {by}"
 
 
 def _keys(given: str) -> list[str]:
