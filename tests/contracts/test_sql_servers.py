@@ -197,6 +197,30 @@ def test_tables_of_several_schemas_are_told_apart(on_postgres: SqlPlace, ada: Id
 
 
 @pytest.mark.services
+def test_a_key_from_another_schema_of_the_server_is_seen(on_mariadb: SqlPlace, ada: Identity) -> None:
+    other = f"other_{uuid.uuid4().hex[:8]}"
+    [(own,)] = on_mariadb.run("SELECT DATABASE()")
+    on_mariadb.run(
+        "CREATE TABLE talks (id integer PRIMARY KEY, user_id integer)",
+        "INSERT INTO talks VALUES (1, 4), (2, 42)",
+        f"CREATE DATABASE {other}",
+        f"CREATE TABLE {other}.remarks (id integer PRIMARY KEY, talk integer, FOREIGN KEY (talk) REFERENCES {own}.talks (id))",
+        f"INSERT INTO {other}.remarks VALUES (1, 1), (2, 2)",
+    )
+    try:
+        talks = {"table": "talks", "columns": ["user_id"], "kind": "user_id"}
+        [obstacle] = on_mariadb.with_rules(talks).preflight(ada, SCOPE)
+        assert (obstacle.reason, obstacle.count) == ("foreign_key", 1)
+        child = {"table": f"{other}.remarks", "columns": ["talk"], "parent": "talks"}
+        connector = on_mariadb.with_rules(talks, child)
+        assert connector.preflight(ada, SCOPE) == []
+        assert erase(connector, ada) == 2, "the children first"
+        assert on_mariadb.run(f"SELECT id FROM {other}.remarks") == [(2,)]
+    finally:
+        on_mariadb.run(f"DROP DATABASE {other}")
+
+
+@pytest.mark.services
 def test_a_table_that_keeps_its_history_is_said_to(on_mariadb: SqlPlace, ada: Identity) -> None:
     on_mariadb.run(
         "CREATE TABLE talks (id integer PRIMARY KEY, user_id integer) WITH SYSTEM VERSIONING",

@@ -29,13 +29,16 @@ from apps.locations.said import said as _
 
 FORBIDDING = {"RESTRICT", "NO ACTION", ""}
 SYSTEM_SCHEMAS = {"information_schema", "performance_schema", "mysql", "sys", "pg_catalog", "pg_toast"}
+# With a schema as a constant the server opens the tables of that one; without, every table there is.
+MYSQL_SCHEMAS = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME"
 MYSQL_FOREIGN_KEYS = """
     SELECT k.CONSTRAINT_NAME, k.TABLE_SCHEMA, k.TABLE_NAME, k.COLUMN_NAME,
            k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, r.DELETE_RULE
     FROM information_schema.KEY_COLUMN_USAGE k
     JOIN information_schema.REFERENTIAL_CONSTRAINTS r
       ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
-    WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND (k.REFERENCED_TABLE_SCHEMA = DATABASE() OR k.TABLE_SCHEMA = DATABASE())
+    WHERE k.TABLE_SCHEMA = :schema AND r.CONSTRAINT_SCHEMA = :schema AND k.REFERENCED_TABLE_NAME IS NOT NULL
+      AND (k.REFERENCED_TABLE_SCHEMA = DATABASE() OR k.TABLE_SCHEMA = DATABASE())
     ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION
 """
 # Each row of the catalogue has the number of the transaction that wrote it (PostgreSQL, "System Columns").
@@ -191,10 +194,12 @@ class Schema:
     def _of_mysql(self) -> Iterator[ForeignKey]:
         default = inspect(self._connection).default_schema_name
         grouped: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-        for name, schema, bare, column, to_schema, to, to_column, rule in self._connection.execute(
-            text(MYSQL_FOREIGN_KEYS)
-        ):
-            grouped.setdefault((name, schema, bare, to_schema, to, rule), []).append((column, to_column))
+        for schema in self._connection.execute(text(MYSQL_SCHEMAS)).scalars().all():
+            if schema.lower() in SYSTEM_SCHEMAS:
+                continue
+            rows = self._connection.execute(text(MYSQL_FOREIGN_KEYS), {"schema": schema})
+            for name, schema_of, bare, column, to_schema, to, to_column, rule in rows:
+                grouped.setdefault((name, schema_of, bare, to_schema, to, rule), []).append((column, to_column))
         for (_name, schema, bare, to_schema, to, rule), pairs in grouped.items():
             yield ForeignKey(
                 _written(schema, bare, default, self.rules), tuple(pair[0] for pair in pairs),
