@@ -358,7 +358,7 @@ def test_an_erasure_of_the_person_takes_the_copy_too(
     assert not Conversation.objects.exists() and not Message.objects.exists() and not Rewrite.objects.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_export_under_way_gets_the_conversation_once_whole(ada: Subject, storage: Path) -> None:
     held = give(ada, conversation("c", "first", *["text"] * 1200, SECRET))
     give(ada, conversation("d", "the other one", at=held.updated_at + timedelta(days=1)))

@@ -47,7 +47,7 @@ def endless(prefix: str, seen: threading.Event) -> Iterator[ParsedConversation]:
             seen.set()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_import_that_runs_stops_at_the_freeze_and_adds_nothing_after_it(ada: Subject, ben: Subject) -> None:
     running = threading.Event()
     imports = Thread(lambda: store_conversations(ada, endless("ada", running), actor=by(ada)))
@@ -69,7 +69,7 @@ def test_freezing_twice_gives_the_first_time_and_thawing_lets_writing_go_on(ada:
         freeze_subject(ada.key_id)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_imports_of_one_file_at_once_store_it_once(ada: Subject) -> None:
     parsed = [conversation(f"c{number}", *["text"] * 20) for number in range(60)]
     threads = [Thread(lambda: store_conversations(ada, parsed, actor=by(ada))) for _ in range(3)]

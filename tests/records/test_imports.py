@@ -261,7 +261,7 @@ imports.run_import(__import__("uuid").UUID(sys.argv[1]))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("after", [0, 4, 11])
 def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(ada: Subject, storage: Path, after: int) -> None:
     row = begin(ada, export_of(*(chatgpt(f"c{number}", "one", "two", "three") for number in range(12))))

@@ -40,7 +40,7 @@ def test_killed_at_any_effect_the_work_ends_once_and_whole_after_a_restart(kind)
     assert result["effects"] > (30 if kind in ("access", "erasure") else 20)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_workers_at_once_do_every_step_once(own_places, place):
     requests = []
     for name in ("ada", "ben", "eve"):
@@ -149,7 +149,7 @@ def test_a_withdrawn_request_is_not_due(ada):
     assert list(due_requests(timezone.now())) == []
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_lookout_of_a_worker_finishes_an_erasure_without_any_message(ada, place, monkeypatch):
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(engine, "_send", lambda request_id: None)

@@ -218,7 +218,7 @@ def test_what_a_place_keeps_for_a_time_is_on_the_receipt_with_its_day(ada, place
     assert any(stays.get("until") == "2031-03-01" for stays in body(request)["stays"])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_place_added_while_the_erasure_runs_is_purged_too(ada, place, tmp_path):
     request = approved(ada)
     late = add_place(tmp_path / "late", "Late desk")
@@ -519,7 +519,7 @@ def test_seven_days_before_the_deadline_the_person_is_asked_once(ada, place):
     assert events(request)[-1] == "request.copy_asked"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_stale_worker_cannot_commit(ada, place):
     place.put("ada@example.org", 1)
     request = approved(ada)

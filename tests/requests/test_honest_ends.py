@@ -122,7 +122,7 @@ def test_each_kind_of_end_stands_beside_the_others_on_one_receipt(ada, place, tm
     assert result(request, "Locked")["until"] == date(2031, 1, 3).isoformat()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_places_of_one_request_are_worked_at_side_by_side(ada, place, tmp_path, monkeypatch):
     """Each place waits until the other one is being read as well: one after the other would never end."""
     other = add_place(tmp_path / "other", "Other desk")

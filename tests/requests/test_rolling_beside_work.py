@@ -87,7 +87,7 @@ def store(subject: Subject, first: int, count: int, words: str = "") -> None:
     store_conversations(subject, parsed, actor=SYSTEM)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_nothing_is_lost_and_nothing_erased_opens(ada: Subject, ben: Subject, at_work: Any, tmp_path: Path) -> None:
     store(ada, 0, A_BATCH)
     store(ben, 0, 8, CANARY)

@@ -50,7 +50,7 @@ def work_until_ended(request: PrivacyRequest, ended: threading.Event) -> None:
         connections.close_all()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["access", "erasure"])
 def test_two_workers_work_on_two_places_of_one_request_at_the_same_moment(kind, ada, meeting):
     MeetingPlace.meeting = threading.Barrier(2, timeout=30)

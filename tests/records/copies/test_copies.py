@@ -345,7 +345,7 @@ def _dying(real: Any, at: int, *, is_done_first: bool) -> Any:
     return dying
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("call", ["put", "delete"])
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_killed_anywhere_it_goes_on_and_ends_the_same(

@@ -174,7 +174,7 @@ def test_a_look_up_that_began_before_a_rotation_still_finds(ada: Subject, monkey
     assert subjects.find_subject("ada@example.org") == ada
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_people_and_conversations_that_come_while_keys_are_changed_come_once(ada: Subject) -> None:
     """Two imports of the same, two sign-ups of the same, and rotations, all at once."""
     give(ada, "zero")

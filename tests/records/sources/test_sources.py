@@ -319,7 +319,7 @@ def put(place: Place, name: str, text: str) -> None:
 # Trouble
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_killed_at_any_batch_it_goes_on_and_ends_the_same(
     ada: Subject,
