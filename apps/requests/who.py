@@ -29,9 +29,10 @@ def subject_of(request: PrivacyRequest) -> Subject | None:
 def values_of(subject: Subject) -> Values:
     """Return what the records know of a person: (kind, value) pairs, the address of the sign-in first."""
     values = list(subjects.identities_of(subject))
-    if subject.account is not None and ("email", subject.account.email) not in values:
-        values.insert(0, ("email", subject.account.email))
-    return values
+    if subject.account is None:
+        return values
+    signs_in = ("email", subject.account.email)
+    return [signs_in, *(pair for pair in values if pair != signs_in)]
 
 
 def identity_of(request: PrivacyRequest, details: dict[str, Any]) -> Identity:

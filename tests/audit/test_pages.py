@@ -353,7 +353,7 @@ class TestExport:
     def test_when_nothing_can_be_signed_there_is_what_was_signed_before(self, eve, some_log, write, monkeypatch):
         write(3)
 
-        def refuse():
+        def refuse(limit):
             raise NotSigned
 
         monkeypatch.setattr(services, "sequence", refuse)
@@ -361,7 +361,7 @@ class TestExport:
         assert len(body_of(eve.get("/audit/export.csv")).splitlines()) == 9
 
     def test_without_any_signature_there_is_nothing_to_take(self, eve, monkeypatch):
-        def refuse():
+        def refuse(limit):
             raise NotSigned
 
         monkeypatch.setattr(services, "sequence", refuse)

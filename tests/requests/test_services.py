@@ -10,7 +10,7 @@ from apps.keys import services as keys
 from apps.keys.models import Key
 from apps.locations.models import Location
 from apps.mail.models import Letter
-from apps.records.subjects import freeze_subject
+from apps.records.subjects import add_identity, freeze_subject
 from apps.requests import selectors, services
 from apps.requests.errors import (
     AlreadyExtended,
@@ -27,7 +27,8 @@ from apps.requests.errors import (
     WrongStatus,
 )
 from apps.requests.models import Clock, Kind, PrivacyRequest, Status, Step
-from tests.requests.conftest import as_officer, as_person, events, filed, staff, there
+from apps.requests.vault import details_of
+from tests.requests.conftest import ADA, as_officer, as_person, events, filed, staff, there
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 
@@ -46,6 +47,12 @@ def test_opening_writes_row_clocks_entry_and_letter(ada):
     assert Letter.objects.get(owner=request.pk).key_id == request.key_id
     assert selectors.note_of(request) == "the spring as well"
     assert b"spring" not in bytes(there(request.sealed))
+
+
+def test_letters_go_to_the_address_of_the_sign_in_whatever_else_they_are_known_by(ada):
+    for number in range(8):  # they are kept in the order of random ids
+        add_identity(ada, "email", f"not-proven-{number}@example.org", actor=Actor.system())
+    assert details_of(filed(ada))["email"] == ADA
 
 
 def test_the_code_opens_the_request_and_a_wrong_one_does_not(ada):
