@@ -1,4 +1,4 @@
-"""`make test`: what a change is tried with, in three minutes: on SQLite, without servers, without what takes its time.
+"""`make test`: what a change is tried with, in about four minutes: on SQLite, without servers, without what takes its time.
 
 `make test-all`: every test that this machine can run, with its real servers; then what talks to databases again, on
 PostgreSQL. At the end it says what was skipped and why. TEST_SERVICES=required turns a skip into a failure, and so
