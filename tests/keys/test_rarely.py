@@ -202,3 +202,8 @@ def test_only_live_keys_with_a_name_are_named(ada, actor):
     assert first != second
     services.erase_keys([found[0].id], about="", actor=actor)
     assert [one.name for one in selectors.live_named_keys([KeyKind.BLIND_INDEX])] == ["b"]
+
+
+def test_neither_a_tombstone_nor_a_key_that_is_not_there_is_among_the_live(ada, ben, actor):
+    services.erase_keys([ada.id], about="", actor=actor)
+    assert selectors.live_among([ada.id, ben.id, uuid.uuid4()]) == [ben.id]
