@@ -281,9 +281,9 @@ class GcsConnector:
             raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from opened.chunks
 
-    def below(self, path: str) -> Iterator[Any]:
-        """Yield every generation whose name begins so."""
-        return self._listed(path, versions=True)
+    def below(self, path: str, *, start: str = "") -> Iterator[Any]:
+        """Yield every generation whose name begins so, from the name `start` on."""
+        return self._listed(path, versions=True, **({"start_offset": start} if start else {}))
 
     def _generations(self, who: Identity) -> Iterator[Any]:
         return self._blobs(who, versions=True)

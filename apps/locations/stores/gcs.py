@@ -79,7 +79,7 @@ class GcsStore:
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield each name once, by its newest generation: they come by name, the oldest first."""
         last: Found | None = None
-        for blob in self._connector.below(self.prefix + prefix):
+        for blob in self._connector.below(self.prefix + prefix, start=self.prefix + after if after else ""):
             name = blob.name.removeprefix(self.prefix)
             if name <= after:
                 continue
