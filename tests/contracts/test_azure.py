@@ -52,6 +52,15 @@ def test_more_than_a_batch_takes_few_requests(container: Azure, ada: Identity) -
 
 
 @pytest.mark.services
+def test_what_is_gone_when_it_is_asked_for_again_is_counted(container: Azure) -> None:
+    """The answer to a batch came after its time limit; the client asks again, and everything answers 404."""
+    container.put_many("4", 3)
+    listed = list(container.connector.below("users/4/"))
+    assert container.connector.delete(listed) == 3
+    assert container.connector.delete(listed) == 3
+
+
+@pytest.mark.services
 @pytest.mark.parametrize("labels", ["metadata", "tags"])
 def test_metadata_and_tags_find_blobs(container: Azure, ada: Identity, labels: str) -> None:
     for name, owner in (("up/hers", "4"), ("up/his", "42"), ("up/nobodys", ""), ("elsewhere", "4")):

@@ -46,6 +46,14 @@ def test_every_generation_goes(server: GcsStandIn, ada: Identity) -> None:
     assert [kept.name for kept in server.kept] == ["users/42/a"]
 
 
+def test_what_is_gone_when_it_is_asked_for_again_is_counted(server: GcsStandIn) -> None:
+    server.put("users/4/a", b"hers")
+    place = connector(server)
+    listed = list(place.below("users/4/"))
+    assert place.delete(listed) == 1
+    assert place.delete(listed) == 1
+
+
 def test_soft_deleted_copies_are_said_with_the_day_they_end(server: GcsStandIn, ada: Identity) -> None:
     server.soft_delete_days = 7
     server.put("users/4/a", b"x")

@@ -182,7 +182,10 @@ class AzureConnector:
                 return
 
     def delete(self, blobs: list[Any]) -> int:
-        """Return how many went. What stays is seen, with its reason, at the next pass or the second look."""
+        """Return how many are gone. What stays is seen, with its reason, at the next pass or the second look.
+
+        404 is gone as well: each of them was listed just now, and the answer that told of its end may have been lost.
+        """
         with foreign_errors():
             codes = [
                 answer.status_code
@@ -193,7 +196,7 @@ class AzureConnector:
         for position, blob in enumerate(blobs):
             if codes[position] == 404 and not blob.snapshot and not blob.version_id:
                 codes[position] = self.delete_uncommitted(blob.name)
-        gone = sum(code < 300 for code in codes)
+        gone = sum(code < 300 or code == 404 for code in codes)
         if not gone and any(code >= 500 or code == 429 for code in codes):
             raise Unavailable(_("The container could not delete some blobs just now."))
         if 403 in codes and not any(held(blob)[0] for blob in blobs):

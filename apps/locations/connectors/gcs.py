@@ -186,7 +186,10 @@ class GcsConnector:
                 yield Progress(erased, "", {"versions": erased})
 
     def delete(self, blobs: list[Any]) -> int:
-        """Return how many went. What stays is seen, with its reason, at the second look."""
+        """Return how many are gone. What stays is seen, with its reason, at the second look.
+
+        404 is gone as well: each of them was listed just now, and the answer that told of its end may have been lost.
+        """
         from google.cloud.storage import Batch
 
         codes: list[int] = []
@@ -201,13 +204,14 @@ class GcsConnector:
         with foreign_errors(), Heard(self.client):
             for blob in blobs:
                 bucket.delete_blob(blob.name, generation=blob.generation, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
-        if any(code >= 500 or code in (408, 429) for code in codes) and not any(code < 300 for code in codes):
+        gone = sum(code < 300 or code == 404 for code in codes)
+        if not gone and any(code >= 500 or code in (408, 429) for code in codes):
             raise Unavailable(_("The bucket could not delete some objects just now."))
         if any(code in (401, 403) for code in codes) and not any(held(blob)[0] for blob in blobs):
             raise Refused(
                 _("The bucket refuses to delete: the permission storage.objects.delete is missing, or a hold came.")
             )
-        return sum(code < 300 for code in codes)
+        return gone
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         """Look for generations, then for what soft delete still has."""
