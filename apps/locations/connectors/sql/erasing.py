@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, literal, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import NullType
 
@@ -50,8 +50,9 @@ def fixed(value: str | None) -> Any:
 
 class Eraser:
     def __init__(self, connection: Connection, schema: Schema, who: Identity) -> None:
-        self._connection, self._schema, self._who = connection, schema, who
+        self._connection, self._schema = connection, schema
         self._order, _circle = schema.order()
+        self._theirs = {rule.name: rows_of(schema, rule.name, who) for rule in self._order}
         self._left = 0  # rows of this round on which something hangs
         self._forbidding: set[str] = (
             set()
@@ -81,9 +82,15 @@ class Eraser:
                 yield from self._table(rule, key if rule.name == start else None)
 
     def _table(self, rule: TableRule, key: paging.Key | None) -> Iterator[Progress]:
+        """Erase a table's rows. One that points to itself (an answer to a message) from its end: the answer goes first."""
+        columns, backwards = self._schema.key(rule.name), self._schema.points_to_itself(rule.name)
+        todo = select(*columns).where(self._theirs[rule.name], _unlike(self._schema, rule))
+        first = todo.order_by(*[column.desc() if backwards else column for column in columns]).limit(BATCH)
+        children = list(self._children(rule))
         while True:
+            query = first.where(*paging.after(columns, key, backwards=backwards))
             try:
-                keys, erased = self._retried(partial(self._batch, rule, key))
+                keys, erased = self._retried(partial(self._batch, rule, children, query))
             except sql.ForeignKeyForbids:
                 if rule.name in self._forbidding:
                     raise
@@ -109,24 +116,15 @@ class Eraser:
                 continue
         return act()
 
-    def _batch(self, rule: TableRule, key: paging.Key | None) -> tuple[list[paging.Key], int]:
-        """Erase the next rows in one transaction; return their keys, and how many went.
-
-        A table that points to itself (an answer to a message) is gone through from its end: the answer goes first.
-        """
-        columns, backwards = self._schema.key(rule.name), self._schema.points_to_itself(rule.name)
-        todo = still_personal(self._schema, rule, self._who)
-        order = [column.desc() if backwards else column for column in columns]
-        behind = paging.after(columns, key, backwards=backwards)
-        query = select(*columns).where(todo, *behind).order_by(*order).limit(BATCH)
-        children = list(self._children(rule))
+    def _batch(
+        self, rule: TableRule, children: list[tuple[TableRule, Link]], query: Select[Any]
+    ) -> tuple[Sequence[paging.Key], int]:
+        """Erase the next rows in one transaction; return their keys, and how many went."""
         with sql.transaction(self._connection):
-            keys = [tuple(row) for row in self._connection.execute(query).all()]
-            if not keys:
-                return [], 0
+            keys = self._connection.execute(query).tuples().all()
             busy = {found for child, link in children for found in self._with_children(child, link, rule, keys)}
             self._left += len(busy)
-            return keys, self._erase_most(rule, [key for key in keys if key not in busy])
+            return keys, self._erase_most(rule, [key for key in keys if key not in busy] if busy else keys)
 
     def _children(self, rule: TableRule) -> Iterator[tuple[TableRule, Link]]:
         for child in self._order:
@@ -137,6 +135,8 @@ class Eraser:
         self, child: TableRule, link: Link, rule: TableRule, keys: Sequence[paging.Key]
     ) -> Iterator[paging.Key]:
         """Yield the keys of rows on which a child still hangs."""
+        if not keys:
+            return
         table, columns = self._schema.table(child.name), self._schema.key(rule.name)
         pairs = zip(link.columns, self._schema.parent_columns(child.name, link), strict=True)
         hanging = exists().where(*[table.c[name] == column for name, column in pairs], _unlike(self._schema, child))
@@ -172,7 +172,7 @@ class Eraser:
         table = self._schema.table(rule.name)
         these = (
             paging.among(self._schema.key(rule.name), keys, self._schema.dialect),
-            rows_of(self._schema, rule.name, self._who),
+            self._theirs[rule.name],
         )
         if rule.action == DELETE:
             return int(self._connection.execute(delete(table).where(*these)).rowcount)
