@@ -303,6 +303,9 @@ MFA_FORMS = {
     "authenticate": f"{_forms}.AuthenticateForm",
     "reauthenticate": f"{_forms}.ReauthenticateWithCodeForm",
     "activate_totp": f"{_forms}.ActivateTOTPForm",
+    "authenticate_webauthn": f"{_forms}.AuthenticateWebAuthnForm",
+    "login_webauthn": f"{_forms}.LoginWebAuthnForm",
+    "reauthenticate_webauthn": f"{_forms}.ReauthenticateWebAuthnForm",
     "add_webauthn": f"{_forms}.AddWebAuthnForm",
     "edit_webauthn": f"{_forms}.EditWebAuthnForm",
 }

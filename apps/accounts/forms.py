@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, ClassVar
 
 from allauth.account import forms as account
@@ -10,8 +11,10 @@ from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from fido2.webauthn import AuthenticationResponse, RegistrationResponse
 
 EMAIL, PASSWORD, CODE = _("E-mail address"), _("Password"), _("Code")
 NEW_PASSWORD, AGAIN = _("New password"), _("The new password again")
@@ -91,7 +94,36 @@ class ActivateTOTPForm(InOurWords, totp.ActivateTOTPForm):
     words = {"code": (_("The code that the app shows now"), "", TYPE_CODE)}
 
 
+class PasskeyAnswer(forms.JSONField):
+    """What a browser answers for a passkey. One that is no such answer ends the library that reads it in many ways."""
+
+    def __init__(self, kind: type[AuthenticationResponse | RegistrationResponse]) -> None:
+        super().__init__(widget=forms.HiddenInput)
+        self.kind = kind
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            answer = super().to_python(value)
+            self.kind.from_dict(answer)
+        except (TypeError, ValueError, LookupError, RecursionError, struct.error):
+            raise ValidationError(_("The passkey's answer cannot be read. Try again.")) from None
+        return answer
+
+
+class AuthenticateWebAuthnForm(webauthn.AuthenticateWebAuthnForm):
+    credential = PasskeyAnswer(AuthenticationResponse)
+
+
+class LoginWebAuthnForm(webauthn.LoginWebAuthnForm):
+    credential = PasskeyAnswer(AuthenticationResponse)
+
+
+class ReauthenticateWebAuthnForm(webauthn.ReauthenticateWebAuthnForm):
+    credential = PasskeyAnswer(AuthenticationResponse)
+
+
 class AddWebAuthnForm(InOurWords, webauthn.AddWebAuthnForm):
+    credential = PasskeyAnswer(RegistrationResponse)
     words = {
         "name": (_("A name for it, so that you can tell your passkeys apart"), "", _("Type a name.")),
         "passwordless": (

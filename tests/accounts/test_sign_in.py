@@ -215,3 +215,17 @@ def test_a_cookie_that_cannot_be_a_sessions_is_nobodys(client: Client, made_up: 
 def test_whoever_shares_an_address_with_others_does_not_keep_them_from_their_passkeys(client: Client) -> None:
     for _number in range(25):  # each challenge counts: a colleague behind the same address may ask for many
         assert client.get("/accounts/2fa/webauthn/login/", headers={"X-Requested-With": "XMLHttpRequest"}).status_code == 200  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "{", "1", "[]", "{}", "[" * 9000, '{"id": "AAAA"}', '{"id": "A", "rawId": "A"}',
+     '{"id": "AAAA", "rawId": "AAAA", "type": "public-key", "response": {"userHandle": 5}}',
+     '{"id": "AAAA", "rawId": "AAAA", "type": "public-key", "response": {"clientDataJSON": "e30", "authenticatorData":'
+     ' "AAAA", "signature": "\\ud800"}}'],
+)  # fmt: skip
+def test_what_is_no_passkeys_answer_leads_back_to_the_sign_in(client: Client, answer: str) -> None:
+    client.get("/accounts/2fa/webauthn/login/", headers={"X-Requested-With": "XMLHttpRequest"})
+    response = client.post("/accounts/2fa/webauthn/login/", {"credential": answer}, follow=True)
+    assert response.redirect_chain == [("/accounts/login/", 302)]
+    assert response.status_code == 200
