@@ -1,5 +1,8 @@
 """What can go wrong with a place."""
 
+from collections.abc import Mapping
+from datetime import date
+
 from django.utils import translation
 
 from apps.locations.reasons import Reason
@@ -34,12 +37,16 @@ class NoIdentity(Refused):
 
 
 class Blocked(LocationError):
-    """The place may not let go yet (lock, hold, retention). `until` is a date or None."""
+    """The place may not let go yet (lock, hold, retention). `until` is a date or None.
 
-    def __init__(self, reason: str, until: object = None) -> None:
+    `held`: what stays of several names that were to go, each with the first day on which it may; the others are gone.
+    """
+
+    def __init__(self, reason: str, until: object = None, held: Mapping[str, date | None] | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.until = until
+        self.held = held or {}
 
     @property
     def said(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from apps.locations.contract import Obstacle, Remaining
+from apps.locations.errors import Blocked, Refused
 from apps.locations.reasons import Reason
 
 Hold = tuple[str, date | None]  # ("", None): nothing holds it; without a day: until somebody releases it
@@ -33,6 +34,21 @@ def remaining(holds: Iterable[Hold]) -> Remaining:
     if not count:
         return Remaining(0)
     return Remaining(count, next((one for one in REASONS if one in reasons), Reason.CANNOT_DELETE), until)
+
+
+def explain(left: Iterable[tuple[str, Hold]], refused: str) -> None:
+    """Raise Blocked when something holds one of the names that are left, Refused in these words when nothing does."""
+    holds, days = list[Hold](), dict[str, list[date | None]]()
+    for name, hold in left:
+        holds.append(hold)
+        days.setdefault(name, []).append(hold[1])
+    if not any(reason for reason, _day in holds):
+        if holds:
+            raise Refused(refused)
+        return
+    said = remaining(holds)
+    held = {name: None if None in some else max(filter(None, some)) for name, some in days.items()}
+    raise Blocked(said.reason, said.until, held)
 
 
 def day_after(moment: datetime) -> date:

@@ -87,7 +87,7 @@ INVENTORY = {
     ),
     "records.Copy": Table(
         "copies", "copies", blind="mac", opaque="id policy_id subject_id conversation_id key_id object_name",
-        plain="mac_number revision size stored created_at checked_at doomed_at",
+        plain="mac_number revision size stored created_at checked_at doomed_at held_until",
     ),
     "records.CopyRun": Table(
         "site", "site", opaque="id policy_id cursor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,8 +13,11 @@ from django.utils import timezone
 
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
+from apps.locations.errors import Blocked
 from apps.locations.models import Location
+from apps.locations.reasons import Reason
 from apps.locations.services import save_location
+from apps.locations.stores.files import FilesStore
 from apps.records import services, tasks
 from apps.records.copies import running
 from apps.records.copies.policies import add_policy
@@ -75,6 +79,28 @@ def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, 
     running.run_policy(policy.pk)
     assert not Copy.objects.exists()
     assert Entry.objects.filter(event="copy_policy.added", role="administrator").count() == 1
+
+
+def test_a_place_that_locks_what_it_takes_is_for_sealed_copies_only(at_roots, folder, monkeypatch):
+    def delete(store: FilesStore, names: Any) -> None:
+        raise Blocked(Reason.OBJECT_LOCK, None, dict.fromkeys(names))
+
+    monkeypatch.setattr(FilesStore, "delete", delete)
+    readable = values(folder, form="json", understood="on")
+    text = text_of(at_roots.post(f"{PAGE}add/", readable, follow=False))
+    assert "Readable copies have to go with what they are of" in text
+    assert not CopyPolicy.objects.exists()
+    text = text_of(at_roots.post(f"{PAGE}add/", values(folder, **{"try": "1"})))
+    assert "What is deleted stays until its lock or hold ends. Sealed ones are unreadable" in text
+    at_roots.post(f"{PAGE}add/", values(folder))
+    policy = CopyPolicy.objects.get()
+    Copy.objects.create(
+        policy=policy, subject_id=uuid4(), conversation_id=uuid4(), key_id=uuid4(), revision=1, object_name="a", mac=b"",
+        doomed_at=timezone.now(), held_until=timezone.now().date() + timedelta(days=3),
+    )  # fmt: skip
+    text = at_roots.read(f"{PAGE}{policy.pk}/")
+    assert "1 of them the place may not let go before" in text
+    assert "tried again every 10 minutes" not in text
 
 
 def test_readable_copies_need_to_be_understood(at_roots, folder):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from apps.locations import objects
+from apps.locations import holding, objects
 from apps.locations.connectors import s3_health
 from apps.locations.connectors.s3_errors import NOT_DONE_CODES, UNAVAILABLE_CODES, foreign_errors, optional
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
@@ -125,11 +125,12 @@ class S3Connector:
         return s3_health.check(self.client, self.bucket, bypasses=self.bypass_governance, reads_tags=reads_tags)
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
+        searches = self._searches(who)
+        return self.obstacles(chain.from_iterable(map(self._matching, searches)))
+
+    def obstacles(self, versions: Iterable[dict[str, Any]]) -> list[Obstacle]:
         """Look for locks, at the first LOCKS_READ versions only: of more the count is of those."""
-        if not self._has_lock():
-            self._searches(who)
-            return []
-        locked, _asked, until = self._locks(self._versions(who))
+        locked, until = self._locks(versions) if self._has_lock() else (0, None)
         return (
             [Obstacle(Reason.OBJECT_LOCK if until else Reason.LEGAL_HOLD, count=locked, until=until)] if locked else []
         )
@@ -166,7 +167,7 @@ class S3Connector:
             yield Progress(aborted, "", {"uploads": aborted})
 
     def _progress(self, batch: list[dict[str, str]]) -> Iterator[Progress]:
-        erased = self._delete(batch)
+        erased = len(batch) - len(self.delete(batch))
         if erased:
             yield Progress(erased, "", {"versions": erased})
 
@@ -177,7 +178,7 @@ class S3Connector:
             with foreign_errors():
                 page = self.client.list_object_versions(Bucket=self.bucket, Prefix=path, MaxKeys=DELETE_LIMIT, **marker)
             batch = [_id_of(found) for kind in ("Versions", "DeleteMarkers") for found in page.get(kind, [])]
-            erased = self._delete(batch) if batch else 0
+            erased = len(batch) - len(self.delete(batch)) if batch else 0
             if erased:
                 yield Progress(erased, "", {"versions": erased})
             if not page.get("IsTruncated"):
@@ -187,15 +188,16 @@ class S3Connector:
                 if page.get("NextVersionIdMarker"):
                     marker["VersionIdMarker"] = page["NextVersionIdMarker"]
 
-    def _delete(self, batch: list[dict[str, str]]) -> int:
-        """Return how many went. What stays is seen, with its reason, at the second look."""
+    def delete(self, batch: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Return what the bucket says of those that stay; why they do is asked of each (`held`)."""
         extra = {"BypassGovernanceRetention": True} if self.bypass_governance else {}
         with foreign_errors():
             answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True}, **extra)
         failed = [error for error in answer.get("Errors", []) if error.get("Code") not in NOT_DONE_CODES]
         if failed and all(error.get("Code") in UNAVAILABLE_CODES for error in failed):
             raise Unavailable(_("The bucket could not delete some objects just now."))
-        return len(batch) - len(failed)
+        versions = {one["Key"]: {"VersionId": one["VersionId"]} for one in batch}  # some servers say the key alone
+        return [versions.get(error.get("Key", ""), {}) | error for error in failed]
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         searches = self._searches(who)
@@ -207,7 +209,7 @@ class S3Connector:
         count += sum(1 for _upload in self._uploads(searches))
         if count == 0:
             return Remaining(0)
-        locked, _asked, until = self._locks(asked) if asked and self._has_lock() else (0, 0, None)
+        locked, until = self._locks(asked) if asked and self._has_lock() else (0, None)
         if locked:
             return Remaining(count, Reason.OBJECT_LOCK if until else Reason.LEGAL_HOLD, until)
         return Remaining(count, Reason.CANNOT_DELETE)
@@ -238,6 +240,10 @@ class S3Connector:
             return None
         return Opened(str(answer.get("ContentType") or ANY_TYPE), _chunks(answer["Body"]))
 
+    def below(self, path: str) -> Iterator[dict[str, Any]]:
+        """Yield every version and delete marker whose key begins so, by key."""
+        return self._pages("list_object_versions", ("Versions", "DeleteMarkers"), Prefix=path)
+
     def _searches(self, who: Identity) -> list[Search]:
         return self.finding.searches(who, self._read_inventory)
 
@@ -257,13 +263,9 @@ class S3Connector:
             found = [one for name in result for one in page.get(name, [])]
             yield from found if len(result) == 1 else sorted(found, key=lambda one: str(one["Key"]))
 
-    def _versions(self, who: Identity) -> Iterator[dict[str, Any]]:
-        for search in self._searches(who):
-            yield from self._matching(search)
-
     def _matching(self, search: Search) -> Iterator[dict[str, Any]]:
         """Yield the versions and markers that a search takes. A marker has no label: it goes with the last of its versions."""
-        listed = self._pages("list_object_versions", ("Versions", "DeleteMarkers"), Prefix=search.path)
+        listed = self.below(search.path)
         if not search.is_labelled:
             yield from (found for found in listed if covers(search.path, found["Key"]))
             return
@@ -297,29 +299,24 @@ class S3Connector:
 
     # Below: what holds objects back.
 
-    def _locks(self, versions: Iterable[dict[str, Any]]) -> tuple[int, int, date | None]:
-        """Ask up to LOCKS_READ versions; return how many are locked, how many were asked, and the latest date."""
-        locked, asked, until = 0, 0, None
-        for found in versions:
-            if "Size" not in found:
-                continue  # a delete marker cannot be locked
-            if asked == LOCKS_READ:
-                break
-            asked += 1
-            is_locked, day = self._locked_until(found)
-            locked += is_locked
-            until = max(filter(None, [until, day]), default=None)
-        return locked, asked, until
+    def _locks(self, versions: Iterable[dict[str, Any]]) -> tuple[int, date | None]:
+        """Ask up to LOCKS_READ versions; return how many are locked, and the latest date."""
+        can_be_locked = (found for found in versions if "Size" in found)  # a delete marker cannot
+        locked = [day for reason, day in map(self.held, islice(can_be_locked, LOCKS_READ)) if reason]
+        return len(locked), max(filter(None, locked), default=None)
 
-    def _locked_until(self, found: dict[str, Any]) -> tuple[bool, date | None]:
-        which = {"Bucket": self.bucket, "Key": found["Key"], "VersionId": found["VersionId"]}
+    def held(self, version: dict[str, Any]) -> holding.Hold:
+        """Say what holds a version back, and until when: a legal hold has no end of its own."""
+        which = {"Bucket": self.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
         head = optional(self.client, "head_object", **which)
         until = head.get("ObjectLockRetainUntilDate")
         if until and until <= datetime.now(UTC):
             until = None
         if until and head.get("ObjectLockMode") == "GOVERNANCE" and self.bypass_governance:
             until = None
-        return bool(until) or head.get("ObjectLockLegalHoldStatus") == "ON", until.date() if until else None
+        if until:
+            return Reason.OBJECT_LOCK, until.date()
+        return (Reason.LEGAL_HOLD if head.get("ObjectLockLegalHoldStatus") == "ON" else ""), None
 
     def _has_lock(self) -> bool:
         return s3_health.has_lock(self.client, self.bucket)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from apps.locations.errors import Unavailable
+from apps.locations.contract import Obstacle
+from apps.locations.errors import Blocked, Unavailable
 from apps.locations.models import Location
 from apps.locations.said import said as _
 from apps.locations.services import config_of
@@ -48,7 +49,7 @@ class Store(Protocol):
     def get(self, name: str) -> Iterator[bytes]: ...
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete values with every version of them; one that is not there is no error."""
+        """Delete values with every version of them; one that is not there is no error. What is held keeps no other."""
         ...
 
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
@@ -56,6 +57,15 @@ class Store(Protocol):
 
         `after`: a name that begins so; only what comes behind it, there or not any more, so that a listing can go on.
         """
+        ...
+
+
+@runtime_checkable
+class CanBeHeld(Protocol):
+    """A store that may keep what it was asked to delete."""
+
+    def obstacles(self, prefix: str) -> list[Obstacle]:
+        """Say what would stay of the names that begin so, before anything is touched."""
         ...
 
 
@@ -69,11 +79,22 @@ def store_of(kind: str, config: dict[str, Any], target: str, *, is_text: bool = 
     return store
 
 
-def try_out(store: Store) -> None:
-    """Write, read and delete a small value; raises what stands in the way."""
+def try_out(store: Store) -> bool:
+    """Write, read and delete a small value; False if a lock or a hold keeps it. Raises what else stands in the way."""
     store.put(PROBE, [b"probe"])
     if b"".join(store.get(PROBE)) != b"probe":
         raise Unavailable(_("The place did not give back what was written."))
-    store.delete([PROBE])
+    try:
+        store.delete([PROBE])
+    except Blocked:
+        return False
     if any(found.name == PROBE for found in store.find(PROBE)):
         raise Unavailable(_("The place keeps what it was asked to delete: versions stay behind."))
+    return True
+
+
+def words_of_trial(lets_go: bool) -> str:
+    """Say what a trial has shown."""
+    if lets_go:
+        return _("Copies can be written, read and deleted there.")
+    return _("Copies can be written and read there. What is deleted stays until its lock or hold ends.")

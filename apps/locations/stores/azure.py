@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from apps.locations import objects
+from apps.locations import holding, objects
 from apps.locations.connectors.azure import (
     DELETE_LIMIT,
     PASSES,
@@ -18,7 +18,7 @@ from apps.locations.connectors.azure import (
     is_folder,
     is_uncommitted,
 )
-from apps.locations.errors import Blocked, Refused
+from apps.locations.contract import Obstacle
 from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import head_of
@@ -57,11 +57,11 @@ class AzureStore:
         yield from opened.chunks
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete each with its snapshots and versions; raises Blocked when one is held."""
+        """Delete each with its snapshots and versions; raises Blocked when some are held, once the others are gone."""
         self._delete(lambda: self._blobs(names))
 
     def delete_below(self, prefix: str) -> None:
-        """Delete whatever begins so, unfinished uploads too; raises Blocked when something is held."""
+        """Delete whatever begins so, unfinished uploads too; raises Blocked when some are held, once the others are gone."""
         self._delete(lambda: self._connector.below(self.prefix + prefix))
 
     def _delete(self, found: Callable[[], Iterator[Any]]) -> None:
@@ -81,12 +81,11 @@ class AzureStore:
 
     def _explain(self, found: Iterator[Any]) -> None:
         """Say what holds back something that is still there."""
-        left = [held(blob) for blob in found]
-        for reason, until in left:
-            if reason:
-                raise Blocked(reason, until)
-        if left:
-            raise Refused(_("The container does not delete what it was asked to."))
+        left = ((blob.name.removeprefix(self.prefix), held(blob)) for blob in found)
+        holding.explain(left, _("The container does not delete what it was asked to."))
+
+    def obstacles(self, prefix: str) -> list[Obstacle]:
+        return holding.obstacles(map(held, self._connector.below(self.prefix + prefix)))
 
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield each name once; its current blob tells of it, if there is one. They come by name."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from apps.locations import objects
+from apps.locations import holding, objects
 from apps.locations.connectors.gcs import (
     CONNECT_TIMEOUT,
     DELETE_LIMIT,
@@ -16,7 +16,7 @@ from apps.locations.connectors.gcs import (
     foreign_errors,
     held,
 )
-from apps.locations.errors import Blocked, Refused
+from apps.locations.contract import Obstacle
 from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import Reader, head_of
@@ -49,11 +49,11 @@ class GcsStore:
         yield from opened.chunks
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete every generation of each; raises Blocked when one is held."""
+        """Delete every generation of each; raises Blocked when some are held, once the others are gone."""
         self._delete(lambda: self._generations(names))
 
     def delete_below(self, prefix: str) -> None:
-        """Delete every generation of whatever begins so; raises Blocked when one is held."""
+        """Delete every generation of whatever begins so; raises Blocked when some are held, once the others are gone."""
         self._delete(lambda: self._connector.below(self.prefix + prefix))
 
     def _delete(self, found: Callable[[], Iterator[Any]]) -> None:
@@ -69,12 +69,11 @@ class GcsStore:
 
     def _explain(self, found: Iterator[Any]) -> None:
         """Say what holds back something that is still there; nothing is wrong when somebody else was faster."""
-        left = [held(blob) for blob in found]
-        for reason, until in left:
-            if reason:
-                raise Blocked(reason, until)
-        if left:
-            raise Refused(_("The bucket does not delete what it was asked to."))
+        left = ((blob.name.removeprefix(self.prefix), held(blob)) for blob in found)
+        holding.explain(left, _("The bucket does not delete what it was asked to."))
+
+    def obstacles(self, prefix: str) -> list[Obstacle]:
+        return holding.obstacles(map(held, self._connector.below(self.prefix + prefix)))
 
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         """Yield each name once, by its newest generation: they come by name, the oldest first."""

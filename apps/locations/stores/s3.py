@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from apps.locations.connectors.s3 import S3Connector, foreign_errors
-from apps.locations.errors import Blocked, Refused
-from apps.locations.reasons import Reason
+from apps.locations import holding, objects
+from apps.locations.connectors.s3 import DELETE_LIMIT, S3Connector, foreign_errors
+from apps.locations.contract import Obstacle
 from apps.locations.said import said as _
 from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import Reader
 
 READ_SIZE = 256 * 1024
-DELETE_LIMIT = 1_000
 
 
 class S3Store:
@@ -44,18 +42,20 @@ class S3Store:
             yield from body.iter_chunks(READ_SIZE)
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete every version of each; raises Blocked when a lock holds one."""
-        versions = [
-            version for name in names for version in self._versions(self.prefix + name) if version["name"] == name
-        ]
-        for first in range(0, len(versions), DELETE_LIMIT):
-            part = versions[first : first + DELETE_LIMIT]
-            listed = [{"Key": self.prefix + one["name"], "VersionId": one["id"]} for one in part]
-            with foreign_errors():
-                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": listed, "Quiet": True})
-            failed = [one for one in answer.get("Errors", []) if one.get("Code") not in {"NoSuchKey", "NoSuchVersion"}]
-            if failed:
-                self._explain(failed[0])
+        """Delete every version of each; raises Blocked when some are locked, once the others are gone."""
+        versions = (
+            {"Key": self.prefix + one["name"], "VersionId": one["id"]}
+            for name in names
+            for one in self._versions(self.prefix + name)
+            if one["name"] == name
+        )
+        failed = [one for batch in objects.in_batches(versions, DELETE_LIMIT) for one in self._connector.delete(batch)]
+        left = ((one["Key"].removeprefix(self.prefix), self._connector.held(one)) for one in failed)
+        codes = ", ".join(sorted({str(one.get("Code")) for one in failed}))
+        holding.explain(left, _("The bucket does not delete what it was asked to (%(code)s).") % {"code": codes})
+
+    def obstacles(self, prefix: str) -> list[Obstacle]:
+        return self._connector.obstacles(self._connector.below(self.prefix + prefix))
 
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
         last = after
@@ -82,19 +82,3 @@ class S3Store:
                     "stamp": f"{one.get('ETag', '')}-{one['LastModified'].isoformat()}",
                     "is_current": one["IsLatest"] and "Size" in one,
                 }
-
-    def _explain(self, failed: dict[str, Any]) -> None:
-        """Say until when a version is locked, or that the permission is missing."""
-        from botocore.exceptions import ClientError
-
-        which = {"Bucket": self.bucket, "Key": failed["Key"], "VersionId": failed.get("VersionId", "null")}
-        try:
-            head = self.client.head_object(**which)
-        except ClientError:
-            head = {}
-        until = head.get("ObjectLockRetainUntilDate")
-        if until and until > datetime.now(UTC):
-            raise Blocked(Reason.OBJECT_LOCK.value, until)
-        if head.get("ObjectLockLegalHoldStatus") == "ON":
-            raise Blocked(Reason.LEGAL_HOLD.value)
-        raise Refused(_("The bucket does not delete what it was asked to (%(code)s).") % {"code": failed.get("Code")})

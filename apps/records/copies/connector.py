@@ -17,8 +17,8 @@ from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Pro
 from apps.locations.errors import LocationError, Refused
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
-from apps.locations.said import said as _
-from apps.locations.stores import try_out
+from apps.locations.stores import CanBeHeld, try_out, words_of_trial
+from apps.records.copies.naming import of_person
 from apps.records.copies.removing import left_of_person, remove_person
 from apps.records.copies.writing import store_of_policy
 from apps.records.models import Copy, CopyPolicy
@@ -43,15 +43,16 @@ class CopiesConnector:
         policy = self.policy
         try:
             there = connector_for(policy.destination).check()
-            try_out(store_of_policy(policy))
+            lets_go = try_out(store_of_policy(policy))
         except LocationError as error:
             return Health(is_reachable=False, message=error.said, horizon_days=None)
         horizon = there.horizon_days if policy.is_readable else 0  # a sealed one is unreadable with its key
-        message = _("Copies can be written, read and deleted there.")
-        return Health(is_reachable=True, message=message, horizon_days=horizon, problems=there.problems)
+        return Health(True, words_of_trial(lets_go), horizon_days=horizon, problems=there.problems)
 
     def preflight(self, who: Identity, scope: Scope) -> list[Obstacle]:
-        return []
+        policy = self.policy
+        store = store_of_policy(policy)
+        return store.obstacles(of_person(policy.pk, who.subject_id)) if isinstance(store, CanBeHeld) else []
 
     def find(self, who: Identity, scope: Scope) -> Iterator[Item]:
         theirs = Copy.objects.filter(policy_id=self._policy_id, subject_id=who.subject_id).order_by("pk")
@@ -86,5 +87,9 @@ class CopiesConnector:
 
     def remaining(self, who: Identity, scope: Scope) -> Remaining:
         policy = self.policy
-        count = left_of_person(policy, store_of_policy(policy), who.subject_id)
+        store = store_of_policy(policy)
+        count = left_of_person(policy, store, who.subject_id)
+        held = self.preflight(who, scope) if count else []
+        if held:
+            return Remaining(count, held[0].reason, max(filter(None, (one.until for one in held)), default=None))
         return Remaining(count, Reason.STILL_THERE.value if count else "")

@@ -73,7 +73,8 @@ class CopyPolicy(models.Model):
 class Copy(models.Model):
     """One copy of one conversation, written down before it is uploaded. It outlives the rows it was made of.
 
-    `doomed_at`: to be deleted in its place; the row goes only after that. No foreign key to what it is of: that may be gone.
+    `doomed_at`: to be deleted in its place; the row goes only after that. `held_until`: the place may not let go before.
+    No foreign key to what it is of: that may be gone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -92,6 +93,7 @@ class Copy(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(null=True)
     doomed_at = models.DateTimeField(null=True)
+    held_until = models.DateField(null=True)
 
     class Meta:
         verbose_name_plural = "copies"

@@ -7,11 +7,12 @@ import hmac
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from apps.accounts.access import holds_permission
@@ -169,6 +170,13 @@ def copy_now(policy: CopyPolicy, *, check: bool = False) -> None:
 
 def waiting_to_go(policy: CopyPolicy) -> int:
     return Copy.objects.filter(policy=policy, doomed_at__isnull=False).count()
+
+
+def held_back(policy: CopyPolicy) -> tuple[int, date | None]:
+    """Return how many of those their place may not let go yet, and the day on which the last is asked for again."""
+    held = Copy.objects.filter(policy=policy, doomed_at__isnull=False, held_until__gt=timezone.now().date())
+    found = held.aggregate(count=Count("pk"), last=Max("held_until"))
+    return found["count"], found["last"]
 
 
 def _set_times(policy: CopyPolicy) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from apps.keys.selectors import destroyed_among
+from apps.locations.errors import Blocked
+from apps.locations.holding import Hold, remaining
 from apps.locations.stores import Store
 from apps.records.copies.naming import of_person
 from apps.records.models import Conversation, Copy, CopyPolicy
@@ -18,14 +22,43 @@ from apps.records.models import Conversation, Copy, CopyPolicy
 BATCH = 500
 
 
+def removable() -> QuerySet[Copy]:
+    """Return the copies that are to be deleted now: not those that their place may not let go yet."""
+    is_free = Q(held_until=None) | Q(held_until__lte=timezone.now().date())
+    return Copy.objects.filter(is_free, doomed_at__isnull=False)
+
+
 def remove_doomed(policy: CopyPolicy, store: Store) -> int:
-    """Delete what is to go; return how many. Raises LocationError, then the rest waits."""
+    """Delete what is to go; return how many. What a lock or a hold keeps waits for its day and keeps nothing else.
+
+    Raises LocationError, then the rest waits.
+    """
     count = 0
-    doomed = Copy.objects.filter(policy=policy, doomed_at__isnull=False).order_by("pk")
-    while batch := dict(doomed.values_list("pk", "object_name")[:BATCH]):
-        store.delete(list(batch.values()))
-        count += Copy.objects.filter(pk__in=list(batch)).delete()[0]
+    doomed = removable().filter(policy=policy).order_by("pk")
+    while names := list(doomed.values_list("object_name", flat=True)[:BATCH]):
+        held = _delete(policy, store, names).held
+        count += len(names) - len(held)
     return count
+
+
+def _delete(policy: CopyPolicy, store: Store, names: list[str]) -> Blocked:
+    """Delete objects, then their rows; return what keeps some of them, of which the rows stay, with the day to try again."""
+    stays = Blocked("")
+    try:
+        store.delete(names)
+    except Blocked as error:
+        if not error.held:
+            raise
+        stays = error
+    rows, tomorrow = Copy.objects.filter(policy=policy), timezone.now().date() + timedelta(days=1)
+    rows.filter(object_name__in=[name for name in names if name not in stays.held]).delete()
+    by_day = defaultdict[date, list[str]](list)
+    for name, day in stays.held.items():
+        by_day[max(day or tomorrow, tomorrow)].append(name)
+    for day, some in by_day.items():
+        doomed_at = Coalesce("doomed_at", timezone.now())
+        rows.filter(object_name__in=some).update(doomed_at=doomed_at, held_until=day)
+    return stays
 
 
 def doom_erased(policy: CopyPolicy) -> int:
@@ -56,11 +89,24 @@ def doom_all(policy: CopyPolicy) -> int:
 
 
 def remove_person(policy: CopyPolicy, store: Store, subject_id: UUID) -> Iterator[int]:
-    """Delete whatever the place holds of a person, written down or not; yield how many a batch."""
-    beginning = of_person(policy.pk, subject_id)
-    while names := [found.name for found in islice(store.find(beginning), BATCH)]:
-        store.delete(names)
-        yield len(names)
+    """Delete whatever the place holds of a person, written down or not; yield how many a batch.
+
+    Raises Blocked with what is held, when all that is not is gone. A listing goes on behind what is held, never behind
+    what was deleted: some servers find no place to go on from there.
+    """
+    beginning, last = of_person(policy.pk, subject_id), ""
+    holds, before = list[Hold](), list[str]()
+    while names := [found.name for found in islice(store.find(beginning, last), BATCH)]:
+        if names == before:
+            return  # it says that it deletes and does not: the second look tells
+        before = names
+        stays = _delete(policy, store, names)
+        holds += [(stays.reason, day) for day in stays.held.values()]
+        yield len(names) - len(stays.held)
+        last = next((name for name in reversed(names) if name in stays.held), last)
+    if holds:
+        left = remaining(holds)
+        raise Blocked(left.reason, left.until)
     Copy.objects.filter(policy=policy, subject_id=subject_id).delete()
 
 

@@ -27,7 +27,7 @@ from apps.locations.services import record_emptied, switch_location
 from apps.locations.stores import Store
 from apps.records.copies import checking
 from apps.records.copies.policies import PERIODS, stop_if_place_changed
-from apps.records.copies.removing import doom_erased, doom_unfinished, remove_doomed
+from apps.records.copies.removing import doom_erased, doom_unfinished, removable, remove_doomed
 from apps.records.copies.writing import store_of_policy, uncopied, write_copy
 from apps.records.errors import LostClaim
 from apps.records.models import Copy, CopyPolicy, CopyRun
@@ -47,7 +47,7 @@ def due_policies() -> list[UUID]:
     now = timezone.now()
     is_free = Q(lease_until=None) | Q(lease_until__lte=now)
     is_due = Q(is_active=True) & (Q(next_copy_at__lte=now) | Q(next_check_at__lte=now))
-    doomed = Copy.objects.filter(doomed_at__isnull=False).values("policy_id").distinct()
+    doomed = removable().values("policy_id").distinct()
     is_empty = ~Exists(Copy.objects.filter(policy_id=OuterRef("pk")))
     is_over = Q(is_active=False, proposed_by=None, location__emptied_at=None) & is_empty  # to be recorded as emptied
     due = CopyPolicy.objects.filter(is_free).filter(is_due | Q(pk__in=doomed) | is_over)
@@ -136,7 +136,7 @@ class _Run:
         return not Location.objects.filter(pk=policy.location_id, emptied_at__isnull=False).exists()
 
     def _go_on(self) -> bool:
-        return Copy.objects.filter(policy=self.policy, doomed_at__isnull=False).exists()
+        return removable().filter(policy=self.policy).exists()
 
     def _remove(self) -> None:
         removed = remove_doomed(self.policy, self.store)

@@ -22,7 +22,7 @@ from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
-from apps.locations.stores import store_for, try_out
+from apps.locations.stores import store_for, try_out, words_of_trial
 from apps.records import tasks
 from apps.records.copies import policies
 from apps.records.copies.restoring import is_restoring
@@ -161,15 +161,21 @@ def add_rule(request: HttpRequest) -> HttpResponse:
 
 def _try(data: dict[str, Any]) -> dict[str, Any]:
     """Write, read and delete something small where the copies would go, and say what would keep them from being erased."""
-    destination = data["destination"]
+    destination, is_readable = data["destination"], data["form"] != CopyPolicy.Form.SEALED
     try:
-        try_out(store_for(destination, data["target"], is_text=data["form"] != CopyPolicy.Form.SEALED))
+        lets_go = try_out(store_for(destination, data["target"], is_text=is_readable))
         health = connector_for(destination).check()
     except LocationError as error:
         return {"is_well": False, "message": error.said}
+    if lets_go:
+        more = ""
+    elif is_readable:
+        more = _("Readable copies have to go with what they are of: choose another place, or sealed ones.")
+    else:
+        more = _("Sealed ones are unreadable as soon as their conversation is erased.")
     return {
-        "is_well": True,
-        "message": _("Copies can be written, read and deleted there."),
+        "is_well": lets_go or not is_readable,
+        "message": f"{words_of_trial(lets_go)} {more}".strip(),
         "problems": health.problems,
     }
 
@@ -278,9 +284,13 @@ def _found(pk: UUID) -> CopyPolicy:
 def state_of(policy: CopyPolicy) -> dict[str, Any]:
     """Say how the copies of a rule are: how many, the last run and the last reading, and what waits to be deleted."""
     last = {kind: _last(policy, kind) for kind in (CopyRun.Kind.COPY, CopyRun.Kind.CHECK)}
+    waiting, (held, held_until) = policies.waiting_to_go(policy), policies.held_back(policy)
     return {
         "copies": Copy.objects.filter(policy=policy, stored=True, doomed_at=None).count(),
-        "waiting": policies.waiting_to_go(policy),
+        "waiting": waiting,
+        "held": held,
+        "held_until": held_until,
+        "is_tried": waiting > held,
         "copied": last[CopyRun.Kind.COPY],
         "checked": last[CopyRun.Kind.CHECK],
     }
