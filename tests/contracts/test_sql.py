@@ -219,6 +219,51 @@ def test_what_the_database_changes_by_itself_is_said(shop: SqlPlace, ada: Identi
     assert shop.connector.remaining(ada, SCOPE).count == 0
 
 
+def chats(shop: SqlPlace, last_message: str) -> Any:
+    """Conversations that name their newest message, and messages that name their conversation: two of Ada's, one of Ben's."""
+    pointer = "FOREIGN KEY (last_message) REFERENCES said (id)"
+    is_file = shop.dialect == "sqlite"
+    shop.run(
+        f"CREATE TABLE chats (id integer PRIMARY KEY, user_id integer, last_message integer {last_message}{f', {pointer}' if is_file else ''})",
+        "CREATE TABLE said (id integer PRIMARY KEY, chat_id integer NOT NULL, FOREIGN KEY (chat_id) REFERENCES chats (id))",
+    )
+    shop.run(
+        *(["PRAGMA defer_foreign_keys = ON"] if is_file else []),
+        "INSERT INTO chats VALUES (0, 4, 1), (1, 4, 11), (2, 42, 21)",
+        "INSERT INTO said VALUES (0, 0), (1, 0), (10, 1), (11, 1), (20, 2), (21, 2)",
+        *([] if is_file else [f"ALTER TABLE chats ADD {pointer}"]),
+    )
+    return shop.with_rules(
+        {"table": "chats", "columns": ["user_id"], "kind": "user_id"},
+        {"table": "said", "columns": ["chat_id"], "parent": "chats"},
+    )
+
+
+def test_a_circle_of_foreign_keys_is_opened_where_a_pointer_may_be_empty(
+    shop: SqlPlace, ada: Identity, ben: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "BATCH", 1)
+    connector = chats(shop, "")
+    health = connector.check()
+    assert not any("circle" in problem for problem in health.problems)
+    assert "chats (last_message)" in dict(health.facts).values()
+    assert connector.preflight(ada, SCOPE) == []
+    assert erase(connector, ada) == 6
+    assert connector.remaining(ada, SCOPE).count == 0
+    assert shop.run("SELECT id, last_message FROM chats") == [(2, 21)], "Ben's points where it did"
+    assert connector.remaining(ben, SCOPE).count == 3
+
+
+def test_a_circle_that_nothing_opens_is_said_before_anything_is_touched(shop: SqlPlace, ada: Identity) -> None:
+    connector = chats(shop, "NOT NULL")
+    assert any("circle" in problem for problem in connector.check().problems)
+    [obstacle] = connector.preflight(ada, SCOPE)
+    assert (obstacle.reason, obstacle.count) == (Reason.FOREIGN_KEY, 6)
+    erase(connector, ada)
+    left = connector.remaining(ada, SCOPE)
+    assert (left.reason, left.count) == (Reason.FOREIGN_KEY, 4), "what nothing points to went"
+
+
 def test_answers_to_oneself_go_and_answers_of_others_forbid_it(
     shop: SqlPlace, ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,9 @@ def _permissions(connection: Connection, schema: Schema, rule: TableRule) -> Ite
         return
     table = schema.table(rule.name)
     overwritten = [column for column, _value in rule.values] if rule.action == ANONYMISE else []
+    overwritten += [
+        name for key in schema.order().emptied if key.table == rule.name for name in schema.may_be_empty(key)
+    ]
     wanted: list[tuple[str, ClauseElement]] = [("SELECT", select(table).where(false()))]
     if rule.action == DELETE:
         wanted.append(("DELETE", delete(table).where(false())))
@@ -88,6 +91,12 @@ def is_versioned(connection: Connection, name: str) -> bool:
     return str(kind).upper() == "SYSTEM VERSIONED"
 
 
+def emptied(schema: Schema) -> Iterator[str]:
+    """Name the pointers that are emptied before their rows go, because foreign keys lead in a circle."""
+    for key in schema.order().emptied:
+        yield f"{key.table} ({', '.join(schema.may_be_empty(key))})"
+
+
 def _columns_that_refuse(schema: Schema, rule: TableRule) -> Iterator[str]:
     if rule.action != ANONYMISE:
         return
@@ -100,7 +109,7 @@ def _columns_that_refuse(schema: Schema, rule: TableRule) -> Iterator[str]:
 
 
 def _foreign_keys(schema: Schema) -> Iterator[str]:
-    _order, circle = schema.order()
+    circle = schema.order().circle
     if circle:
         yield _("Foreign keys lead in a circle: %(circle)s. Rows may have to be deleted by hand.") % {"circle": " → ".join(circle)}  # fmt: skip
     for rule in schema.rules.values():

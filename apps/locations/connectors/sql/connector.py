@@ -80,10 +80,13 @@ class SqlConnector:
         with self._open() as (connection, schema):
             found = tuple(checking.problems(connection, schema))
             unindexed = ", ".join(checking.missing_indexes(connection, schema))
+            emptied = ", ".join(checking.emptied(schema))
             version = checking.version(connection)
         facts = [(_("Server"), version)]
         if unindexed:
             facts.append((_("Columns without an index: each look reads the whole table"), unindexed))
+        if emptied:
+            facts.append((_("Foreign keys lead in a circle: emptied before the rows go"), emptied))
         days = self._config.get("horizon_days")
         if days is None:
             found = (*found, _("Nobody has said for how long backups and write-ahead logs keep erased rows."))
@@ -93,6 +96,9 @@ class SqlConnector:
         with self._open() as (connection, schema):
             check_identity(schema, who)
             forbidden = sum(_count(connection, schema, *hold) for hold in _holds(schema, who))
+            forbidden += sum(
+                _count(connection, schema, name, rows_of(schema, name, who)) for name in _in_circle(schema)
+            )
             whole = sum(kept.count for kept in self._kept(connection, schema, who) if not kept.without)
         obstacles = [Obstacle(Reason.FOREIGN_KEY, count=forbidden)] if forbidden else []
         return [*obstacles, *([Obstacle(Reason.LEGAL_HOLD, count=whole)] if whole else [])]
@@ -161,7 +167,8 @@ class SqlConnector:
                     left += _count(connection, schema, rule.name, still_personal(schema, rule, who))
             kept = self._kept(connection, schema, who)
             whole = sum(one.count for one in kept if not one.without)
-            if left and any(_count(connection, schema, *hold) for hold in _holds(schema, who)):
+            holds = (_count(connection, schema, *hold) for hold in _holds(schema, who))
+            if left and (_in_circle(schema) or any(holds)):
                 return Remaining(left + whole, Reason.FOREIGN_KEY, kept=kept)
         if left:
             return Remaining(left + whole, Reason.CANNOT_DELETE, kept=kept)
@@ -213,6 +220,11 @@ def _holds(schema: Schema, who: Identity) -> Iterator[tuple[str, ColumnElement[b
                 mine = select(*[target.c[name] for name in key.target_columns]).where(rows_of(schema, rule.name, who))
                 pointing = among_rows([table.c[name] for name in key.columns], mine)
                 yield key.table, and_(pointing, _stays(schema, key.table, who))
+
+
+def _in_circle(schema: Schema) -> list[str]:
+    """Return the tables whose rows nobody can erase one after the other: each waits for another of them."""
+    return sorted({name for name in schema.order().circle if schema.rules[name].action == DELETE})
 
 
 def _lets_go(schema: Schema, key: ForeignKey) -> bool:

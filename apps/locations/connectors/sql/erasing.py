@@ -19,7 +19,7 @@ from apps.locations import sql
 from apps.locations.connectors.sql import paging
 from apps.locations.connectors.sql.matching import rows_of
 from apps.locations.connectors.sql.rules import ANONYMISE, DELETE, KEEP, Link, TableRule
-from apps.locations.connectors.sql.schema import Schema
+from apps.locations.connectors.sql.schema import ForeignKey, Schema
 from apps.locations.contract import Identity, Kept, Progress
 from apps.locations.errors import Unavailable
 from apps.locations.said import said as _
@@ -51,7 +51,7 @@ def fixed(value: str | None) -> Any:
 class Eraser:
     def __init__(self, connection: Connection, schema: Schema, who: Identity) -> None:
         self._connection, self._schema = connection, schema
-        self._order, _circle = schema.order()
+        self._order, self._emptied, _circle = schema.order()
         self._theirs = {rule.name: rows_of(schema, rule.name, who) for rule in self._order}
         self._left = 0  # rows of this round on which something hangs
         self._forbidding: set[str] = (
@@ -63,6 +63,8 @@ class Eraser:
 
         Rows on which something hangs are left for another round, which takes first what has come meanwhile.
         """
+        for pointer in self._emptied:
+            yield from (Progress(0, cursor) for _batch in self._empty(pointer))
         start, key = json.loads(cursor) if cursor else ("", None)
         for number in range(ROUNDS):
             self._left, erased = 0, 0
@@ -73,6 +75,24 @@ class Eraser:
             if not self._left or (number and not erased):
                 return  # what cannot go is found again, with the reason, at the second look
         raise Unavailable(_("Rows of this person are added as fast as they are erased."))
+
+    def _empty(self, pointer: ForeignKey) -> Iterator[int]:
+        """Empty a pointer that closes a circle of foreign keys, in rows that go as well; yield how many a batch."""
+        table, columns = self._schema.table(pointer.table), self._schema.key(pointer.table)
+        empty = dict.fromkeys(self._schema.may_be_empty(pointer))
+        full = select(*columns).where(self._theirs[pointer.table], *[table.c[name].is_not(None) for name in empty])
+        key: paging.Key | None = None
+        while True:
+            with sql.transaction(self._connection):
+                page = full.where(*paging.after(columns, key)).order_by(*columns).limit(BATCH)
+                keys = self._connection.execute(page).tuples().all()
+                these = paging.among(columns, keys, self._schema.dialect)
+                if keys:
+                    self._connection.execute(update(table).where(these, self._theirs[pointer.table]).values(empty))
+            if not keys:
+                return
+            key = keys[-1]
+            yield len(keys)
 
     def _round(self, start: str, key: paging.Key | None) -> Iterator[Progress]:
         names = [rule.name for rule in self._order]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from graphlib import CycleError
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 from apps.locations import sql
-from apps.locations.connectors.sql.rules import Link, TableRule, order_of, split_name
+from apps.locations.connectors.sql.rules import DELETE, Link, TableRule, order_of, split_name
 from apps.locations.errors import Refused
 from apps.locations.said import said as _
 
@@ -63,6 +64,14 @@ class ForeignKey:
     @property
     def forbids(self) -> bool:
         return self.on_delete in FORBIDDING
+
+
+class Order(NamedTuple):
+    """The rules, what hangs on a table before it; the pointers to empty before; a circle of foreign keys that stays one."""
+
+    rules: list[TableRule]
+    emptied: list[ForeignKey]
+    circle: list[str]
 
 
 class Schema:
@@ -212,17 +221,36 @@ class Schema:
     def points_to_itself(self, name: str) -> bool:
         return any(key.table == name for key in self.pointing_to(name))
 
-    def order(self) -> tuple[list[TableRule], list[str]]:
-        """Return the rules in the order of erasing, and the tables of a circle of foreign keys if there is one."""
-        rules = list(self.rules.values())
-        points_to: dict[str, set[str]] = {}
-        for key in self.foreign_keys():
-            if key.table in self.rules and key.target in self.rules and key.table != key.target:
+    def order(self) -> Order:
+        """Return the order of erasing. Of a circle of foreign keys one is left out: one that the database gives way to by
+        itself, or one that may be emptied before."""
+        rules, emptied = list(self.rules.values()), list[ForeignKey]()
+        keys = [key for key in self.foreign_keys() if {key.table, key.target} <= self.rules.keys()]
+        keys = [key for key in keys if key.table != key.target]
+        while True:
+            points_to: dict[str, set[str]] = {}
+            for key in keys:
                 points_to.setdefault(key.table, set()).add(key.target)
-        try:
-            return order_of(rules, points_to), []
-        except CycleError as error:
-            return order_of(rules), list(error.args[1])
+            try:
+                return Order(order_of(rules, points_to), emptied, [])
+            except CycleError as error:
+                circle = list(error.args[1])
+            pairs = {frozenset(pair) for pair in pairwise(circle)}
+            closing = [key for key in keys if frozenset((key.table, key.target)) in pairs]
+            closing.sort(key=lambda key: key.forbids)
+            left_out = next((key for key in closing if not key.forbids or self.may_be_empty(key)), None)
+            if left_out is None:
+                return Order(order_of(rules), emptied, circle)
+            keys.remove(left_out)
+            emptied += [left_out] if left_out.forbids else []
+
+    def may_be_empty(self, key: ForeignKey) -> list[str]:
+        """Return the columns of a pointer that may be NULL in rows that go, and by which nobody finds them."""
+        rule, table = self.rules[key.table], self.table(key.table)
+        used = {column for link in rule.links for column in link.columns} | {
+            column.name for column in self.key(rule.name)
+        }
+        return [name for name in key.columns if rule.action == DELETE and table.c[name].nullable and name not in used]
 
 
 def _made(name: str, columns: list[tuple[str, Any, bool]], key: list[str]) -> Table:
