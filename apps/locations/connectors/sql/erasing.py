@@ -85,7 +85,7 @@ class Eraser:
         while True:
             with sql.transaction(self._connection):
                 page = full.where(*paging.after(columns, key)).order_by(*columns).limit(BATCH)
-                keys = self._connection.execute(page).tuples().all()
+                keys = self._connection.execute(page).all()
                 these = paging.among(columns, keys, self._schema.dialect)
                 if keys:
                     self._connection.execute(update(table).where(these, self._theirs[pointer.table]).values(empty))
@@ -141,7 +141,7 @@ class Eraser:
     ) -> tuple[Sequence[paging.Key], int]:
         """Erase the next rows in one transaction; return their keys, and how many went."""
         with sql.transaction(self._connection):
-            keys = self._connection.execute(query).tuples().all()
+            keys = self._connection.execute(query).all()
             busy = {found for child, link in children for found in self._with_children(child, link, rule, keys)}
             self._left += len(busy)
             return keys, self._erase_most(rule, [key for key in keys if key not in busy] if busy else keys)
