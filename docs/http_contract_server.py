@@ -37,7 +37,8 @@ class Handler(BaseHTTPRequestHandler):
         now, is_right = time.time(), hmac.compare_digest(wanted, self.headers.get("Habeas-Signature", "")) and key == "habeas"
         if not is_right or not stamp.isdigit() or abs(now - int(stamp)) > WINDOW:
             return False
-        [self.server.nonces.pop(old) for old, at in list(self.server.nonces.items()) if at < now - 2 * WINDOW]
+        while (oldest := next(iter(self.server.nonces.items()), ("", now)))[1] < now - 2 * WINDOW:
+            self.server.nonces.pop(oldest[0], None)
         return self.server.nonces.setdefault(nonce, now) == now  # a nonce counts once
 
     def page(self, database, person, asked):
