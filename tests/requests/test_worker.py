@@ -3,14 +3,17 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import databases
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 90.0  # seconds: a worker starts, looks every two seconds, and the work is small
@@ -44,25 +47,26 @@ Import.objects.filter(pk=started.pk).update(created_at=timezone.now() - timedelt
 """
 STATE = """
 import django; django.setup()
-import json
+import json, sys
 from apps.requests.models import PrivacyRequest
 from apps.records.models import Conversation, Import, Message, Subject
-imports = list(Import.objects.values_list("state", flat=True))  # first: what is counted below is then at least as new
-request = PrivacyRequest.objects.get(kind="erasure")
-steps = {step.location.kind if step.location else step.phase: step.state for step in request.steps.all()}
-ben = Subject.objects.filter(imports__isnull=False)
-others = {"conversation__subject__in": ben}
-rows = Conversation.objects.exclude(subject__in=ben).count() + Message.objects.exclude(**others).count()
-rows += Subject.objects.exclude(pk__in=ben).count()
-print(json.dumps({
-    "status": request.status, "steps": steps, "rows": rows, "receipts": request.receipts.count(),
-    "imported": Message.objects.filter(**others).count(), "imports": imports,
-}))
+for _asked in sys.stdin:
+    imports = list(Import.objects.values_list("state", flat=True))  # first: what is counted below is then at least as new
+    request = PrivacyRequest.objects.get(kind="erasure")
+    steps = {step.location.kind if step.location else step.phase: step.state for step in request.steps.all()}
+    ben = Subject.objects.filter(imports__isnull=False)
+    others = {"conversation__subject__in": ben}
+    rows = Conversation.objects.exclude(subject__in=ben).count() + Message.objects.exclude(**others).count()
+    rows += Subject.objects.exclude(pk__in=ben).count()
+    print(json.dumps({
+        "status": request.status, "steps": steps, "rows": rows, "receipts": request.receipts.count(),
+        "imported": Message.objects.filter(**others).count(), "imports": imports,
+    }), flush=True)
 """
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[dict[str, str]]:
+def site(tmp_path: Path, django_db_setup: None) -> Iterator[dict[str, str]]:
     """The environment of a site of its own: SQLite, a broker of files, no beat."""
     secret = {
         name: base64.b64encode(name[:1].encode() * 32).decode() for name in ("LOG_SIGNING_KEY", "ARCHIVE_SIGNING_KEY")
@@ -76,8 +80,8 @@ def site(tmp_path: Path) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
     }
     (tmp_path / "data" / "keys").mkdir(parents=True)
-    for database in ("default", "keys"):
-        manage(env, "migrate", "--database", database, "--verbosity", "0")
+    for database, file in (("default", "records.sqlite3"), ("keys", "keys/keys.sqlite3")):
+        shutil.copyfile(databases.template() / database, tmp_path / "data" / file)
     yield env
 
 
@@ -93,8 +97,22 @@ def manage(env: dict[str, str], *arguments: str) -> str:
     return run(env, "manage.py", *arguments)
 
 
-def state(env: dict[str, str]) -> dict:
-    return json.loads(run(env, "-c", STATE).splitlines()[-1])
+@pytest.fixture
+def state(site: dict[str, str]) -> Iterator[Callable[[], dict]]:
+    """A process that says how things stand, as often as it is asked."""
+    command = [sys.executable, "-c", STATE]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=site, cwd=ROOT, text=True, stdin=pipe, stdout=pipe) as asked:
+        assert asked.stdin is not None
+        assert asked.stdout is not None
+        questions, answers = asked.stdin, asked.stdout
+
+        def ask() -> dict:
+            print(file=questions, flush=True)
+            return json.loads(answers.readline())
+
+        yield ask
+        questions.close()
 
 
 def start_worker(env: dict[str, str], pool: str) -> "subprocess.Popen[bytes]":
@@ -122,35 +140,35 @@ def talk(number: int) -> list[dict[str, str]]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-def test_an_erasure_and_an_import_end_without_schedule_and_messages_and_after_a_kill(site, tmp_path, pool):
+def test_an_erasure_and_an_import_end_without_schedule_and_messages_and_after_a_kill(site, tmp_path, state, pool):
     path = tmp_path / "talks.jsonl"
     path.write_text("\n".join(json.dumps({"messages": talk(number)}) for number in range(20)))
     run(site, "-c", PREPARE.format(path=str(path)))
     manage(site, "submit_request", "--subject", "ada@example.org", "--kind", "erasure", "--approve")
     forget_messages(site)
-    assert state(site)["rows"] > 6000
+    assert state()["rows"] > 6000
 
     worker = start_worker(site, pool)
     try:
-        wait_until(site, lambda now: now["steps"]["prepare"] == "done")
+        wait_until(site, state, lambda now: now["steps"]["prepare"] == "done")
     finally:
         stop(worker)
     run(site, "-c", UPLOAD.format(path=str(path)))
     forget_messages(site)
     worker = start_worker(site, pool)
     try:
-        ended = wait_until(site, lambda now: now["status"] == "completed" and now["imports"] == ["done"])
+        ended = wait_until(site, state, lambda now: now["status"] == "completed" and now["imports"] == ["done"])
     finally:
         stop(worker)
     assert (ended["rows"], ended["receipts"], set(ended["steps"].values())) == (0, 1, {"done"})
     assert ended["imported"] == 300
 
 
-def wait_until(env, is_so) -> dict:
+def wait_until(env, state, is_so) -> dict:
     ends_at = time.monotonic() + PATIENCE
     now: dict = {}
     while time.monotonic() < ends_at:
-        now = state(env)
+        now = state()
         if is_so(now):
             return now
         time.sleep(0.2)
