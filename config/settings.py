@@ -216,6 +216,7 @@ SOURCES = {  # kinds of place that conversations are brought in from
 OWN_LOCATIONS = ("records", "archives", "account")  # always there; made by `migrate`
 FRESH_SIGN_IN = "apps.accounts.access.fresh_authentication_required"  # above what only a recent sign-in may do
 HANDLES_OF_IDENTITY = "apps.records.subjects.handles_of"  # who is known by a value, for the log
+STILL_ERASED = "apps.requests.still_erased.StillErased"  # in a place: whom no source may bring in from there
 KINDS_OF_IDENTITY = "apps.records.subjects.kinds_in_use"  # by which somebody is known
 HANDLE_OF_REFERENCE = "apps.requests.selectors.handle_of"  # of a request, for the auditors' pages
 LOCATION_ROOTS = env.folders("LOCATION_ROOTS")  # below these, and nowhere else on this machine, may a place be

@@ -40,6 +40,13 @@ def identity_index(key: bytes, kind: str, value: str) -> bytes:
     return blind.index(key, kind, value.strip(), exact=kind not in SPELLED_LOOSELY)
 
 
+def is_spelled_as(kind: str, one: str, other: str) -> bool:
+    """Say whether two values of a kind of identity name the same person."""
+    if kind in SPELLED_LOOSELY:
+        return blind.normalise(one) == blind.normalise(other)
+    return one.strip() == other.strip()
+
+
 def identity_indexes(ring: Ring, kind: str, value: str) -> list[bytes]:
     """Return every index value under which a person may be found by this value, the current one first."""
     return ring.all(partial(identity_index, kind=kind, value=value))

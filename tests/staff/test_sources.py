@@ -11,7 +11,7 @@ import pytest
 from apps.audit.actors import Actor
 from apps.audit.models import Entry
 from apps.locations.models import Location
-from apps.locations.services import save_location
+from apps.locations.services import config_of, save_location, switch_location
 from apps.records import tasks
 from apps.records.models import Conversation, Source
 from apps.records.sources import running
@@ -140,3 +140,30 @@ def test_seeing_what_is_in_a_place_takes_a_fresh_sign_in(at_roots, chats):
     at_roots.let_time_pass(3600)
     answer = at_roots.post(f"{PAGE}add/?place={chats.pk}", values(**{"try": "1"}))
     assert (answer.status_code, "reauthenticate" in answer.headers["Location"]) == (302, True)
+
+
+def test_what_requests_would_not_find_is_said_before_it_is_saved_and_after(at_roots, chats, ada):
+    address = f"{PAGE}add/?place={chats.pk}"
+    words = "Requests do not look into messages: the place names –."
+    assert words in text_of(at_roots.post(address, values(**{"try": "1"})))
+    at_roots.post(address, values())
+    source = Source.objects.get()
+    assert words in at_roots.read(f"{PAGE}{source.pk}/")
+    rule = {"table": "messages", "columns": ["email"], "kind": "email"}
+    save_location(chats, config=config_of(chats) | {"tables": [rule]}, actor=Actor.system())
+    assert "Requests do not look" not in at_roots.read(f"{PAGE}{source.pk}/")
+
+
+def test_a_place_that_is_switched_off_or_says_no_is_named_on_the_page_of_the_source(at_roots, chats, ada, tmp_path):
+    at_roots.post(f"{PAGE}add/?place={chats.pk}", values())
+    page = f"{PAGE}{Source.objects.get().pk}/"
+    running.run_source(Source.objects.get().pk)
+    assert "the place said" not in at_roots.read(page)
+    with sqlite3.connect(tmp_path / "chats.sqlite3") as connection:
+        connection.execute("DROP TABLE messages")
+    at_roots.post(f"{page}read/")
+    running.run_source(Source.objects.get().pk)
+    assert "the place said: A table that the settings name is not there." in at_roots.read(page)
+    switch_location(chats, enabled=False, actor=Actor.system())
+    assert "The place is switched off" in at_roots.read(PAGE)
+    assert "nothing is read from it until it is switched on" in at_roots.read(page)

@@ -46,12 +46,17 @@ def due_policies() -> list[UUID]:
     """Return the rules that have something to copy, to read again or to delete, and no worker."""
     now = timezone.now()
     is_free = Q(lease_until=None) | Q(lease_until__lte=now)
-    is_due = Q(is_active=True) & (Q(next_copy_at__lte=now) | Q(next_check_at__lte=now))
+    is_due = ~is_stopped() & (Q(next_copy_at__lte=now) | Q(next_check_at__lte=now))
     doomed = removable().values("policy_id").distinct()
     is_empty = ~Exists(Copy.objects.filter(policy_id=OuterRef("pk")))
     is_over = Q(is_active=False, proposed_by=None, location__emptied_at=None) & is_empty  # to be recorded as emptied
     due = CopyPolicy.objects.filter(is_free).filter(is_due | Q(pk__in=doomed) | is_over)
     return list(due.values_list("pk", flat=True))
+
+
+def is_stopped() -> Q:
+    """Name the rules that somebody has stopped, or of which a place is switched off: nothing is copied or read again."""
+    return Q(is_active=False) | Q(destination__is_enabled=False) | Q(location__is_enabled=False)
 
 
 def run_policy(policy_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
@@ -98,8 +103,9 @@ class _Run:
 
     def go(self) -> bool:
         policy, now = self.policy, timezone.now()
-        is_time_to_copy = policy.is_active and policy.next_copy_at is not None and policy.next_copy_at <= now
-        is_time_to_check = policy.is_active and policy.next_check_at is not None and policy.next_check_at <= now
+        goes_on = policy.is_active and policy.destination.is_enabled and policy.location.is_enabled
+        is_time_to_copy = goes_on and policy.next_copy_at is not None and policy.next_copy_at <= now
+        is_time_to_check = goes_on and policy.next_check_at is not None and policy.next_check_at <= now
         if is_time_to_check and not policy.check_days:  # switched off while one ran
             CopyPolicy.objects.filter(pk=policy.pk).update(next_check_at=None)
             is_time_to_check = False
@@ -121,7 +127,7 @@ class _Run:
 
     def close_if_stopped(self) -> None:
         """End the runs of a rule that somebody has stopped meanwhile; another worker's are left alone."""
-        if not CopyPolicy.objects.filter(pk=self.policy.pk, is_active=False).exists():
+        if not CopyPolicy.objects.filter(is_stopped(), pk=self.policy.pk).exists():
             return
         kinds = (CopyRun.Kind.COPY, CopyRun.Kind.CHECK)
         for run in CopyRun.objects.filter(policy=self.policy, state=CopyRun.State.RUNNING, kind__in=kinds):
@@ -214,7 +220,7 @@ class _Run:
 
     def _hold(self) -> None:
         """Keep the claim; also while one large copy is on its way, which may take longer than a lease."""
-        mine = CopyPolicy.objects.filter(pk=self.policy.pk, token=self.policy.token, is_active=True)
+        mine = CopyPolicy.objects.filter(~is_stopped(), pk=self.policy.pk, token=self.policy.token)
         if not mine.update(lease_until=timezone.now() + LEASE):
             raise LostClaim
 

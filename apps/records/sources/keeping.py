@@ -13,6 +13,7 @@ from apps.audit import services as audit
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.locations.models import Location
+from apps.locations.said import read
 from apps.records.importers.display import text_of
 from apps.records.importers.types import ParsedConversation
 from apps.records.models import Source, SourceFile, SourceRun
@@ -88,7 +89,7 @@ def preview(location: Location, mapping: dict[str, Any], *, actor: Actor) -> tup
 
 def look_at_report(source: Source, runs: Sequence[SourceRun], *, actor: Actor) -> dict[str, Any]:
     """Open what the newest run with a report says of rows and people. A look, and so an entry, when there is any."""
-    run = next((run for run in runs if run.sealed_report), None)
+    run = next((run for run in runs if run.sealed_report and _is_about_rows(run)), None)
     if run is None:
         return {"troubles": [], "unknown": []}
     report = report_of(run)
@@ -96,6 +97,17 @@ def look_at_report(source: Source, runs: Sequence[SourceRun], *, actor: Actor) -
     with transaction.atomic():
         audit.append(Event.SOURCE_PREVIEWED, about="", actor=actor, location=source.location_id, rows=rows)
     return report
+
+
+def why_it_failed(runs: Sequence[SourceRun]) -> str:
+    """Return what the place said when the newest run of these failed; "" if it did not, or said nothing. About nobody."""
+    newest = next(iter(runs), None)
+    failed = newest is not None and newest.state == SourceRun.State.FAILED
+    return read(str(report_of(newest).get("said", ""))) if newest is not None and failed else ""
+
+
+def _is_about_rows(run: SourceRun) -> bool:
+    return any(run.counts.get(name) for name in ("skipped", "unknown_people"))
 
 
 def _lines(person: str, parsed: ParsedConversation) -> Any:

@@ -14,9 +14,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -25,6 +27,7 @@ from apps.audit.events import Event
 from apps.keys.errors import KeyDestroyed, MasterKeyUnreachable
 from apps.keys.services import site_key
 from apps.locations.errors import LocationError
+from apps.locations.said import kept
 from apps.records import subjects, suppression
 from apps.records.copies.running import reason_of
 from apps.records.errors import (
@@ -62,8 +65,13 @@ KEPT = 60  # runs of a source that are shown
 
 def due_sources() -> list[UUID]:
     now = timezone.now()
-    free = Source.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), is_active=True, next_run_at__lte=now)
+    free = wanted_sources().filter(Q(lease_until=None) | Q(lease_until__lte=now), next_run_at__lte=now)
     return list(free.values_list("pk", flat=True))
+
+
+def wanted_sources() -> QuerySet[Source]:
+    """Return the sources that are read: not those that were stopped, nor those of a place that is switched off."""
+    return Source.objects.filter(is_active=True, location__is_enabled=True)
 
 
 def run_source(source_id: UUID, *, seconds: float = RUN_SECONDS) -> bool:
@@ -91,7 +99,10 @@ def forget_old_reports() -> int:
 
 
 def report_of(run: SourceRun) -> dict[str, Any]:
-    """Open what a run says of rows and people: {"troubles": [[where, why]], "unknown": [value]}."""
+    """Open what a run says of rows and people: {"troubles": [[where, why]], "unknown": [value]}.
+
+    "said", where it failed: what the place said, as apps.locations.said keeps it.
+    """
     if run.sealed_report is None:
         return {"troubles": [], "unknown": []}
     opened: dict[str, Any] = content.unseal_json(site_key("sources"), run.sealed_report, context=_context(run))
@@ -106,7 +117,7 @@ def identity_kind(source: Source) -> str:
 
 def _claim(source_id: UUID) -> Source | None:
     now, token = timezone.now(), uuid4()
-    free = Source.objects.filter(Q(lease_until=None) | Q(lease_until__lte=now), pk=source_id, is_active=True)
+    free = wanted_sources().filter(Q(lease_until=None) | Q(lease_until__lte=now), pk=source_id)
     if not free.filter(next_run_at__lte=now).update(token=token, lease_until=now + LEASE):
         return None
     return Source.objects.select_related("location").get(pk=source_id)
@@ -122,12 +133,14 @@ class _Run:
     def __init__(self, source: Source, ends_at: float) -> None:
         self.source, self.ends_at = source, ends_at
         self.kind = identity_kind(source)
+        self.still_erased = import_string(settings.STILL_ERASED)(source.location_id)
         open_one = SourceRun.objects.filter(source=source, state=SourceRun.State.RUNNING).first()
         self.run = open_one or SourceRun.objects.create(source=source)
         report = report_of(self.run)
         self.troubles: list[list[str]] = report["troubles"]
         self.unknown: list[str] = report["unknown"]
         self.marks: set[str] = set(report.get("marks", []))
+        self.said = ""
 
     def go(self) -> bool:
         try:
@@ -139,7 +152,8 @@ class _Run:
         except LostClaim:  # the run is another worker's now
             raise
         except (LocationError, RecordsError) as error:
-            self.run.reason = reason_of(error) if isinstance(error, LocationError) else ""
+            if isinstance(error, LocationError):
+                self.run.reason, self.said = reason_of(error), kept([error.said])
             self._finish(SourceRun.State.FAILED)
             raise
         self._finish(SourceRun.State.DONE)
@@ -191,8 +205,14 @@ class _Run:
             yield item
 
     def _subject(self, value: str) -> Subject | None:
-        """Find whom a value names; add them where the source may, else count and name them."""
+        """Find whom a value names; add them where the source may, else count and name them.
+
+        Whoever is still being erased in this very place is neither: also if they have signed up anew meanwhile.
+        """
         found = self._known(value)
+        if self.still_erased.is_named_by(self.kind, value):
+            self._count(withheld=1)
+            return None
         if len(found) == 1:
             return found[0]
         if found:
@@ -262,8 +282,9 @@ class _Run:
             self.run.save(update_fields=["counts", "sealed_report"])
 
     def _seal_report(self) -> None:
-        if self.troubles or self.unknown:
-            report = {"troubles": self.troubles, "unknown": self.unknown}
+        if self.troubles or self.unknown or self.said:
+            report: dict[str, Any] = {"troubles": self.troubles, "unknown": self.unknown}
+            report |= {"said": self.said} if self.said else {}
             if self.run.state == SourceRun.State.RUNNING:  # for the next piece of the same run
                 report["marks"] = sorted(self.marks)
             self.run.sealed_report = content.seal_json(site_key("sources"), report, context=_context(self.run))

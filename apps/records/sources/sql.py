@@ -8,6 +8,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from sqlalchemy import ColumnElement, MetaData, Table, and_, func, inspect, or_, select
 
+from apps.locations.errors import Refused
+from apps.locations.said import said
 from apps.locations.sql import engine_of, foreign_errors
 from apps.records.sources.mapping import Mapping, group_rows
 from apps.records.sources.reading import Batch, Cursor, earlier, freeze, thaw
@@ -81,7 +83,11 @@ class SqlReader:
     def _table(self) -> Table:
         schema, name = self._named()
         with foreign_errors(), self.engine.connect() as connection:
-            return Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+            table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+        gone = [column for column in self.mapping.used().values() if column not in table.c]
+        if gone:
+            raise Refused(said("A column that the source reads is not there any more: %(names)s.") % {"names": ", ".join(gone)})  # fmt: skip
+        return table
 
     def _named(self) -> tuple[str | None, str]:
         schema, dot, name = self.mapping.table.rpartition(".")

@@ -123,7 +123,9 @@ class RestoreForm(forms.Form):
 def show_rules(request: HttpRequest) -> HttpResponse:
     found = CopyPolicy.objects.select_related("location", "destination").order_by("location__name")
     rows = [
-        {"policy": one, "form": FORM_WORDS[one.form], "every": dict(EVERY)[one.every]} | state_of(one) for one in found
+        {"policy": one, "form": FORM_WORDS[one.form], "every": dict(EVERY)[one.every], "is_on": _is_on(one)}
+        | state_of(one)
+        for one in found
     ]
     return show(
         request, "copies", _("Copies"), {"rows": rows, "may_add": request.user.has_perm("records.add_copypolicy")}
@@ -197,6 +199,7 @@ def _page(request: HttpRequest, policy: CopyPolicy, restore: RestoreForm, *, sta
         "may_change": request.user.has_perm("records.change_copypolicy"),
         "may_approve": request.user.has_perm("records.approve_copypolicy"),
         "is_own": policy.proposed_by == _user_id(request),
+        "is_on": _is_on(policy),
     } | state_of(policy)
     return show(request, "copies_rule", policy.location.name, context, status=status)
 
@@ -209,7 +212,8 @@ def act_on_rule(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
     policy, actor = _found(pk), request.actor  # type: ignore[attr-defined]
     if act in ("copy", "check"):
         policies.copy_now(policy, check=act == "check")
-        messages.success(request, _("A worker begins within a minute."))
+        if _is_on(policy):
+            messages.success(request, _("A worker begins within a minute."))
     elif act == "start":
         policies.change_policy(policy, actor=actor, officer=_user_id(request), is_active=True)
         messages.success(request, _("Proposed. Nothing is copied before another person has agreed.") if policy.is_readable else _("Copies are made again."))  # fmt: skip
@@ -275,6 +279,11 @@ def restore_rule(request: HttpRequest, pk: UUID) -> HttpResponse:
     else:
         messages.warning(request, _("No worker could be told. Run “manage.py restore_copies” instead."))
     return redirect(PAGE, pk)
+
+
+def _is_on(policy: CopyPolicy) -> bool:
+    """Say whether neither where it writes nor the place that stands for its copies is switched off."""
+    return policy.destination.is_enabled and policy.location.is_enabled
 
 
 def _found(pk: UUID) -> CopyPolicy:

@@ -25,6 +25,7 @@ from apps.records.importers import FORMATS
 from apps.records.models import Source, SourceRun
 from apps.records.sources import keeping, running
 from apps.records.sources.files import kind_of
+from apps.records.sources.reaching import missed_by_requests
 from apps.records.staff.frame import permitted, show
 
 RUNS_SHOWN = 30
@@ -47,7 +48,7 @@ class SourceForm(forms.Form):
     every = forms.ChoiceField(label=gettext_lazy("How often"), choices=EVERY, initial="daily")
     adds_people = forms.BooleanField(
         label=gettext_lazy("Add whoever is not known here as a person"), required=False,
-        help_text=gettext_lazy("Otherwise they are counted and named in the report."),
+        help_text=gettext_lazy("Otherwise they are counted and named in the report. Somebody who was erased here is added again if the other system still has them, or has them anew; not before their erasure is done in this place."),
     )  # fmt: skip
 
     def clean_name(self) -> str:
@@ -180,6 +181,7 @@ def add_source(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "mapping": mapping, "location": location}
     if request.method == "POST" and form.is_valid() & mapping.is_valid():
         trial = _try(location, mapping.cleaned_data, request)
+        trial["missed"] = missed_by_requests(location, mapping.cleaned_data)
         if trial["lines"] and "try" not in request.POST:
             source = keeping.add_source(
                 location=location, mapping=mapping.cleaned_data, actor=request.actor, **form.cleaned_data  # type: ignore[attr-defined]
@@ -214,6 +216,8 @@ def show_source(request: HttpRequest, pk: UUID) -> HttpResponse:
         "runs": [_run(run) for run in runs],
         "troubles": report["troubles"][:SHOWN],
         "unknown": report["unknown"][:SHOWN],
+        "said": keeping.why_it_failed(runs),
+        "missed": missed_by_requests(source.location, source.mapping),
         "change": ChangeForm(initial={"every": source.every, "adds_people": source.adds_people}),
         "may_change": request.user.has_perm("records.change_source"),
     }
@@ -227,7 +231,8 @@ def act_on_source(request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
     source, actor = _found(pk), request.actor  # type: ignore[attr-defined]
     if act in ("read", "again"):
         keeping.read_now(source, from_the_beginning=act == "again")
-        messages.success(request, _("A worker begins within a minute."))
+        if source.location.is_enabled:
+            messages.success(request, _("A worker begins within a minute."))
     elif act in ("stop", "start"):
         keeping.change_source(source, actor=actor, is_active=act == "start")
         messages.success(request, _("It is read again.") if act == "start" else _("It is not read any more."))

@@ -14,6 +14,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.audit.actors import Actor
 from apps.locations.models import Location
+from apps.locations.services import switch_location
 from apps.records import services
 from apps.records.copies import restoring, running, writing
 from apps.records.copies.policies import approve_policy, change_policy, end_policy
@@ -22,7 +23,7 @@ from apps.records.errors import LostClaim, NotProposed
 from apps.records.models import Conversation, CopyPolicy, CopyRun, Subject
 from tests.locations.stores.conftest import Place
 from tests.records.conftest import by
-from tests.records.copies.conftest import MakePolicy, administrator, copied, give, there
+from tests.records.copies.conftest import MakePolicy, administrator, copied, due, give, there
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 SYSTEM = Actor.system()
@@ -187,3 +188,38 @@ def test_a_proposal_of_readable_copies_counts_only_from_somebody_who_still_may(
             approve_policy(policy, officer=administrator(), actor=SYSTEM)
         policy.refresh_from_db()
         assert (policy.is_active, policy.proposed_by is None) == (not has_left, has_left)
+
+
+@pytest.mark.parametrize("off", ["destination", "location"])
+def test_nothing_is_written_to_a_place_that_is_switched_off_and_what_is_erased_goes_there_all_the_same(
+    ada: Subject, ben: Subject, files_place: Place, make_policy: MakePolicy, off: str
+) -> None:
+    give(ada, "c1")
+    policy = make_policy(files_place)
+    assert copied(policy) == {"written": 1}
+    give(ben, "c2")
+    switch_location(getattr(policy, off), enabled=False, actor=SYSTEM)
+    due(policy, next_check_at=timezone.now())
+    assert (running.due_policies(), running.run_policy(policy.pk)) == ([], False)
+    assert len(there(files_place)) == 1
+    services.delete_conversations(ada, [Conversation.objects.get(subject=ada).pk], actor=by(ada))
+    assert running.due_policies() == [policy.pk]
+    running.run_policy(policy.pk)
+    assert there(files_place) == []
+    switch_location(getattr(policy, off), enabled=True, actor=SYSTEM)
+    assert copied(policy) == {"written": 1}
+
+
+def test_a_place_that_is_switched_off_meanwhile_ends_the_run(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(ada, "c1", "c2", "c3")
+    policy, write = make_policy(files_place), running.write_copy
+
+    def last(*args: Any, **options: Any) -> Any:
+        switch_location(policy.destination, enabled=False, actor=SYSTEM)
+        return write(*args, **options)
+
+    monkeypatch.setattr(running, "write_copy", last)
+    assert copied(policy)["failure"] == 1
+    assert CopyRun.objects.get(policy=policy).reason == "disabled"

@@ -22,7 +22,7 @@ from apps.keys.errors import MasterKeyUnreachable
 from apps.keys.models import Key
 from apps.keys.providers.file import FileProvider
 from apps.locations.models import Location
-from apps.locations.services import save_location
+from apps.locations.services import save_location, switch_location
 from apps.locations.sql import engine_of
 from apps.records import selectors, services, suppression
 from apps.records.models import Conversation, Source, SourceRun, Subject
@@ -440,3 +440,36 @@ def test_a_source_waits_while_master_keys_are_out_of_reach(
     assert source.lease_until is not None and source.lease_until > timezone.now() + timedelta(minutes=9)
     Source.objects.update(lease_until=None)
     assert read(source) == {"conversations": 1, "messages": 1}
+
+
+def test_a_column_that_is_gone_ends_the_run_and_is_named(ada: Subject, sqlite_place: Place) -> None:
+    chats = Chats(sqlite_place)
+    chats.say("ada@example.org", "c1", "Hello")
+    source = add(sqlite_place, COLUMNS)
+    assert read(source)["messages"] == 1
+    chats.run("ALTER TABLE chats RENAME COLUMN words TO content")
+    keeping.read_now(source)
+    assert running.run_source(source.pk) is False
+    runs = list(SourceRun.objects.order_by("-started_at"))
+    assert [(run.state, run.reason) for run in runs] == [("failed", "refused"), ("done", "")]
+    assert keeping.why_it_failed(runs) == "A column that the source reads is not there any more: words."
+    assert keeping.why_it_failed(runs[1:]) == ""
+    assert running.due_sources() == []
+    chats.run("ALTER TABLE chats RENAME COLUMN content TO words")
+    chats.say("ada@example.org", "c1", "More")
+    assert read(source)["messages"] == 1
+    assert keeping.why_it_failed(list(SourceRun.objects.order_by("-started_at"))) == ""
+
+
+def test_nothing_is_read_from_a_place_that_is_switched_off_until_it_is_on_again(
+    ada: Subject, sqlite_place: Place
+) -> None:
+    Chats(sqlite_place).say("ada@example.org", "c1", "Hello")
+    source = add(sqlite_place, COLUMNS)
+    switch_location(source.location, enabled=False, actor=Actor.system())
+    keeping.read_now(source)
+    assert (running.due_sources(), running.run_source(source.pk)) == ([], False)
+    assert (Conversation.objects.count(), SourceRun.objects.count()) == (0, 0)
+    switch_location(source.location, enabled=True, actor=Actor.system())
+    assert running.due_sources() == [source.pk]
+    assert read(source)["messages"] == 1
