@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from apps.locations.connectors.azure import AzureConnector
 from apps.locations.contract import Identity, Scope
 from apps.locations.errors import Refused
+from apps.locations.objects import Stored
 from apps.locations.reasons import Reason
 from tests.azurite import Azurite
 from tests.contracts.kinds_clouds import Azure
@@ -42,6 +43,15 @@ def test_snapshots_and_uncommitted_blocks_go_too(container: Azure, ada: Identity
     erase(container.connector, ada)
     assert container.connector.remaining(ada, SCOPE).count == 0
     assert list(container.everything()) == ["users/42/a.txt#"]
+
+
+@pytest.mark.parametrize("name", ["users/4/../42/secret", "..", "users/4/."])
+def test_a_name_that_leads_to_another_blob_is_asked_for_by_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = connector_of(Listing(blob(name)), monkeypatch)
+    stored = Stored(name, 1, datetime.now(UTC), "e")
+    for act in (lambda: place.look(name), lambda: place.read(stored, 0, 1), lambda: place.delete([blob(name)])):
+        with pytest.raises(Refused):
+            act()
 
 
 @pytest.mark.services

@@ -186,6 +186,8 @@ class AzureConnector:
 
         404 is gone as well: each of them was listed just now, and the answer that told of its end may have been lost.
         """
+        for blob in blobs:
+            check_name(blob.name)
         with foreign_errors():
             codes = [
                 answer.status_code
@@ -244,6 +246,7 @@ class AzureConnector:
     def look(self, key: str) -> Stored | None:
         from azure.core.exceptions import ResourceNotFoundError
 
+        check_name(key)
         with foreign_errors():
             try:
                 return _stored(self.container.get_blob_client(key).get_blob_properties())
@@ -257,6 +260,7 @@ class AzureConnector:
 
         if start == stop:
             return Opened(ANY_TYPE, [])
+        check_name(stored.key)
         with foreign_errors():
             try:
                 stream = self.container.get_blob_client(stored.key).download_blob(
@@ -325,6 +329,14 @@ class UnknownParameter(Exception):
 def _stored(blob: Any) -> Stored:
     labels = (blob.metadata or {}) | (blob.tags or {})
     return Stored(blob.name, blob.size or 0, blob.last_modified, str(blob.etag), labels)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that the client would shorten on the way, so that another blob were read or deleted."""
+    if {".", ".."} & set(name.split("/")):
+        raise Refused(
+            _("The name of a blob has “.” or “..” between slashes: nobody can ask for it. A person has to look.")
+        )
 
 
 def is_folder(blob: Any) -> bool:
