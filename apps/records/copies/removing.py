@@ -36,12 +36,12 @@ def remove_doomed(policy: CopyPolicy, store: Store) -> int:
     count = 0
     doomed = removable().filter(policy=policy).order_by("pk")
     while names := list(doomed.values_list("object_name", flat=True)[:BATCH]):
-        held = _delete(policy, store, names).held
+        held = delete_objects(policy, store, names).held
         count += len(names) - len(held)
     return count
 
 
-def _delete(policy: CopyPolicy, store: Store, names: list[str]) -> Blocked:
+def delete_objects(policy: CopyPolicy, store: Store, names: list[str]) -> Blocked:
     """Delete objects, then their rows; return what keeps some of them, of which the rows stay, with the day to try again."""
     stays = Blocked("")
     try:
@@ -100,7 +100,7 @@ def remove_person(policy: CopyPolicy, store: Store, subject_id: UUID) -> Iterato
         if names == before:
             return  # it says that it deletes and does not: the second look tells
         before = names
-        stays = _delete(policy, store, names)
+        stays = delete_objects(policy, store, names)
         holds += [(stays.reason, day) for day in stays.held.values()]
         yield len(names) - len(stays.held)
         last = next((name for name in reversed(names) if name in stays.held), last)

@@ -24,6 +24,7 @@ from apps.records import contexts, objects
 from apps.records.copies.frames import plain_copy
 from apps.records.copies.naming import Name
 from apps.records.copies.readable import readable_copy
+from apps.records.copies.removing import delete_objects
 from apps.records.errors import LostClaim, SubjectFrozen
 from apps.records.indexing.ring import COPY, Ring, open_ring
 from apps.records.models import Conversation, Copy, CopyPolicy
@@ -127,8 +128,7 @@ def _is_kept(copy: Copy, row: Conversation, ring: Ring) -> bool:
 def _take_back(store: Store, copy: Copy) -> None:
     """Delete what should not have been written. If that fails, its row is doomed, or the second look finds it."""
     Copy.objects.filter(pk=copy.pk).update(doomed_at=timezone.now())
-    store.delete([copy.object_name])
-    Copy.objects.filter(pk=copy.pk).delete()
+    delete_objects(copy.policy, store, [copy.object_name])
 
 
 def _as_it_was(row: Conversation) -> QuerySet[Conversation]:

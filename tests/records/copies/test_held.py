@@ -13,7 +13,7 @@ from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
 from apps.locations.stores import s3, try_out
 from apps.records import services
-from apps.records.copies import removing, running
+from apps.records.copies import removing, running, writing
 from apps.records.models import Copy, Subject
 from apps.records.subjects import identity_of
 from tests.contracts.places import S3Place, new_bucket
@@ -113,8 +113,25 @@ def test_an_erasure_takes_all_that_is_not_locked_and_says_until_when_the_rest_st
     assert not Copy.objects.filter(subject_id=ada.pk).exists()
 
 
-def test_a_trial_says_whether_a_place_lets_go(bucket: S3Place, place: Place) -> None:
-    assert try_out(place.store())
+def keep_everything(bucket: S3Place) -> None:
     days = {"Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 30}}, "ObjectLockEnabled": "Enabled"}
     bucket.client.put_object_lock_configuration(Bucket=bucket.bucket, ObjectLockConfiguration=days)
+
+
+def test_what_changed_while_it_was_copied_waits_for_its_day_and_stops_nothing(
+    ada: Subject, bucket: S3Place, place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_everything(bucket)
+    give(ada, "c1", "c2")
+    policy = make_policy(place)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_is_kept", lambda *_: False)
+        assert copied(policy) == {"skipped": 2}
+    assert Copy.objects.filter(doomed_at__isnull=False, held_until__gt=TODAY).count() == 2
+    assert copied(policy) == {"written": 2}
+
+
+def test_a_trial_says_whether_a_place_lets_go(bucket: S3Place, place: Place) -> None:
+    assert try_out(place.store())
+    keep_everything(bucket)
     assert not try_out(place.store())
