@@ -59,6 +59,13 @@ def test_a_conversation_is_read_with_its_versions(ada: Person) -> None:
     assert "First answer" in ada.client.get(f"{address}?branch={previous}").content.decode()
 
 
+def test_what_a_source_brought_in_says_so_in_words(ada: Person) -> None:
+    parsed = conversation("c", "Hello")
+    parsed.source = "sync"
+    (held,) = store(ada, parsed)
+    assert "· From another system" in ada.client.get(reverse("portal:conversation", args=[held.id])).content.decode()
+
+
 @pytest.mark.parametrize("query", ["?page=999999", "?page=0", "?page=x", "?branch=99999", "?branch=-1", "?at=77"])
 def test_odd_addresses_show_the_conversation_all_the_same(query: str, ada: Person) -> None:
     (held,) = store(ada, conversation("c", "Hello"))

@@ -87,7 +87,7 @@ def kind_name(kind: str) -> str:
 
 @register.filter
 def source_name(code: str) -> str:
-    words = {"txt": _("Text"), "paste": _("Pasted text"), "images": _("Pictures")}
+    words = {"txt": _("Text"), "paste": _("Pasted text"), "images": _("Pictures"), "sync": _("From another system")}
     return SOURCES.get(code) or words.get(code, code)
 
 

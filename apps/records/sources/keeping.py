@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -11,14 +12,15 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.audit.actors import Actor
-from apps.audit.events import Event
+from apps.audit.events import Event, Purpose
 from apps.locations.models import Location
 from apps.locations.said import read
+from apps.records import subjects
 from apps.records.importers.display import text_of
 from apps.records.importers.types import ParsedConversation
 from apps.records.models import Source, SourceFile, SourceRun
 from apps.records.sources.reading import Line, reader_for
-from apps.records.sources.running import PERIODS, report_of
+from apps.records.sources.running import PERIODS, kind_of_mapping, report_of
 
 CHANGED = ("every", "adds_people", "is_active", "next_run_at")
 PREVIEWED = 8  # messages
@@ -61,9 +63,10 @@ def read_now(source: Source, *, from_the_beginning: bool = False) -> None:
 
 
 def preview(location: Location, mapping: dict[str, Any], *, actor: Actor) -> tuple[list[Line], list[str]]:
-    """Return the first messages, and what could not be read or is wrong with the mapping. A look: it is an entry.
+    """Return the first messages, and what could not be read or is wrong with the mapping. Nothing is stored.
 
-    Raises LocationError. Nothing is stored.
+    A look at what people wrote: it is an entry, and one about each of them who is known here, who finds it among the looks.
+    Raises LocationError.
     """
     reader = reader_for(location, mapping)
     problems = reader.check()
@@ -84,6 +87,11 @@ def preview(location: Location, mapping: dict[str, Any], *, actor: Actor) -> tup
             break
     with transaction.atomic():
         audit.append(Event.SOURCE_PREVIEWED, about="", actor=actor, location=location.pk, rows=len(lines))
+        for person, count in Counter(line.person for line in lines).items():
+            for handle in subjects.handles_of(kind_of_mapping(mapping), person):
+                audit.append(
+                    Event.CONTENT_LOOKED_AT, about=handle, actor=actor, messages=count, purpose=Purpose.SUPPORT
+                )
     return lines, problems[:PREVIEWED]
 
 

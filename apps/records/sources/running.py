@@ -111,8 +111,12 @@ def report_of(run: SourceRun) -> dict[str, Any]:
 
 def identity_kind(source: Source) -> str:
     """Return by what kind of identity a source knows people."""
-    path = source.mapping.get("path")
-    return kind_of(path) if path else str(source.mapping.get("person_kind", ""))
+    return kind_of_mapping(source.mapping)
+
+
+def kind_of_mapping(mapping: dict[str, Any]) -> str:
+    path = mapping.get("path")
+    return kind_of(path) if path else str(mapping.get("person_kind", ""))
 
 
 def _claim(source_id: UUID) -> Source | None:

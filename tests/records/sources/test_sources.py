@@ -17,7 +17,7 @@ from sqlalchemy import text as sql
 from apps.audit.actors import Actor
 from apps.audit.events import Event
 from apps.audit.models import Entry
-from apps.audit.selectors import details_of
+from apps.audit.selectors import details_of, looks_at
 from apps.keys.errors import MasterKeyUnreachable
 from apps.keys.models import Key
 from apps.keys.providers.file import FileProvider
@@ -381,7 +381,7 @@ def test_a_place_that_does_not_answer_is_said_and_tried_again(ada: Subject, file
 # Trying before saving
 
 
-def test_a_preview_shows_messages_stores_nothing_and_is_a_look(ada: Subject, place: Place) -> None:
+def test_a_preview_shows_messages_stores_nothing_and_is_a_look(ada: Subject, ben: Subject, place: Place) -> None:
     chats = Chats(place)
     chats.say("ada@example.org", "c1", "How much?")
     chats.say("ada@example.org", "c1", None)
@@ -394,6 +394,9 @@ def test_a_preview_shows_messages_stores_nothing_and_is_a_look(ada: Subject, pla
     assert len(problems) == 1
     assert not Conversation.objects.exists()
     assert details_of(Entry.objects.get(event=Event.SOURCE_PREVIEWED))["rows"] == 1
+    [look] = looks_at(ada.handle)  # she sees it among the looks
+    assert (look.event, look.purpose) == (Event.CONTENT_LOOKED_AT, "support")
+    assert looks_at(ben.handle) == []
     _lines, problems = keeping.preview(location, COLUMNS | {"text": "body"}, actor=Actor.system())
     assert "There is no column body" in problems[0]
     assert "words" in problems[0]
