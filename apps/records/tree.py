@@ -20,18 +20,15 @@ class Branch:
 
 
 class Tree:
-    """`nodes`: position → (parent, is it a message). A parent stands before its children or is None."""
+    """`nodes`: position, parent, is it a message. One that came in later than what follows it has a later position."""
 
     def __init__(self, nodes: Iterable[tuple[int, int | None, bool]], *, current: int | None) -> None:
-        self.parents: dict[int, int | None] = {}
+        ordered = sorted(nodes)
+        self.parents = _sound({position: parent for position, parent, _is_message in ordered})
+        self.messages = {position for position, _parent, is_message in ordered if is_message}
         self.children: dict[int | None, list[int]] = {}
-        self.messages: set[int] = set()
-        for position, parent, is_message in sorted(nodes):
-            parent = parent if parent in self.parents else None
-            self.parents[position] = parent
+        for position, parent in self.parents.items():
             self.children.setdefault(parent, []).append(position)
-            if is_message:
-                self.messages.add(position)
         self.main = self._line_to(current if current in self.parents else max(self.parents, default=None))
         self._on_main = set(self.main)
 
@@ -94,3 +91,22 @@ class Tree:
             one = waiting.pop()
             yield one
             waiting += [child for child in reversed(self.children.get(one, ())) if child not in seen]
+
+
+def _sound(parents: dict[int, int | None]) -> dict[int, int | None]:
+    """Return the parents, None for one that is not there; what two versions made a circle of is cut at its first node."""
+    found = {position: parent if parent in parents else None for position, parent in parents.items()}
+    if all(parent is None or parent < position for position, parent in found.items()):
+        return found  # as it is of nearly all
+    ended: set[int] = set()
+    for start in found:
+        way: dict[int, None] = {}
+        at: int | None = start
+        while at is not None and at not in ended and at not in way:
+            way[at] = None
+            at = found[at]
+        if at in way:
+            circle = list(way)[list(way).index(at) :]
+            found[min(circle)] = None
+        ended.update(way)
+    return found

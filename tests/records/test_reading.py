@@ -157,6 +157,14 @@ def test_the_default_path_ends_at_the_current_node_or_at_the_newest() -> None:
     assert Tree([], current=None).path() == []
 
 
+def test_a_message_that_came_in_later_than_its_answer_stands_before_it_and_a_circle_is_cut() -> None:
+    late = [(0, None, True), (1, 3, True), (2, 1, True), (3, 0, True)]
+    assert Tree(late, current=2).path() == [0, 3, 1, 2]
+    circle = [(0, None, True), (1, 3, True), (2, 1, True), (3, 2, True), (4, 9, True)]
+    assert Tree(circle, current=3).path() == [1, 2, 3]
+    assert sorted(Tree(circle, current=0).reading_order()) == [0, 1, 2, 3, 4]
+
+
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(0, 80))
 def test_reading_order_has_every_node_once_and_parents_before_children(links: list[int], current: int) -> None:
     nodes = [(n, link if link < n else None, True) for n, link in enumerate(links)]
