@@ -73,11 +73,13 @@ class OpenAIStandIn(StandIn):
 
     # what tests put there
 
-    def add_completion(self, number: int | str, metadata: dict[str, str], text: str = "Hello") -> str:
+    def add_completion(
+        self, number: int | str, metadata: dict[str, str], text: str = "Hello", *, created: int = CREATED
+    ) -> str:
         object_id = f"chatcmpl-{number}"
         message = {"role": "assistant", "content": text, "refusal": None}
         self.objects[f"/chat/completions/{object_id}"] = {
-            "id": object_id, "object": "chat.completion", "created": CREATED, "model": "gpt-5", "metadata": metadata,
+            "id": object_id, "object": "chat.completion", "created": created, "model": "gpt-5", "metadata": metadata,
             "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}],
         }  # fmt: skip
         asked = {"id": f"{object_id}-0", "role": "assistant", "content": "Asked.", "refusal": None}
@@ -211,6 +213,7 @@ class OpenAIStandIn(StandIn):
 
     def _filtered(self, asked: Asked) -> list[dict[str, Any]]:
         all_of_kind = [found for path, found in self.objects.items() if path.startswith(f"{asked.path}/")]
+        all_of_kind.sort(key=lambda found: int(found.get("created", CREATED)))
         if self.ignores_filter:
             return all_of_kind
         wanted = {name[9:-1]: value for name, value in asked.query.items() if name.startswith("metadata[")}

@@ -57,6 +57,8 @@ def test_a_table_is_mapped_tried_saved_and_read(at_roots, chats, ada):
     assert "Nothing is brought in by a schedule" in at_roots.read(PAGE)
     assert "Chat product" in at_roots.read(f"{PAGE}add/")
     address = f"{PAGE}add/?place={chats.pk}"
+    text = text_of(at_roots.post(address, values(**{"map-zone": "Mars/Olympus", "try": "1"})))
+    assert "There is no time zone of this name." in text
     text = text_of(at_roots.post(address, values(**{"map-text": "body", "try": "1"})))
     assert "There is no column body" in text
     text = text_of(at_roots.post(address, values(**{"try": "1"})))

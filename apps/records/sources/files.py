@@ -17,16 +17,18 @@ from apps.locations.paths import PLACEHOLDER
 from apps.locations.services import config_of
 from apps.locations.stores import Found, Missing, store_of
 from apps.records import importers
+from apps.records.importers.display import text_of
 from apps.records.importers.types import ParsedConversation, Skipped
 from apps.records.indexing.ring import SOURCE_FILE, open_ring
 from apps.records.models import Source, SourceFile
 from apps.records.services.deleting import BY_SCHEDULE
-from apps.records.sources.reading import Batch, Cursor
+from apps.records.sources.reading import Batch, Cursor, MadeIds
 from apps.records.uploads import spooled
 
 FILES_A_QUERY = 400
 LARGEST = 4 * 1024**3
 BY_CONTENT = "sha256:"  # ids that are made from the content: of a file that grows they would not stay the same
+MADE = re.compile(r"message-\d+(~\d+)?")  # ids that are made from the place (building.py)
 
 
 class Seen(Protocol):
@@ -137,6 +139,7 @@ class FilesReader:
                 continue
             if item.external_id.startswith(BY_CONTENT):
                 item.external_id = f"file:{name}#{number}"
+                _name_by_what_they_say(item)
             item.source = BY_SCHEDULE
             yield item
 
@@ -146,6 +149,24 @@ class FilesReader:
                 self.seen.note(found)
 
         return note
+
+
+def _name_by_what_they_say(parsed: ParsedConversation) -> None:
+    """Give messages without ids other ones than their place: a file that begins anew would write over what it said before."""
+    made = MadeIds()
+    names: dict[str | None, str] = {}
+    for node in parsed.nodes:
+        if MADE.fullmatch(node.id):
+            said = "\0".join(part.text for part in text_of(node))
+            names[node.id] = made.of(str(node.created_at), node.role, said)
+    for node in parsed.nodes:
+        node.id, node.parent = names.get(node.id, node.id), names.get(node.parent, node.parent)
+        node.data |= {"id": node.id, "parent": node.parent}
+        node.data["children"] = [names.get(child, child) for child in node.data["children"]]
+        if node.data["message"]:
+            node.data["message"]["id"] = node.id
+    current = parsed.header.get("current_node")
+    parsed.header["current_node"] = names.get(current, current)
 
 
 def kind_of(path: str) -> str:

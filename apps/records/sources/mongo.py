@@ -7,15 +7,24 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from bson import ObjectId
+from bson import ObjectId, json_util
+from bson.binary import UuidRepresentation
+from bson.json_util import JSONMode, JSONOptions
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.locations.connectors.mongodb.matching import behind
+from apps.locations.errors import Unavailable
 from apps.locations.mongo import client_of, foreign_errors
+from apps.records.importers.types import Skipped
 from apps.records.sources.mapping import Mapping, group_rows
-from apps.records.sources.reading import OVERLAP_TIME, Batch, Cursor, earlier, freeze, thaw
+from apps.records.sources.reading import OVERLAP_TIME, Batch, Cursor, earlier
 
 DOCUMENTS_A_PAGE = 200
 SAMPLED = 100
+EXACT: JSONOptions = JSONOptions(
+    json_mode=JSONMode.CANONICAL, tz_aware=True, uuid_representation=UuidRepresentation.STANDARD
+)  # every type of MongoDB comes back as it was: a value of another type compares with nothing there
 
 
 class MongoReader:
@@ -34,11 +43,16 @@ class MongoReader:
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
         """Documents in the order of their mark, a page at a time; each conversation that one belongs to is read whole.
 
-        Without a watermark the `_id` is the mark: those that a driver gives out grow with time.
+        Without a watermark the `_id` is the mark, if it is one that a driver gives out: those grow with time. Where it is
+        of another type, everything is read each time.
         """
-        if "last" not in cursor:
-            mark = _thaw(cursor["mark"]) if cursor.get("mark") is not None else None
-            cursor = {"since": _freeze(_earlier(mark)), "last": None, "mark": cursor.get("mark")}
+        if not {"begun", "last"} <= cursor.keys():
+            since = None
+            if "begun" in cursor and cursor["mark"] is not None:
+                begun = datetime.fromisoformat(cursor["begun"])
+                since = _earlier(_thaw(cursor["mark"]), begun.astimezone(self.mapping.zone))
+            begun_now = timezone.now().isoformat()
+            cursor = {"begun": begun_now, "since": _freeze(since), "last": None, "mark": cursor.get("mark")}
         while page := self._page(cursor):
             top, number = page[-1][0], page[-1][1]
             cursor = {**cursor, "last": [_freeze(top), _freeze(number)], "mark": _freeze(top)}
@@ -47,7 +61,24 @@ class MongoReader:
             yield Batch(dict(grouped.people), cursor, grouped.troubles)
             if len(page) < DOCUMENTS_A_PAGE:
                 break
-        yield Batch({}, {"mark": cursor["mark"]})
+        grows = self.mapping.columns["watermark"] or self._has_ids_of_drivers()
+        left = {"begun": cursor["begun"], "mark": cursor["mark"]} if grows else {}
+        yield Batch({}, left, self._unseen())
+
+    def _has_ids_of_drivers(self) -> bool:
+        """Say whether every `_id` is an ObjectId: the first and the last are then, in the order of types."""
+        with self._collection() as collection:
+            ends = [one for way in (1, -1) for one in collection.find({}, {"_id": 1}).sort("_id", way).limit(1)]
+        return all(isinstance(one["_id"], ObjectId) for one in ends)
+
+    def _unseen(self) -> list[Skipped]:
+        """Count the documents that no query of ours finds; a server that takes too long for that is not asked."""
+        names = [self.mapping.columns[name] for name in ("conversation", "watermark") if self.mapping.columns[name]]
+        try:
+            with self._collection() as collection:
+                return self.mapping.unseen(collection.count_documents({"$or": [{name: None} for name in names]}))
+        except Unavailable:
+            return []
 
     def _page(self, cursor: Cursor) -> list[tuple[Any, Any, Any]]:
         """Return mark, id and conversation of the documents that come next."""
@@ -57,7 +88,8 @@ class MongoReader:
             wanted[mark] = {"$gte": since}
         if cursor["last"] is not None:
             top, number = (_thaw(value) for value in cursor["last"])
-            wanted = {"$and": [wanted, {"$or": [{mark: {"$gt": top}}, {mark: top, "_id": {"$gt": number}}]}]}
+            later = {"$or": [{mark: {"$gt": top}}, {"$and": [{mark: top}, behind(number)]}]}
+            wanted = {"$and": [wanted, behind(number) if mark == "_id" else later]}
         order = list({mark: 1, "_id": 1}.items())
         with self._collection() as collection:
             found = collection.find(wanted).sort(order).limit(DOCUMENTS_A_PAGE)
@@ -95,19 +127,15 @@ def _paths(document: dict[str, Any], above: str = "") -> Iterator[str]:
             yield from _paths(value, f"{path}.")
 
 
-def _earlier(mark: Any) -> Any:
+def _earlier(mark: Any, begun: datetime) -> Any:
     if isinstance(mark, ObjectId):
-        return ObjectId.from_datetime(mark.generation_time - OVERLAP_TIME)
-    return earlier(mark)
+        return ObjectId.from_datetime(min(mark.generation_time, begun) - OVERLAP_TIME)
+    return earlier(mark, begun)
 
 
-def _freeze(value: Any) -> Any:
-    return {"object": str(value)} if isinstance(value, ObjectId) else freeze(value)
+def _freeze(value: Any) -> str:
+    return json_util.dumps(value, json_options=EXACT)
 
 
-def _thaw(value: Any) -> Any:
-    """A time comes back with its zone: the client reads times so (mongo.py)."""
-    if isinstance(value, dict) and "object" in value:
-        return ObjectId(value["object"])
-    thawed = thaw(value)
-    return thawed.replace(microsecond=thawed.microsecond // 1000 * 1000) if isinstance(thawed, datetime) else thawed
+def _thaw(value: str | None) -> Any:
+    return None if value is None else json_util.loads(value, json_options=EXACT)

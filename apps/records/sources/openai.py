@@ -1,10 +1,13 @@
 """Chat completions that OpenAI keeps (`store: true`), or a server that is compatible with it: each is one conversation.
 
-They are listed oldest first, and the list goes on after the last one that was read. Whose one is, its metadata say.
+They are listed oldest first, by when they were begun, and the list goes on after the last one that was read. One that took
+long to be written comes before others that are there already, so that the next reading looks at the newest ones again.
+Whose one is, its metadata say.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +19,7 @@ from apps.locations.errors import Refused
 from apps.records.importers.formats import openai_objects
 from apps.records.importers.types import ParsedConversation, Skipped
 from apps.records.services.deleting import BY_SCHEDULE
-from apps.records.sources.reading import Batch, Cursor
+from apps.records.sources.reading import OVERLAP_TIME, Batch, Cursor
 
 COMPLETIONS_A_BATCH = 50  # for each its messages are a call of their own
 MESSAGES_A_PAGE = 100
@@ -33,7 +36,10 @@ class OpenAIReader:
         return [] if self._page("") else [_("There are no stored chat completions.")]
 
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
+        """`settled`: the last one before which nothing comes any more; from there the next reading goes on."""
         after = str(cursor.get("after") or "")
+        settled = str(cursor.get("settled", after))
+        young: deque[tuple[int, str]] = deque()  # behind that one
         page = self._first_page(after)
         while page:
             people: dict[str, Any] = {}
@@ -45,9 +51,12 @@ class OpenAIReader:
                 else:
                     troubles.append(Skipped(completion.id, _("Its metadata name no person.")))
             after = page[-1].id
-            yield Batch(people, {"after": after}, troubles)
+            young += [(_begun(completion), completion.id) for completion in page]
+            while young[0][0] <= young[-1][0] - OVERLAP_TIME.total_seconds():
+                settled = young.popleft()[1]
+            yield Batch(people, {"after": after, "settled": settled}, troubles)
             page = self._page(after)
-        yield Batch({}, {"after": after})
+        yield Batch({}, {"after": settled})
 
     def _first_page(self, after: str) -> list[Any]:
         """Go on after the last one; if that was deleted meanwhile, read all again: what is held is not stored twice."""
@@ -70,3 +79,8 @@ class OpenAIReader:
         parsed = openai_objects.parse(plain(completion) | {"messages": messages})
         parsed.source = BY_SCHEDULE
         return parsed
+
+
+def _begun(completion: Any) -> int:
+    """Return when it was begun, in seconds since 1970; a server that is only compatible may not say."""
+    return completion.created if isinstance(completion.created, int) else 0

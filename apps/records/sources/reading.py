@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -17,6 +23,8 @@ from apps.records.importers.types import ParsedConversation, Skipped
 
 OVERLAP_TIME = timedelta(minutes=10)  # rows that were committed late, with an earlier time
 OVERLAP_NUMBER = 1_000  # the same for numbers that a sequence gave out
+SINCE_1970 = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3))  # from there on in ns, µs, ms
+WRITTEN_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")  # ISO 8601
 Cursor = dict[str, Any]
 
 
@@ -42,6 +50,20 @@ class Line:
     role: str
     text: str
     time: datetime | None
+
+
+class MadeIds:
+    """Ids for the messages of a conversation that have none: by what they say, so that what comes or goes before one
+    changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._alike: Counter[str] = Counter()
+
+    def of(self, *said: str) -> str:
+        digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+        self._alike[digest] += 1
+        return f"{digest}-{self._alike[digest]}"
 
 
 class Reader(Protocol):
@@ -70,28 +92,45 @@ def freeze(value: Any) -> Any:
         return {"time": value.isoformat()}
     if isinstance(value, date):
         return {"day": value.isoformat()}
-    if isinstance(value, Decimal):
-        return {"decimal": str(value)}
+    if isinstance(value, Decimal | UUID):
+        return {type(value).__name__.lower(): str(value)}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"bytes": bytes(value).hex()}
     return value if isinstance(value, int | float | str) or value is None else {"text": str(value)}
+
+
+THAWED: dict[str, Callable[[str], Any]] = {
+    "time": datetime.fromisoformat,
+    "day": date.fromisoformat,
+    "decimal": Decimal,
+    "uuid": UUID,
+    "bytes": bytes.fromhex,
+    "text": str,
+}
 
 
 def thaw(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     [(kind, text)] = value.items()
-    if kind == "time":
-        return datetime.fromisoformat(text)
-    if kind == "day":
-        return date.fromisoformat(text)
-    return Decimal(text) if kind == "decimal" else text
+    return THAWED[kind](text)
 
 
-def earlier(value: Any) -> Any:
-    """Return the value from which to read again, so that what came late is not missed."""
+def earlier(value: Any, begun: datetime) -> Any:
+    """Return the value from which to read again, so that what came late is not missed.
+
+    `begun`: when the last reading began, in the zone of times that name none. A time beyond it, of a clock that is wrong,
+    would hide all that is written until then.
+    """
     if isinstance(value, datetime):
-        return value - OVERLAP_TIME
+        return min(value, begun if value.tzinfo else begun.replace(tzinfo=None)) - OVERLAP_TIME
     if isinstance(value, date):
-        return value - timedelta(days=1)
+        return min(value, begun.date()) - timedelta(days=1)
+    if isinstance(value, str) and WRITTEN_TIME.match(value):
+        with suppress(ValueError):  # the 31st of February
+            moment = min(datetime.fromisoformat(value[:19]), begun.replace(tzinfo=None)) - OVERLAP_TIME
+            return moment.isoformat(value[10], "seconds")
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return value - OVERLAP_NUMBER
+        second = next((unit for least, unit in SINCE_1970 if value >= least), None)
+        return value - (OVERLAP_NUMBER if second is None else int(OVERLAP_TIME.total_seconds()) * second)
     return value

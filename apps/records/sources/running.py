@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,7 +46,7 @@ from apps.records.reports import Commit
 from apps.records.services.deleting import BY_SCHEDULE
 from apps.records.services.storing import external_indexes, store_conversations
 from apps.records.sources.files import SeenFiles, kind_of
-from apps.records.sources.reading import Batch, reader_for
+from apps.records.sources.reading import Batch, Cursor, reader_for
 from apps.sealing import content
 from apps.sealing.aead import associated_data
 
@@ -55,6 +56,12 @@ RUN_SECONDS = 200.0
 LEASE = timedelta(seconds=305)
 PERIODS = {Source.Every.HOURLY: timedelta(hours=1), Source.Every.DAILY: timedelta(days=1)}
 AGAIN = timedelta(minutes=10)  # when the place, or that of the master keys, does not answer
+WHOLE_AGAIN = timedelta(days=30)  # what came too late for the cursor, or of somebody not known then, comes in by it
+# Ids that are given out once in the world: by them what comes from two sides is known to be the same.
+UNIQUE = re.compile(
+    r"[0-9a-f]{24}|[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|(chatcmpl|resp|conv)[-_]\w+", re.IGNORECASE
+)
+WHOLE = "whole"  # in a cursor: when all was last read from the beginning
 MOST_TROUBLES = 500
 MOST_UNKNOWN = 200  # named
 MOST_COUNTED = 20_000  # of more the count says no more than that
@@ -138,6 +145,7 @@ class _Run:
         self.source, self.ends_at = source, ends_at
         self.kind = identity_kind(source)
         self.still_erased = import_string(settings.STILL_ERASED)(source.location_id)
+        self.beginning = f"{source.location_id}/{source.mapping.get('table') or source.mapping.get('folder') or ''}/"
         open_one = SourceRun.objects.filter(source=source, state=SourceRun.State.RUNNING).first()
         self.run = open_one or SourceRun.objects.create(source=source)
         report = report_of(self.run)
@@ -145,11 +153,16 @@ class _Run:
         self.unknown: list[str] = report["unknown"]
         self.marks: set[str] = set(report.get("marks", []))
         self.said = ""
+        self.cursor: Cursor = dict(source.cursor)
+        self.whole = str(self.cursor.pop(WHOLE, ""))
+        is_due = not self.whole or datetime.fromisoformat(self.whole) <= timezone.now() - WHOLE_AGAIN
+        if not self.cursor or (is_due and open_one is None):
+            self.cursor, self.whole = {}, timezone.now().isoformat()
 
     def go(self) -> bool:
         try:
             reader = reader_for(self.source.location, self.source.mapping, seen=SeenFiles(self.source))
-            for batch in reader.batches(self.source.cursor):
+            for batch in reader.batches(self.cursor):
                 self._take(batch)
                 if time.monotonic() >= self.ends_at and batch.people:
                     return True
@@ -169,7 +182,7 @@ class _Run:
             self._trouble(trouble)
         for value, items in batch.people.items():
             self._of_person(value, items)
-        self.source.cursor = batch.cursor
+        self.source.cursor = batch.cursor and {**batch.cursor, WHOLE: self.whole}
         self._note()
         batch.done()
 
@@ -196,11 +209,13 @@ class _Run:
     def _wanted(
         self, subject: Subject, items: Iterable[ParsedConversation | Skipped]
     ) -> Iterator[ParsedConversation | Skipped]:
-        """Leave out what the person deleted here."""
+        """Leave out what the person deleted here. A conversation that is called 42 is another one in each table."""
         forgotten = {bytes(one) for one in subject.forgotten.values_list("external_index", flat=True)}
         ring = open_ring(CONVERSATION) if forgotten else None  # what was deleted before this moment stands under these
         for item in items:
             indexes = []
+            if isinstance(item, ParsedConversation) and not UNIQUE.fullmatch(item.external_id):
+                item.external_id = f"{self.beginning}{item.external_id}"
             if ring is not None and isinstance(item, ParsedConversation):
                 indexes = external_indexes(ring, subject.pk, item.external_id)
             if not forgotten.isdisjoint(indexes):

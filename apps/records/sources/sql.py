@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from sqlalchemy import ColumnElement, MetaData, Table, and_, func, inspect, or_, select
+from sqlalchemy import ColumnElement, MetaData, Table, and_, func, inspect, or_, select, type_coerce
+from sqlalchemy.types import NullType
 
-from apps.locations.errors import Refused
+from apps.locations.errors import Refused, Unavailable
 from apps.locations.said import said
 from apps.locations.sql import engine_of, foreign_errors
+from apps.records.importers.types import Skipped
 from apps.records.sources.mapping import Mapping, group_rows
 from apps.records.sources.reading import Batch, Cursor, earlier, freeze, thaw
 
@@ -33,12 +37,18 @@ class SqlReader:
         return self.mapping.missing_from(present)
 
     def batches(self, cursor: Cursor) -> Iterator[Batch]:
-        """A cursor holds where the reading began (`since`), and the last conversation of it; at its end the highest mark."""
+        """A cursor holds when the reading began and from where (`since`), and the last conversation of it; at its end the
+        highest mark.
+        """
         table = self._table()
-        mark = table.c[self.mapping.columns["watermark"]] if self.mapping.columns["watermark"] else None
-        if "last" not in cursor:
-            since = earlier(thaw(cursor["mark"])) if cursor.get("mark") is not None and mark is not None else None
-            cursor = {"since": freeze(since), "last": None, "mark": cursor.get("mark")}
+        mark = self._column(table, "watermark") if self.mapping.columns["watermark"] else None
+        if not {"begun", "last"} <= cursor.keys():
+            since = None
+            if "begun" in cursor and mark is not None and cursor["mark"] is not None:
+                begun = datetime.fromisoformat(cursor["begun"])
+                since = earlier(thaw(cursor["mark"]), begun.astimezone(self.mapping.zone))
+            begun_now = timezone.now().isoformat()
+            cursor = {"begun": begun_now, "since": freeze(since), "last": None, "mark": cursor.get("mark")}
         while True:
             page = self._changed(table, mark, cursor)
             if not page:
@@ -49,11 +59,23 @@ class SqlReader:
             yield Batch(dict(grouped.people), cursor, grouped.troubles)
             if len(page) < CONVERSATIONS_A_BATCH:
                 break
-        yield Batch({}, {"mark": cursor["mark"]} if mark is not None else {})
+        left = {"begun": cursor["begun"], "mark": cursor["mark"]} if mark is not None else {}
+        yield Batch({}, left, self._unseen(table, mark))
+
+    def _unseen(self, table: Table, mark: Any) -> list[Skipped]:
+        """Count the rows that no query of ours finds; a database that takes too long for that is not asked."""
+        name = self._column(table, "conversation")
+        nowhere = name.is_(None) if mark is None else or_(name.is_(None), mark.is_(None))
+        try:
+            with foreign_errors(), self.engine.connect() as connection:
+                count = connection.scalar(select(func.count()).select_from(table).where(nowhere))
+        except Unavailable:
+            return []
+        return self.mapping.unseen(int(count or 0))
 
     def _changed(self, table: Table, mark: Any, cursor: Cursor) -> list[tuple[Any, Any]]:
         """Return conversations and their highest mark, in the order of these."""
-        name = table.c[self.mapping.columns["conversation"]]
+        name = self._column(table, "conversation")
         top: ColumnElement[Any] = func.max(mark) if mark is not None else func.count()
         wanted = select(name, top).where(name.is_not(None)).group_by(name)
         if mark is not None:
@@ -73,12 +95,17 @@ class SqlReader:
 
     def _rows(self, table: Table, names: list[Any]) -> Iterator[dict[str, Any]]:
         used = self.mapping.used()
-        name = table.c[used["conversation"]]
-        order = [table.c[used[meaning]] for meaning in ("time", "watermark", "id") if meaning in used]
-        wanted = select(*[table.c[column].label(meaning) for meaning, column in used.items()])
+        name = self._column(table, "conversation")
+        order = [self._column(table, meaning) for meaning in ("time", "watermark", "id") if meaning in used]
+        wanted = select(*[self._column(table, meaning).label(meaning) for meaning in used])
         with foreign_errors(), self.engine.connect() as connection:
             for row in connection.execute(wanted.where(name.in_(names)).order_by(name, *order)):
                 yield dict(row._mapping)
+
+    def _column(self, table: Table, meaning: str) -> ColumnElement[Any]:
+        """Return a column. SQLite may hold anything in one of any type, and compares it as it is written there."""
+        column = table.c[self.mapping.columns[meaning]]
+        return type_coerce(column, NullType()) if self.engine.dialect.name == "sqlite" else column
 
     def _table(self) -> Table:
         schema, name = self._named()

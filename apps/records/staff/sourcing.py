@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django import forms
 from django.conf import settings
@@ -85,10 +86,21 @@ class TableForm(forms.Form):
         gettext_lazy("Column of the message's id"), gettext_lazy("Without it messages are told apart by their order")
     )
     title = _column(gettext_lazy("Column of the title"))
+    zone = forms.CharField(
+        label=gettext_lazy("Time zone"), initial="UTC", max_length=60, required=False,
+        help_text=gettext_lazy("Of times that name none, as in UTC, Europe/Berlin or Asia/Shanghai"),
+    )  # fmt: skip
     watermark = _column(
         gettext_lazy("Column by which new rows are found"),
         gettext_lazy("A time of change or a growing number. Without it everything is read each time."),
     )
+
+    def clean_zone(self) -> str:
+        name = str(self.cleaned_data["zone"]).strip() or "UTC"
+        try:
+            return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValidationError(_("There is no time zone of this name.")) from None
 
 
 class FolderForm(forms.Form):

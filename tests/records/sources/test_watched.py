@@ -103,6 +103,17 @@ def test_what_is_deleted_there_stays_here_and_what_comes_again_is_not_held_twice
     assert Conversation.objects.count() == 1
 
 
+def test_a_file_whose_content_is_replaced_under_its_name_adds_to_what_it_said(
+    ada: Subject, files_place: Place, storage: Path
+) -> None:
+    source = add(files_place, MAPPING)
+    for day in ("Monday", "Tuesday"):
+        put(files_place, ADAS, f"User: {day}?\n\nAssistant: {day}.\n\nUser: Thanks\n")
+        read(source)
+    assert list(said(ada).values()) == [["Tuesday?", "Tuesday.", "Thanks"]]
+    assert Conversation.objects.get().message_count == 5, "Monday's are there, and thanks are thanks"
+
+
 def test_what_goes_away_between_the_list_and_the_reading_is_passed_over(
     ada: Subject, watched: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
