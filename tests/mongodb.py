@@ -27,6 +27,9 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 Document = dict[str, Any]
 OP_MSG, OP_QUERY, OP_REPLY = 2013, 2004, 1
 BATCH = 101  # documents in a first answer, as a server gives
+SORTED_WITHOUT_INDEX = (
+    100 * 1024 * 1024
+)  # bytes (manual, "Sort and Memory"; before 6.0 nothing goes to the disk unasked)
 ITERATIONS = 4096
 WITHOUT_SIGN_IN = {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "ping", "buildInfo"}
 MISSING = object()
@@ -339,6 +342,11 @@ class Session(socketserver.BaseRequestHandler):
             raise Failed(40415, "IDLUnknownField")
         matching = self._matching(command["$db"], command["find"], command.get("filter", {}))
         found = list(matching if command.get("sort") else itertools.islice(matching, command.get("limit") or None))
+        if (
+            set(command.get("sort") or {}) - {"_id"}
+            and sum(len(bson.encode(one)) for one in found) > SORTED_WITHOUT_INDEX
+        ):
+            raise Failed(292, "QueryExceededMemoryLimitNoDiskUseAllowed")
         for path, direction in reversed((command.get("sort") or {}).items()):
             found.sort(key=lambda one, path=path: sort_key(next(at_path(one, path), MISSING)), reverse=direction < 0)  # type: ignore[misc]
         found = found[: command["limit"]] if command.get("limit") else found

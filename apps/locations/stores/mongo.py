@@ -1,4 +1,8 @@
-"""A MongoDB collection as a store: one document a part; the last one says so, and without it a value is not there."""
+"""A MongoDB collection as a store: one document a part; the last one says so, and without it a value is not there.
+
+Everything is asked for by `_id`, name#edition#part, the one index that is always there: by `name` each write would read the
+whole collection, and a large value could not be sorted (servers before 6.0 sort 100 MB without an index, and no more).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
+
+from pymongo import DeleteMany
 
 from apps.locations.mongo import client_of, foreign_errors
 from apps.locations.said import said as _
@@ -37,31 +43,35 @@ class MongoStore:
                 is_whole = True
             finally:
                 other = {"$ne": edition} if is_whole else edition
-                collection.delete_many({"name": name, "edition": other})
+                collection.delete_many(_parts_of(name) | {"edition": other})
 
     def get(self, name: str) -> Iterator[bytes]:
         with self._collection() as collection:
-            end = collection.find_one({"name": name, "is_last": True}, {"edition": 1})
+            end = collection.find_one(_parts_of(name) | {"is_last": True}, {"edition": 1, "part": 1})
             if end is None:
                 raise Missing(_("A document is not in the collection."))
-            for document in collection.find({"name": name, "edition": end["edition"]}).sort("part"):
+            for number in range(end["part"] + 1):
+                document = collection.find_one({"_id": f"{name}#{end['edition']}#{number}"})
+                if document is None:  # replaced or deleted meanwhile
+                    raise Missing(_("A document is not in the collection."))
                 content = document["content"]
                 yield content.encode() if isinstance(content, str) else bytes(content)
 
     def delete(self, names: Sequence[str]) -> None:
         with self._collection() as collection:
             for first in range(0, len(names), NAMES_A_DELETE):
-                collection.delete_many({"name": {"$in": list(names[first : first + NAMES_A_DELETE])}})
+                some = names[first : first + NAMES_A_DELETE]
+                collection.bulk_write([DeleteMany(_parts_of(name)) for name in some], ordered=False)
 
     def find(self, prefix: str = "", after: str = "") -> Iterator[Found]:
-        bounds = ({"$gte": prefix, "$lt": prefix + AFTER_ALL} if prefix else {}) | ({"$gt": after} if after else {})
-        wanted = {"name": bounds} if bounds else {}
+        bounds = {"$gte": f"{after}$" if after else prefix} | ({"$lt": prefix + AFTER_ALL} if prefix else {})
         last = ""
         with self._collection() as collection:
-            for document in collection.find(wanted, {"name": 1}).sort([("name", 1), ("part", 1)]):
-                if document["name"] != last:
-                    yield Found(document["name"])
-                last = document["name"]
+            for document in collection.find({"_id": bounds}, {"_id": 1}).sort("_id"):
+                name = str(document["_id"]).rsplit("#", 2)[0]
+                if name != last:
+                    yield Found(name)
+                last = name
 
     @contextmanager
     def _collection(self) -> Iterator[Any]:
@@ -72,3 +82,8 @@ class MongoStore:
                 yield collection
             finally:
                 client.close()
+
+
+def _parts_of(name: str) -> dict[str, Any]:
+    """Return the filter of every part of a value: "$" comes next after "#"."""
+    return {"_id": {"$gte": f"{name}#", "$lt": f"{name}$"}}

@@ -15,6 +15,7 @@ from apps.locations.errors import Blocked, Refused, Unavailable
 from apps.locations.reasons import Reason
 from apps.locations.stores import Missing, parts, try_out
 from apps.locations.stores.gcs import UPLOAD_SIZE
+from tests import mongodb
 from tests.contracts.gcs_standin import GcsStandIn
 from tests.contracts.kinds_clouds import Gcs, patient_no_longer
 from tests.locations.stores.conftest import Place
@@ -39,6 +40,20 @@ def test_what_is_put_is_there_for_another_process_and_is_replaced_whole(any_plac
     any_place.store().put("ada/large", [b"shorter"])
     assert read(any_place, "ada/large") == b"shorter"
     assert names(any_place) == ["ada/large", "ada/small"]
+
+
+def test_a_value_larger_than_mongodb_sorts_without_an_index_is_read_whole(
+    mongo_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_SIZE", 50)
+    monkeypatch.setattr(mongodb, "SORTED_WITHOUT_INDEX", 500)
+    value = os.urandom(50 * 12 + 7)  # more than ten parts: in the order of text 10 comes before 2
+    mongo_place.store().put("ada/large", [value])
+    mongo_place.store().put("ada/large.txt", [b"beside it"])
+    assert read(mongo_place, "ada/large") == value
+    assert [found.name for found in mongo_place.store().find("ada/")] == ["ada/large", "ada/large.txt"]
+    mongo_place.store().delete(["ada/large"])
+    assert names(mongo_place) == ["ada/large.txt"]
 
 
 def test_nothing_is_found_where_nothing_was_put(any_place: Place) -> None:
