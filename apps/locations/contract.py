@@ -28,7 +28,10 @@ class Identity:
     values: tuple[tuple[str, str], ...] = ()
 
     def of_kind(self, kind: str) -> list[str]:
-        return [value for name, value in self.values if name == kind]
+        """Return what the person is known by of one kind; `subject_id` is the id that Habeas itself gave them."""
+        return (
+            [str(self.subject_id)] if kind == "subject_id" else [value for name, value in self.values if name == kind]
+        )
 
 
 @dataclass(frozen=True)

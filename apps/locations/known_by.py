@@ -21,7 +21,7 @@ def check_identity(kinds: Iterable[str], who: Identity) -> None:
 
 
 def values_of(who: Identity, kind: str) -> list[str]:
-    values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
+    values = who.of_kind(kind)
     for value in values:
         if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
             raise Refused(

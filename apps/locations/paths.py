@@ -70,7 +70,7 @@ def resolve(templates: list[str], who: Identity) -> list[str]:
 def _fill(template: str, who: Identity) -> list[str]:
     filled = [template]
     for kind in dict.fromkeys(PLACEHOLDER.findall(template)):
-        values = [str(who.subject_id)] if kind == "subject_id" else who.of_kind(kind)
+        values = who.of_kind(kind)
         for value in values:
             _check_value(value, kind)
         filled = [path.replace("{" + kind + "}", value) for path in filled for value in values]

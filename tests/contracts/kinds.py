@@ -39,6 +39,13 @@ NAMES = [
 ]  # fmt: skip
 
 
+KEYS = [
+    *NAMES,
+    "up/../down.txt",
+    "twice//slashed.txt",
+]  # of objects: for these a dot or a slash is a letter like others
+
+
 class Kind:
     """What a test does with a place past the connector."""
 
@@ -124,6 +131,7 @@ class Files(Kind):
 class S3(Kind):
     transport: tuple[str, ...] = ("botocore.httpsession.URLLib3Session.send",)
     batches: tuple[str, ...] = ("apps.locations.connectors.s3.DELETE_LIMIT",)
+    names = KEYS
     has_strict_signatures = True
 
     def __init__(self, endpoint_url: str, access_key: str, secret_key: str) -> None:
@@ -162,7 +170,7 @@ class S3(Kind):
 
 class Moto(S3):
     many = many_items(90)  # it is slow, and Ceph takes the large test
-    names = [name for name in NAMES if "\n" not in name]  # it cannot take a key with a line break
+    names = [name for name in KEYS if "\n" not in name]  # it cannot take a key with a line break
     has_strict_signatures = False
 
 

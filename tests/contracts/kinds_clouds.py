@@ -23,7 +23,7 @@ from apps.locations.connectors.sftp import SftpConnector
 from apps.locations.connectors.storages import StorageConnector
 from tests.azurite import ACCOUNT, KEY, Azurite
 from tests.contracts.gcs_standin import GcsStandIn
-from tests.contracts.kinds import NAMES, Files, Kind, many_items
+from tests.contracts.kinds import KEYS, NAMES, Files, Kind, many_items
 from tests.services import free_port
 from tests.sftp import Sftp as SftpServer
 
@@ -36,6 +36,7 @@ class Gcs(Kind):
 
     transport: tuple[str, ...] = SEND
     batches: tuple[str, ...] = ("apps.locations.connectors.gcs.DELETE_LIMIT",)
+    names = KEYS
 
     def __init__(self, server: GcsStandIn) -> None:
         self.server = server

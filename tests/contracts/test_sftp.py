@@ -10,7 +10,7 @@ import pytest
 from apps.locations.connectors.sftp import ConfigForm, SftpConnector
 from apps.locations.connectors.storages import ConfigForm as StorageForm
 from apps.locations.contract import Identity, Scope
-from apps.locations.errors import Refused
+from apps.locations.errors import Refused, Unavailable
 from tests.contracts.kinds_clouds import Sftp
 from tests.sftp import Sftp as SftpServer
 
@@ -28,6 +28,16 @@ def test_another_host_key_is_refused(place: Sftp, ada: Identity) -> None:
     place.put("4", "a", b"hers")
     with pytest.raises(Refused):
         list(SftpConnector(place.config | {"host_key": other}).find(ada, SCOPE))
+
+
+@pytest.mark.services
+def test_a_folder_that_is_not_there_is_unavailable_and_not_empty(place: Sftp, ada: Identity) -> None:
+    place.put("4", "note", b"Ada")
+    elsewhere = SftpConnector(place.config | {"root": f"{place.place.root}-away"})
+    for act in (elsewhere.remaining, lambda who, scope: list(elsewhere.erase(who, scope, ""))):
+        with pytest.raises(Unavailable):
+            act(ada, SCOPE)
+    assert place.connector.remaining(ada, SCOPE).count == 1
 
 
 @pytest.mark.services

@@ -11,6 +11,7 @@ from django.core.files.storage import FileSystemStorage
 
 from apps.locations.connectors import storages
 from apps.locations.contract import Identity, Scope
+from apps.locations.errors import Unavailable
 
 ADA = Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
 FILES, AT_FIRST = 100, 4
@@ -24,6 +25,18 @@ def connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> storages.Stora
         (tmp_path / f"users/4/{number}.txt").write_bytes(b"hers")
     backend = {"backend": "django.core.files.storage.FileSystemStorage", "options": {"location": str(tmp_path)}}
     return storages.StorageConnector(backend | {"templates": ["users/{user_id}/"]})
+
+
+def test_a_folder_that_is_not_there_is_unavailable_and_not_empty(
+    connector: storages.StorageConnector, tmp_path: Path
+) -> None:
+    away = tmp_path.with_name(f"{tmp_path.name}-away")
+    tmp_path.rename(away)
+    for act in (connector.remaining, lambda who, scope: list(connector.erase(who, scope, ""))):
+        with pytest.raises(Unavailable):
+            act(ADA, Scope())
+    away.rename(tmp_path)
+    assert connector.remaining(ADA, Scope()).count == FILES
 
 
 @pytest.fixture

@@ -76,6 +76,15 @@ def test_labels_inside_a_path_that_is_hers_anyhow_are_not_asked_for() -> None:
     assert Finding(config).searches(ADA, nothing) == [Search("4/")]
 
 
+def test_the_id_that_habeas_gave_somebody_finds_them_in_an_inventory_and_by_a_label() -> None:
+    config = {"inventory": "keys", "inventory_kind": "subject_id", "label_name": "owner", "label_kind": "subject_id"}
+    listed = f"key,subject_id\nfree/a.bin,{ADA.subject_id}\nfree/b.bin,4\n".encode()
+    [labelled] = Finding(config).searches(ADA, lambda path: [listed])
+    assert labelled.whole == ("free/a.bin",)
+    assert labelled.takes("free/c.bin", lambda: {"owner": str(ADA.subject_id)})
+    assert not labelled.takes("free/c.bin", lambda: {"owner": "4"})
+
+
 def test_nobody_is_found_by_a_kind_that_is_not_known() -> None:
     config = {"inventory": "keys", "inventory_kind": "phone", "label_name": "owner", "label_kind": "customer_no"}
     with pytest.raises(NoIdentity, match="customer_no, phone"):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core import mail as outbox
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from apps.locations.reasons import Reason
+from apps.mail.services import send_due_letters
 from apps.portal import access
 from apps.portal.views import receipts
 from apps.records.models import Subject
@@ -24,6 +28,7 @@ from apps.requests.services.intake import send_links
 from tests.portal.conftest import Person, approve_everything
 from tests.portal.test_conversations import store
 from tests.records.conftest import conversation
+from tests.requests.conftest import add_place
 
 pytestmark = pytest.mark.django_db(databases=["default", "keys"])
 committed = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
@@ -200,6 +205,33 @@ def test_a_copy_is_collected_downloaded_and_expires(ada: Person) -> None:
     gone = ada.client.get(address)
     assert gone.status_code == 410
     assert "The download has expired" in text(gone)
+
+
+@committed
+def test_a_receipt_says_in_the_persons_language_what_each_place_keeps_and_until_when(
+    ada: Person, nobody: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.CONNECTORS = settings.CONNECTORS | {"fake": "tests.requests.fakes.FakeConnector"}
+    for name, switches in (("Locked", {"blocked_until": "2031-01-03"}), ("Closed", {"refused": True})):
+        add_place(tmp_path / name, name).switch(**switches)
+    opened = ada.file("erasure", waives_archive_first=True, language="zh-hans")
+    approve_everything(opened.request)
+    assert opened.request.status == Status.PARTLY_COMPLETED
+    send_due_letters()
+    letter = str(outbox.outbox[-1].body)
+    nobody.post("/language/", {"language": "zh-hans", "next": "/"})
+    nobody.post("/requests/find/", {"reference": opened.request.reference, "code": opened.code})
+    page = text(nobody.get(reverse("portal:receipt", args=[opened.request.reference])))
+    for reason in (Reason.OBJECT_LOCK, Reason.REFUSED):
+        with translation.override("en"):
+            english = str(reason.label)
+        with translation.override("zh-hans"):
+            chinese = str(reason.label)
+        for said in (letter, page):
+            assert chinese in said
+            assert english not in said
+    assert "2031年1月3日" in letter
+    assert "2031年1月3日" in page
 
 
 @committed

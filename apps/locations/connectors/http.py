@@ -217,7 +217,7 @@ class HTTPConnector:
     # Below: the calls.
 
     def _about(self, who: Identity, scope: Scope) -> dict[str, Any]:
-        known = [[kind, value] for kind, value in who.values if kind in self._kinds]
+        known = [[kind, value] for kind in self._kinds for value in who.of_kind(kind)]
         if not known:
             raise NoIdentity(
                 _("This place knows people by %(kinds)s, and none is known of this person.")

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.locations.connectors.storages import ERASED_PER_PROGRESS, StorageConnector, chunks_of, foreign_errors
 from apps.locations.contract import Health, Identity, Item, Progress, Scope
-from apps.locations.errors import Refused
+from apps.locations.errors import Refused, Unavailable
 from apps.locations.fields import SecretText
 from apps.locations.finding import FindingForm
 from apps.locations.objects import ANY_TYPE, Opened, Stored, in_batches
@@ -169,6 +169,13 @@ class SftpConnector(StorageConnector):
                 return self.storage.sftp.lstat(self.storage._remote_path(name))
             except FileNotFoundError:
                 return None
+
+    def _check_root(self) -> None:
+        with foreign_errors():
+            try:
+                self.storage.sftp.stat(self.storage.root_path)
+            except FileNotFoundError:
+                raise Unavailable(_("The folder is not there; is the disk mounted?")) from None
 
     def _paths(self, who: Identity) -> list[str]:
         """Return where to look; refuse a way on which a link could lead to somebody else."""

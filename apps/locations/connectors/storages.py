@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from django import forms
@@ -197,7 +198,13 @@ class StorageConnector:
                 return None
 
     def _paths(self, who: Identity) -> list[str]:
+        self._check_root()
         return [search.path for search in self.finding.searches(who, self._read_inventory)]
+
+    def _check_root(self) -> None:
+        """Without its folder a storage looks like one from which everything was deleted: a disk that is not mounted."""
+        if isinstance(self.storage, FileSystemStorage) and not Path(self.storage.location).is_dir():
+            raise Unavailable(_("The folder is not there; is the disk mounted?"))
 
     def _read_inventory(self, path: str) -> Iterator[bytes]:
         stored = self.look(path)
