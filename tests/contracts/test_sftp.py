@@ -92,6 +92,8 @@ def test_the_form_says_what_is_wrong(data: dict[str, Any], field: str) -> None:
 @pytest.mark.parametrize(
     ("data", "field"),
     [({"backend": "os.system"}, "backend"), ({"backend": "storages.backends.nothing.Nothing"}, "backend"),
+     ({"backend": "django.core.files.storage.filesystem.file_move_safe"}, "backend"),
+     ({"backend": "django.core.files.storage.DefaultStorage"}, "backend"), ({"backend": "storages.backends.s3.S3Storage"}, "backend"),
      ({"options": "password = x"}, "options"), ({"options": "no equals sign"}, "options")],
 )  # fmt: skip
 def test_only_back_ends_are_made_and_no_secret_stands_in_the_open(data: dict[str, str], field: str) -> None:

@@ -11,7 +11,7 @@ from django.core.files.storage import FileSystemStorage
 
 from apps.locations.connectors import storages
 from apps.locations.contract import Identity, Scope
-from apps.locations.errors import Unavailable
+from apps.locations.errors import Refused, Unavailable
 
 ADA = Identity(uuid.uuid4(), None, None, (("user_id", "4"),))
 FILES, AT_FIRST = 100, 4
@@ -50,6 +50,29 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(FileSystemStorage, "listdir", counted)
     return asked
+
+
+@pytest.mark.parametrize(
+    ("backend", "is_function"),
+    [
+        ("django.core.files.storage.filesystem.file_move_safe", True), ("django.core.files.storage.DefaultStorage", False),
+        ("django.core.files.storage.default_storage", False), ("storages.backends.s3.S3Storage", False),
+        ("storages.backends.gcloud.GoogleCloudStorage", False), ("storages.backends.azure_storage.AzureStorage", False),
+        ("storages.backends.sftpstorage.SFTPStorage", False),
+    ],
+)  # fmt: skip
+def test_what_is_no_back_end_is_not_called_and_no_account_of_the_machine_is_used(
+    tmp_path: Path, backend: str, is_function: bool
+) -> None:
+    ours, theirs = tmp_path / "a key of ours", tmp_path / "places" / "4.txt"
+    ours.write_text("secret")
+    theirs.parent.mkdir()
+    options = {"old_file_name": str(ours), "new_file_name": str(theirs)} if is_function else {}
+    config = {"backend": backend, "options": options, "templates": ["users/{user_id}/"]}
+    with pytest.raises(Refused):
+        storages.StorageConnector(config).check()
+    assert ours.exists()
+    assert not theirs.exists()
 
 
 def test_a_large_folder_is_not_listed_anew_for_every_few_files(

@@ -16,7 +16,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, Storage
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy
 
@@ -32,7 +32,9 @@ from apps.locations.storage import provider_errors
 
 ERASED_PER_PROGRESS = 200  # and more each time, while as many take less than
 QUICK_SECONDS = 10
+DEEPEST = 200  # folders one in the other
 ALLOWED = ("storages.backends.", "django.core.files.storage.")
+WITH_A_KIND = tuple(f"storages.backends.{name}" for name in ("s3", "gcloud", "azure_storage", "sftpstorage"))
 SECRET_WORDS = ("secret", "password", "token", "key")
 
 
@@ -73,12 +75,10 @@ class ConfigForm(FindingForm):
 
     def clean_backend(self) -> str:
         path = str(self.cleaned_data["backend"]).strip()
-        if not path.startswith(ALLOWED):
-            raise ValidationError(_("Only the back ends of django-storages and of Django itself."))
         try:
-            import_string(path)
-        except ImportError:
-            raise ValidationError(_("There is no such back end, or its library is not installed.")) from None
+            backend_of(path)
+        except Refused as error:
+            raise ValidationError(error.said) from None
         return path
 
     def clean_options(self) -> dict[str, str]:
@@ -104,9 +104,7 @@ class StorageConnector:
             path = str(self._config["backend"])
             options = dict(self._config.get("options") or {}) | dict(self._config.get("secret_options") or {})
             with foreign_errors():
-                if not path.startswith(ALLOWED):
-                    raise Refused(_("This back end is not allowed."))
-                opened = import_string(path)(**options)
+                opened = backend_of(path)(**options)
                 refusal = own_ground.refusal(str(opened.location)) if isinstance(opened, FileSystemStorage) else ""
                 if refusal:
                     raise Refused(refusal)
@@ -231,12 +229,33 @@ class StorageConnector:
                 yield folder + name
 
     def _listed(self, folder: str) -> tuple[list[str], list[str]]:
+        if folder.count("/") > DEEPEST:
+            raise Refused(_("Folders lie deeper in each other than can be gone through."))
         with foreign_errors():
             try:
                 folders, files = self.storage.listdir(folder.rstrip("/"))
             except (FileNotFoundError, NotADirectoryError):
                 return [], []
         return list(folders), list(files)
+
+
+def backend_of(path: str) -> type[Storage]:
+    """Return the back end of this name. Raises Refused for whatever else its module holds: a function would be called with
+    the options, and DefaultStorage is that of Habeas itself.
+
+    Those of the large clouds would sign in as the machine does where no key is written; each has a kind of its own.
+    """
+    if not path.startswith(ALLOWED):
+        raise Refused(_("Only the back ends of django-storages and of Django itself."))
+    if path.startswith(WITH_A_KIND):
+        raise Refused(_("There is a kind of place made for this storage: add one of that kind."))
+    try:
+        found = import_string(path)
+    except ImportError:
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Storage)):
+        raise Refused(_("There is no such back end, or its library is not installed."))
+    return found
 
 
 def chunks_of(file: Any, left: int, close: Callable[[], Any] | None = None) -> Iterator[bytes]:
