@@ -220,6 +220,9 @@ STILL_ERASED = "apps.requests.still_erased.StillErased"  # in a place: whom no s
 KINDS_OF_IDENTITY = "apps.records.subjects.kinds_in_use"  # by which somebody is known
 HANDLE_OF_REFERENCE = "apps.requests.selectors.handle_of"  # of a request, for the auditors' pages
 LOCATION_ROOTS = env.folders("LOCATION_ROOTS")  # below these, and nowhere else on this machine, may a place be
+LOCATION_MACHINE_ACCOUNT = env.flag(
+    "LOCATION_MACHINE_ACCOUNT", False
+)  # may a Google place without a key use this machine's
 ERASURE_HORIZON_DAYS = env.number("ERASURE_HORIZON_DAYS", 30)  # so long may an erased copy stay somewhere
 LOCATION_POLICY = env.choice("LOCATION_POLICY", "refuse", ("refuse", "warn"))  # a place in which it stays longer
 
@@ -237,6 +240,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 STEP_LEASE_SECONDS = 600
+STEP_TURN_SECONDS = 60  # of work in one place: then another step has its turn
 STEP_BATCH_SECONDS = 60  # the longest unit of work, and so the longest that a key stays in memory
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,9 @@ TLS = {
 }
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
+HOST = re.compile(
+    r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)  # and nothing that the driver takes for an option
 Client = MongoClient[dict[str, Any]]
 
 
@@ -55,6 +59,8 @@ def client_of(config: dict[str, Any]) -> Client:
     hosts = [host.strip() for host in str(config["hosts"]).split(",") if host.strip()]
     if not hosts:
         raise Refused(_("No host is named."))
+    if not all(map(HOST.fullmatch, hosts)):
+        raise Refused(_("Write hosts as in db1.example.org:27017, with commas between."))
     options: dict[str, Any] = {
         "serverSelectionTimeoutMS": int(CONNECT_SECONDS * 1000),
         "connectTimeoutMS": int(CONNECT_SECONDS * 1000),

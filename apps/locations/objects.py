@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -13,13 +13,16 @@ from django.utils.translation import gettext, ngettext
 
 from apps.locations.contract import Entry, Identity, Item
 from apps.locations.cursors import ANEW, BYTES_DONE, END, TORN, Cursor
+from apps.locations.errors import Refused
 from apps.locations.paths import generated_name
+from apps.locations.said import said as _
 
 T = TypeVar("T")
 PIECE_SIZE = 32 * 1024 * 1024  # a large object crosses batches in pieces
 CHUNK_SIZE = 256 * 1024
 INDEX_NAME, INDEX_TYPE = "index.jsonl", "application/x-ndjson"
 ANY_TYPE = "application/octet-stream"
+MOST_EMPTY_PAGES = 10_000  # in a row: large stores skip what was deleted
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,28 @@ class Store(Protocol):
     def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
         """Open a part of an object, of that very mark (else Unavailable); None when it is gone."""
         ...
+
+
+class PagesSeen:
+    """The pages of a listing, so that one which comes again ends it: a server could keep us listing for ever."""
+
+    def __init__(self) -> None:
+        self._marks: set[int] = set()
+        self._empty = 0
+
+    def add(self, names: Sequence[Hashable]) -> None:
+        """Note a page by the names on it; raises Refused when it was there already, or too many in a row had none."""
+        if not self.is_new(names):
+            raise Refused(_("The server lists the same again and again. Whoever runs it has to look."))
+
+    def is_new(self, names: Sequence[Hashable]) -> bool:
+        """Note a page, and say whether it was not there before."""
+        self._empty = 0 if names else self._empty + 1
+        if not names:
+            return self._empty <= MOST_EMPTY_PAGES
+        before = len(self._marks)
+        self._marks.add(hash((len(names), names[0], names[-1])))
+        return len(self._marks) > before
 
 
 def in_batches(found: Iterable[T], size: int) -> Iterator[list[T]]:

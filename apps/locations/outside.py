@@ -13,22 +13,28 @@ from typing import Any
 
 import httpx
 
-from apps.locations.deadlines import Deadlines
+from apps.locations.deadlines import LARGEST_ANSWER, NOT_PACKED, Deadlines
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.said import said as _
 
 BUSY = frozenset({408, 409, 425, 429})
-LARGEST_ANSWER = 32 * 1024 * 1024
 LONGEST_PAUSE_SECONDS = 24 * 3600.0  # whoever asks for more is asked again then
 
 
-def open_client(address: str, *, timeout: float, certificates: str = "", **options: Any) -> httpx.Client:
+def open_client(
+    address: str, *, timeout: float, certificates: str = "", headers: Mapping[str, str] | None = None
+) -> httpx.Client:
     """Return a client for one server. `certificates`: PEM of the authority to trust in place of the system's."""
     try:
         verify: Any = ssl.create_default_context(cadata=certificates) if certificates else True
         hooks = Deadlines(httpx.SyncByteStream).hooks()
         return httpx.Client(
-            base_url=address, timeout=timeout, verify=verify, follow_redirects=False, event_hooks=hooks, **options
+            base_url=address,
+            timeout=timeout,
+            verify=verify,
+            headers=NOT_PACKED | dict(headers or {}),
+            follow_redirects=False,
+            event_hooks=hooks,
         )
     except (ssl.SSLError, ValueError, httpx.InvalidURL):
         raise Refused(_("The address or the certificate of the server is not valid.")) from None

@@ -16,12 +16,14 @@ from apps.audit.events import Event
 from apps.keys.services import site_key
 from apps.locations import policy
 from apps.locations.contract import Health
+from apps.locations.deadlines import looking_for
 from apps.locations.errors import HorizonTooLong, LocationError
 from apps.locations.models import Location
 from apps.locations.said import kept
 from apps.sealing import content
 from apps.sealing.aead import associated_data
 
+CHECK_SECONDS = 60  # whoever tests a place waits for it
 LONGEST_HORIZON_DAYS = 100 * 366
 OWN_NAMES = {"records": "Conversations", "archives": "Your downloads", "account": "Account and requests"}
 
@@ -90,7 +92,8 @@ def test_config(kind: str, config: dict[str, Any]) -> Health:
     For how long erased copies stay, some places say themselves: a number that no calendar holds is not believed.
     """
     try:
-        health: Health = import_string(settings.CONNECTORS[kind])(config).check()
+        with looking_for(CHECK_SECONDS):
+            health: Health = import_string(settings.CONNECTORS[kind])(config).check()
     except LocationError as error:
         return Health(is_reachable=False, message=error.said, horizon_days=None)
     days = health.horizon_days

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import LRUCache
 
-from apps.locations import sqlite_file
+from apps.locations import sql_servers, sqlite_file
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.said import said as _
 
@@ -40,6 +41,8 @@ PORTS = {"postgresql": 5432, "mysql": 3306}
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30  # one statement; a batch of the engine has 60 s
 LOCK_SECONDS = 10  # waiting for a row that somebody else holds
+HOST = re.compile(r"[A-Za-z0-9._:%-]+")  # no path of a socket, no second host
+NOWHERE = "/nonexistent"
 WRITES, KNOWN = "habeas_writes", "habeas_known"
 REMEMBERED_SECONDS = 600  # a server that became another one is asked anew what it is
 MOST_REMEMBERED, MOST_STATEMENTS = 32, 200  # databases; statements of each
@@ -56,7 +59,9 @@ class Deadlock(Unavailable):
 def engine_of(config: dict[str, Any]) -> Engine:
     """Return an engine that keeps no connection open; nothing is connected yet. Use it within `foreign_errors`."""
     url = _url(config)
-    return _engine(url.set(password=_password(config)), _arguments(config))
+    engine = _engine(url.set(password=_password(config)), _arguments(config))
+    sql_servers.watch(engine)
+    return engine
 
 
 def _url(config: dict[str, Any]) -> URL:
@@ -67,10 +72,13 @@ def _url(config: dict[str, Any]) -> URL:
     if dialect == "sqlite":
         sqlite_file.check(database)
         return URL.create("sqlite", database=database)
+    host = str(config.get("host") or "127.0.0.1")
+    if not HOST.fullmatch(host):  # by a socket the worker's own account would be let in, without a password
+        raise Refused(_("Write the name or the address of one host, as in db.example.org."))
     return URL.create(
         DRIVERS[dialect],
         username=str(config.get("user") or "") or None,
-        host=str(config.get("host") or "127.0.0.1"),
+        host=host,
         port=int(config.get("port") or PORTS[dialect]),
         database=database,
     )
@@ -105,7 +113,17 @@ def _postgresql(config: dict[str, Any]) -> dict[str, Any]:
     }
     if _tls(config) == "verify":
         arguments["sslrootcert"] = str(config.get("ca_file") or "system")
-    return arguments
+    return arguments | _nothing_of_the_machine(config)
+
+
+def _nothing_of_the_machine(config: dict[str, Any]) -> dict[str, Any]:
+    """Keep libpq from what it would take by itself: passwords from the environment or a file, certificates, Kerberos.
+
+    And from giving the password away to whoever asks for it on a connection that is not encrypted.
+    """
+    ways = "scram-sha-256,md5,none" if _tls(config) == "off" else "scram-sha-256,md5,password,none"
+    arguments = {"passfile": NOWHERE, "sslcertmode": "disable", "gssencmode": "disable", "require_auth": ways}
+    return arguments if config.get("password") else arguments | {"password": ""}
 
 
 def _mysql(config: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +135,7 @@ def _mysql(config: dict[str, Any]) -> dict[str, Any]:
         "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_SECONDS}",
     }
     if _tls(config) == "off":
-        return arguments | {"ssl_disabled": True}
+        return arguments | {"ssl_disabled": True, "auth_plugin_map": sql_servers.NOT_IN_THE_CLEAR}
     try:
         context = ssl.create_default_context(cafile=str(config.get("ca_file") or "") or None)
     except OSError:
@@ -172,6 +190,7 @@ def _known(url: URL, _period: int) -> Known:
     def _add_arguments(_dialect: Any, _record: Any, _positional: Any, arguments: dict[str, Any]) -> None:
         arguments.update(_secret.get())
 
+    sql_servers.watch(engine)  # connects with these arguments
     return Known(engine)
 
 
@@ -255,6 +274,10 @@ def foreign_errors() -> Iterator[None]:
         raise Refused(_("The database holds text in an encoding that it does not declare.")) from None
     except SQLAlchemyError:
         raise Refused(_("The database cannot do what the settings ask for.")) from None
+    except sql_servers.BREACHES as error:
+        if not sql_servers.is_breach(error):
+            raise
+        raise Refused(_("The server does not speak the protocol of this kind of database.")) from None
 
 
 def meaning_of(error: DBAPIError) -> LocationError:

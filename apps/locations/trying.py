@@ -18,9 +18,11 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from apps.locations.contract import Identity, Item, Recognises, Scope, Summarises
+from apps.locations.deadlines import looking_for
 from apps.locations.errors import LocationError
 
 COUNTED = 10_000
+LOOK_SECONDS = 60
 USUAL_KINDS = ("user_id", "email", "phone", "subject_id")
 NAMES_SHOWN = 5
 HARMLESS_ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}\Z")
@@ -57,10 +59,11 @@ def preview(connector: Any, kind: str, value: str) -> Preview:
         return Preview(error=_("This is not an id."))
     seen = Preview()
     try:
-        for item in islice(connector.find(who, Scope()), COUNTED):
-            seen.counts[item.group or item.kind] += 1
-            if len(seen.names) < NAMES_SHOWN:
-                seen.names.append(shown(item, value))
+        with looking_for(LOOK_SECONDS):
+            for item in islice(connector.find(who, Scope()), COUNTED):
+                seen.counts[item.group or item.kind] += 1
+                if len(seen.names) < NAMES_SHOWN:
+                    seen.names.append(shown(item, value))
     except LocationError as error:
         return Preview(error=error.said)
     seen.requests = getattr(connector, "requests_made", 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import Thread
 
 from apps.locations.contract import Connector, Identity, Obstacle, Scope
+from apps.locations.deadlines import looking_for
 from apps.locations.errors import LocationError
 
 SECONDS = 2.0  # for counting in one place
@@ -52,14 +53,15 @@ def ask(connector: Connector, who: Identity, scope: Scope, *, is_erasure: bool) 
     found = Found()
     ends_at = time.monotonic() + SECONDS
     try:
-        if is_erasure:
-            found.obstacles = connector.preflight(who, scope)
-        for number, item in enumerate(connector.find(who, scope)):
-            found.counts[item.kind] += 1
-            found.size += item.size or 0
-            if number % ITEMS_BETWEEN_LOOKS == 0 and time.monotonic() > ends_at:
-                found.is_complete = False
-                break
+        with looking_for(SECONDS + PATIENCE):
+            if is_erasure:
+                found.obstacles = connector.preflight(who, scope)
+            for number, item in enumerate(connector.find(who, scope)):
+                found.counts[item.kind] += 1
+                found.size += item.size or 0
+                if number % ITEMS_BETWEEN_LOOKS == 0 and time.monotonic() > ends_at:
+                    found.is_complete = False
+                    break
     except LocationError:
         return Found(is_silent=True, is_complete=False)
     return found

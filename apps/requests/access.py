@@ -43,6 +43,7 @@ def collect(claim: Claim) -> None:
     who, scope = identity_of(claim.request, details), scope_of(details)
     connector = by_hand.connector_of(claim, location)
     archive = building_archive(claim.request, scope)
+    ends_at = time.monotonic() + settings.STEP_TURN_SECONDS
     while True:
         entries = iter(connector.export(who, scope, claim.cursor))
         if _write_batch(claim, archive, entries, location):
@@ -50,6 +51,8 @@ def collect(claim: Claim) -> None:
         if STOPPING.is_set():
             with transaction.atomic():
                 return claims.again(claim)
+        if time.monotonic() >= ends_at:
+            return claims.give_turn(claim)
 
 
 def _write_batch(claim: Claim, archive: Archive, entries: Iterator[Entry], location: Location) -> bool:

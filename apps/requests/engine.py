@@ -14,6 +14,7 @@ from functools import partial
 from uuid import UUID
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import KombuError
@@ -21,6 +22,7 @@ from kombu.exceptions import KombuError
 from apps.archives.errors import StaleBatch
 from apps.audit.errors import NotSigned
 from apps.keys.errors import JournalNotTruncated, MasterKeyUnreachable
+from apps.locations.deadlines import looking_for
 from apps.locations.errors import Blocked, NoIdentity, Refused, StorageFull, Unavailable
 from apps.locations.reasons import Reason
 from apps.requests import access, amending, claims, erasure, second_look
@@ -49,6 +51,7 @@ GUARDS: Mapping[str, Guard] = {
     Step.Phase.PREPARE: erasure.before_prepare,
     Step.Phase.DESTROY: erasure.before_destroy,
 }
+TURN_SECONDS = 60.0  # of one request in a drain: then those that are due later have theirs
 MESSAGE_SECONDS = 120.0  # a message's work ends well before CELERY_TASK_TIME_LIMIT: a batch may take 60 s on top
 MOST_REQUESTS = 100  # looked at in one drain
 
@@ -74,7 +77,7 @@ def run_request(request_id: UUID, *, seconds: float = MESSAGE_SECONDS) -> int:
 def run_claim(claim: Claim) -> None:
     """Do one claimed step. Every known trouble of a place becomes a state of the step; an unknown one uses up an attempt."""
     try:
-        with Heartbeat(claim):
+        with Heartbeat(claim), looking_for(settings.STEP_LEASE_SECONDS):
             WORK[claim.step.phase](claim)
     except (LostClaim, StaleBatch):
         log.info("step %s was taken over", claim.step.pk)
@@ -117,16 +120,18 @@ def _conclude(change: Callable[[], None]) -> None:
         log.info("a step was taken over before its trouble could be written down")
 
 
-def drain(*, seconds: float = MESSAGE_SECONDS) -> int:
-    """Do what is due, of whichever request; return how many steps were taken. Needs no message and no schedule."""
+def drain(*, seconds: float = TURN_SECONDS) -> int:
+    """Do what is due, of whichever request, each for about `seconds`; return how many steps were taken.
+
+    Needs no message and no schedule. Every request that was due has its turn before the first one has another: places
+    without end, true or made up, keep nobody else waiting for good.
+    """
     free_lost_steps()
-    ends_at = time.monotonic() + seconds
     taken = 0
     for request_id in list(due_requests(timezone.now())[:MOST_REQUESTS]):
-        left = ends_at - time.monotonic()
-        if left <= 0 or STOPPING.is_set():
+        if STOPPING.is_set():
             break
-        taken += run_request(request_id, seconds=left)
+        taken += run_request(request_id, seconds=seconds)
     return taken
 
 

@@ -6,6 +6,7 @@ intent is the tombstone (DESIGN §3), and a repeat of anything below finds it do
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -214,12 +215,15 @@ def purge(claim: Claim) -> None:
         return claims.done(claim)
     _sign_intent_to_purge(claim)
     who = identity_of(claim.request, claim.details)
+    ends_at = time.monotonic() + settings.STEP_TURN_SECONDS
     for progress in by_hand.connector_of(claim, location).erase(who, EVERYTHING, claim.cursor):
         with claims.progress(claim, progress.cursor, done=progress.erased, counts=progress.counts, kept=progress.kept):
             pass
         if STOPPING.is_set():
             with transaction.atomic():
                 return claims.again(claim)
+        if time.monotonic() >= ends_at:
+            return claims.give_turn(claim)
     return claims.done(claim)
 
 

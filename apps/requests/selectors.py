@@ -19,6 +19,7 @@ from apps.audit import selectors as audit
 from apps.audit.events import Event
 from apps.audit.models import Entry
 from apps.locations.contract import DoneByHand, Identity, Obstacle, Scope
+from apps.locations.deadlines import looking_for
 from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
@@ -32,6 +33,7 @@ from apps.requests.references import is_code, tidy_reference
 from apps.requests.vault import body_of, details_of, open_vault, scope_of, text_of
 from apps.requests.who import identity_of
 
+LOOK_SECONDS = 20.0  # for one place, what stands in the way included
 PREVIEW_SECONDS = 10.0  # for one place: a preview says "at least" rather than keep staff waiting
 UNFINISHED = tuple(status for status in Status if status not in ENDED)
 
@@ -289,9 +291,10 @@ def _preview(location: Location, who: Any, scope: Any, kind: str) -> PlanRow:
         try:
             connector = connector_for(location)
             is_by_hand = isinstance(connector, DoneByHand)
-            if kind == Kind.ERASURE:
-                obstacles = connector.preflight(who, scope)
-            is_complete = _count(connector.find(who, scope), counts) and not is_by_hand
+            with looking_for(LOOK_SECONDS):
+                if kind == Kind.ERASURE:
+                    obstacles = connector.preflight(who, scope)
+                is_complete = _count(connector.find(who, scope), counts) and not is_by_hand
         except LocationError as error:
             trouble, is_complete = error.said, False
     return PlanRow(

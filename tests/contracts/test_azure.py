@@ -136,6 +136,13 @@ def forbidden() -> Any:
     raise HttpResponseError(response=SimpleNamespace(status_code=403, reason="Forbidden", headers={}))
 
 
+class Listed(list[SimpleNamespace]):
+    """What a container lists, on one page."""
+
+    def by_page(self) -> Iterator[Iterator[SimpleNamespace]]:
+        yield iter(self)
+
+
 class Listing:
     """A container with versions and soft delete: deleting a current version leaves it as an older one."""
 
@@ -149,13 +156,14 @@ class Listing:
     def delete_blob(self, name: str) -> None:
         raise ResourceNotFoundError
 
-    def list_blobs(self, name_starts_with: str = "", include: Any = (), **_: Any) -> Iterator[SimpleNamespace]:
-        for one in list(self.blobs):
-            is_asked_for = ("deleted" in include or not one.deleted) and (
-                "versions" in include or one.is_current_version or not one.version_id
-            )
-            if one.name.startswith(name_starts_with) and is_asked_for:
-                yield one
+    def list_blobs(self, name_starts_with: str = "", include: Any = (), **_: Any) -> Listed:
+        return Listed(
+            one
+            for one in self.blobs
+            if one.name.startswith(name_starts_with)
+            and ("deleted" in include or not one.deleted)
+            and ("versions" in include or one.is_current_version or not one.version_id)
+        )
 
     def delete_blobs(self, *wanted: dict[str, Any], raise_on_any_failure: bool) -> Iterator[SimpleNamespace]:
         assert len(wanted) <= 256

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +18,16 @@ from django.db import connections
 from django.utils import timezone
 
 from apps.audit.models import Entry
-from apps.requests import claims, engine, heartbeat, worker
+from apps.locations.contract import Entry as ArchiveEntry
+from apps.locations.contract import Identity, Progress, Scope
+from apps.requests import access, claims, engine, erasure, heartbeat, worker
 from apps.requests.errors import LostClaim
 from apps.requests.models import Status, Step
 from apps.requests.schedule import due_requests, free_lost_steps
 from apps.requests.services import withdraw_request
 from apps.requests.workers import STOPPING, is_gone, me
 from tests.requests.conftest import approved, as_person, filed, person, run, step_at, taken, there
+from tests.requests.fakes import FakeConnector
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "keys"])
 SWEEP = Path(__file__).parent / "kill_sweep.py"
@@ -68,6 +73,43 @@ def test_two_workers_at_once_do_every_step_once(own_places, place):
         assert events.count("step.done") == request.steps.count()
         assert events.count("receipt.issued") == events.count("keys.intended") == 1
         assert step_at(request, "Support desk").done_count == 2
+
+
+@pytest.mark.parametrize("kind", ["access", "erasure"])
+def test_a_place_without_end_keeps_nobody_elses_request_waiting(own_places, place, monkeypatch, kind):
+    now, most = [0.0], 100
+    for module in (erasure, access):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(claims, "PAUSE_AFTER_TURN", timedelta(hours=1))
+    erase, export = FakeConnector.erase, FakeConnector.export
+
+    def numbers(after: str) -> Iterator[str]:
+        for number in range(int(after or 0) + 1, most):
+            now[0] += 61  # each takes a minute
+            yield str(number)
+
+    def erase_without_end(self: Any, who: Identity, scope: Scope, cursor: str) -> Iterator[Progress]:
+        is_adas = "ada@example.org" in who.of_kind("email")
+        return (Progress(1, number) for number in numbers(cursor)) if is_adas else erase(self, who, scope, cursor)
+
+    def export_without_end(self: Any, who: Identity, scope: Scope, cursor: str) -> Iterator[Any]:
+        if "ada@example.org" not in who.of_kind("email"):
+            return export(self, who, scope, cursor)
+        return (ArchiveEntry(f"{number}.txt", "text/plain", (b"x",), number) for number in numbers(cursor))
+
+    monkeypatch.setattr(FakeConnector, "erase", erase_without_end)
+    monkeypatch.setattr(FakeConnector, "export", export_without_end)
+    place.put("ben@example.org", 2)
+    hers, his = approved(person("ada@example.org"), kind), approved(person("ben@example.org"), kind)
+    while engine.drain():
+        pass
+    his.refresh_from_db()
+    assert his.status == Status.COMPLETED
+    step = step_at(hers, "Support desk")
+    assert (step.state, step.reason, step.attempts, step.done_count) == ("pending", "", 0, 1)
+    Step.objects.filter(pk=step.pk).update(next_try_at=timezone.now())
+    assert engine.drain() == 1
+    assert step_at(hers, "Support desk").done_count == 2  # it goes on where it was
 
 
 def test_a_lease_is_renewed_while_the_work_goes_on(ada, place, settings, monkeypatch):

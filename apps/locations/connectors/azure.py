@@ -9,16 +9,16 @@ Immutability policies and legal holds refuse a deletion with 409. Listings carry
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from apps.locations import holding, objects
+from apps.locations import answers, holding, objects
+from apps.locations.connectors.azure_errors import UnknownParameter, foreign_errors
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
-from apps.locations.errors import LocationError, Refused, Unavailable
+from apps.locations.errors import Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
 from apps.locations.objects import ANY_TYPE, Opened, Stored
 from apps.locations.reasons import Reason
@@ -75,15 +75,18 @@ class AzureConnector:
     def service(self) -> Any:
         if self._opened is None:
             from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+            from azure.core.pipeline.transport import RequestsTransport
             from azure.storage.blob import BlobServiceClient
 
             account, key = str(self._config["account"]), str(self._config["account_key"])
             address = self._config.get("endpoint_url") or f"https://{account}.blob.core.windows.net"
             credential = AzureSasCredential(key) if "sig=" in key else AzureNamedKeyCredential(account, key)
             with foreign_errors():
+                transport = RequestsTransport(connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT)
+                transport.open()
+                answers.keep_session_within(transport.session)
                 self._opened = BlobServiceClient(
-                    address, credential=credential, connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
-                    retry_total=RETRIES, max_single_get_size=READ_SIZE, max_chunk_get_size=READ_SIZE,
+                    address, credential=credential, transport=transport, retry_total=RETRIES, max_single_get_size=READ_SIZE, max_chunk_get_size=READ_SIZE,
                     permit_redirects=False,  # a SAS would be sent along to wherever the answer points
                     raw_response_hook=self._count_request,
                 )  # fmt: skip
@@ -261,15 +264,16 @@ class AzureConnector:
         if start == stop:
             return Opened(ANY_TYPE, [])
         check_name(stored.key)
-        with foreign_errors():
+        with foreign_errors(), answers.at_most(min(stop - start, READ_SIZE)):
             try:
                 stream = self.container.get_blob_client(stored.key).download_blob(
-                    offset=start, length=stop - start, etag=stored.mark, match_condition=MatchConditions.IfNotModified
-                )
+                    offset=start, length=stop - start, etag=stored.mark, match_condition=MatchConditions.IfNotModified,
+                    decompress=False,  # as it lies there, so that lengths are true
+                )  # fmt: skip
             except ResourceNotFoundError:
                 return None
         kind = getattr(stream.properties.content_settings, "content_type", None)
-        return Opened(str(kind or ANY_TYPE), _chunks(stream))
+        return Opened(str(kind or ANY_TYPE), answers.exactly(_chunks(stream), stop - start))
 
     def _searches(self, who: Identity) -> list[Search]:
         return self.finding.searches(who, self._read_inventory)
@@ -306,24 +310,21 @@ class AzureConnector:
 
     def _listed(self, prefix: str, include: list[str]) -> Iterator[Any]:
         wanted = FEWER if include is EVERYTHING and not self._knows_versions else include
-        blobs = iter(self.container.list_blobs(name_starts_with=prefix or None, include=wanted))
-        first = True
+        pages = self.container.list_blobs(name_starts_with=prefix or None, include=wanted).by_page()
+        seen, first = objects.PagesSeen(), True
         while True:
             try:
                 with foreign_errors(unknown=first and wanted is EVERYTHING):
-                    blob = next(blobs, None)
+                    page = next(pages, None)
             except UnknownParameter:
                 self._knows_versions = False
                 yield from self._listed(prefix, include)
                 return
-            if blob is None:
+            if page is None:
                 return
-            first = False
-            yield blob
-
-
-class UnknownParameter(Exception):
-    """The store does not know what was asked to be listed: then it has none of it."""
+            first, blobs = False, list(page)
+            seen.add([(blob.name, blob.snapshot, blob.version_id) for blob in blobs])
+            yield from blobs
 
 
 def _stored(blob: Any) -> Stored:
@@ -372,33 +373,10 @@ def _soft_delete_days(service: dict[str, Any]) -> int:
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:
-    with foreign_errors():
-        yield from stream.chunks()
-
-
-@contextmanager
-def foreign_errors(*, unknown: bool = False) -> Iterator[None]:
-    """Turn the provider's errors into ours, without its words; `unknown`: a parameter nobody knows is UnknownParameter."""
-    from azure.core.exceptions import AzureError, HttpResponseError
-
-    try:
-        yield
-    except LocationError:
-        raise
-    except HttpResponseError as error:
-        status = int(error.status_code or 0)
-        if unknown and status in (400, 501):
-            raise UnknownParameter from None
-        if not status or status >= 500 or status in (408, 409, 412, 429):
-            raise Unavailable(
-                _("The container cannot answer just now (%(code)s).") % {"code": status or "no answer"}
-            ) from None
-        raise Refused(
-            _("The container refuses us (%(code)s): check its name, the key and the permissions.") % {"code": status}
-        ) from None
-    except AzureError as error:
-        if type(error).__name__ == "AzureSigningError":
-            raise Refused(_("The account's key is not valid.")) from None
-        raise Unavailable(_("The container does not answer.")) from None
-    except ValueError:
-        raise Refused(_("The settings of the container are not valid.")) from None
+    chunks = iter(stream.chunks())
+    while True:
+        with foreign_errors(), answers.at_most(READ_SIZE):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk

@@ -21,7 +21,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy
 
-from apps.locations import holding, objects
+from apps.locations import answers, holding, objects
+from apps.locations.connectors.gcs_account import check_own_account, check_where_it_signs_in
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import LocationError, Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search
@@ -49,7 +50,7 @@ class ConfigForm(LabelledFindingForm):
         label=gettext_lazy("Key of the service account"), required=False, widget=forms.PasswordInput, max_length=10_000,
         help_text=gettext_lazy(
             "The text of its JSON file. Kept sealed and never shown again. Without one: the account under "
-            "which the workers run."
+            "which the workers run, where whoever runs Habeas allows it (LOCATION_MACHINE_ACCOUNT)."
         ),
     )  # fmt: skip
     endpoint_url = forms.URLField(
@@ -96,23 +97,29 @@ class GcsConnector:
         if self._opened is None:
             import google.auth
             from google.auth.credentials import AnonymousCredentials
-            from google.auth.transport.requests import AuthorizedSession
+            from google.auth.transport.requests import AuthorizedSession, Request
             from google.cloud import storage
             from google.oauth2 import service_account
+            from requests import Session
 
             key, endpoint = self._config.get("service_account"), self._config.get("endpoint_url")
             with foreign_errors():
                 if key:
+                    check_where_it_signs_in(key, endpoint)
                     credentials: Any = service_account.Credentials.from_service_account_info(
                         json.loads(key), scopes=["https://www.googleapis.com/auth/devstorage.full_control"]
                     )
                 elif endpoint:
                     credentials = AnonymousCredentials()
                 else:
+                    check_own_account(self.bucket)
                     credentials, _project = google.auth.default()
                 options = {"api_endpoint": endpoint.rstrip("/")} if endpoint else None
-                session = AuthorizedSession(credentials)
-                session.max_redirects = 0  # what is asked goes to nobody else
+                signing_in = Session()
+                session = AuthorizedSession(credentials, auth_request=Request(signing_in))
+                for one in (session, signing_in):
+                    one.max_redirects = 0  # what is asked goes to nobody else
+                    answers.keep_session_within(one)
                 session.hooks["response"].append(self._count_request)
                 self._opened = storage.Client(
                     project="-", credentials=credentials, client_options=options, _http=session
@@ -264,7 +271,7 @@ class GcsConnector:
     def _part(self, blob: Any, start: int, stop: int) -> bytes:
         from google.api_core.exceptions import NotFound
 
-        with foreign_errors():
+        with foreign_errors(), answers.at_most(stop - start):
             try:
                 part: bytes = blob.download_as_bytes(
                     start=start, end=stop - 1, raw_download=True, checksum=None, **self._how
@@ -306,11 +313,13 @@ class GcsConnector:
 
     def _pages(self, prefix: str, **which: Any) -> Iterator[Any]:
         pages = self.client.list_blobs(self.bucket, prefix=prefix or None, fields=FIELDS, **which, **self._how).pages
+        seen = objects.PagesSeen()
         while True:
             with foreign_errors():
                 page = next(pages, None)
             if page is None:
                 return
+            seen.add([(one.get("name"), one.get("generation")) for one in page.raw_page.get("items", ())])
             yield page
 
 
@@ -375,5 +384,5 @@ def foreign_errors() -> Iterator[None]:
         raise Refused(_("The address of the bucket is not valid, or leads elsewhere.")) from None
     except (RetryError, RequestException, ConnectionError, GoogleAuthError, DataCorruption, InvalidResponse):
         raise Unavailable(_("The bucket does not answer.")) from None
-    except ValueError:
-        raise Refused(_("The settings of the bucket are not valid.")) from None
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):  # the SDK stumbles over the answer
+        raise Refused(_("The settings of the bucket are not valid, or what answers is none.")) from None

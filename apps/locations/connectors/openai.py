@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,7 +20,9 @@ import orjson
 from django import forms
 from django.utils.translation import gettext_lazy
 
+from apps.locations.answers import exactly
 from apps.locations.connectors.openai_correcting import concerned, corrected
+from apps.locations.connectors.openai_errors import foreign_errors
 from apps.locations.connectors.openai_objects import (
     CHATKIT_THREAD,
     COMPLETION,
@@ -29,15 +30,14 @@ from apps.locations.connectors.openai_objects import (
     KINDS,
     PAGE,
     Kind,
-    is_gone,
     metadata_of,
     page_of,
     plain,
 )
 from apps.locations.contract import Change, Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
-from apps.locations.deadlines import Deadlines
-from apps.locations.errors import LocationError, Refused, Unavailable
-from apps.locations.outside import retry_after
+from apps.locations.deadlines import NOT_PACKED, Deadlines
+from apps.locations.errors import Refused
+from apps.locations.objects import PagesSeen
 from apps.locations.paths import KIND, generated_name
 from apps.locations.reasons import Reason
 from apps.locations.said import said as _
@@ -109,7 +109,7 @@ class OpenAIConnector:
             import httpx2
             import openai
 
-            hooks: Any = Deadlines(httpx2.SyncByteStream).hooks()
+            hooks: Any = Deadlines(httpx2.SyncByteStream, _is_content).hooks()
             with foreign_errors():
                 self._opened = openai.OpenAI(
                     api_key=self._config["api_key"],
@@ -118,7 +118,9 @@ class OpenAIConnector:
                     project=self._config.get("project") or None,
                     timeout=TIMEOUT_SECONDS,
                     max_retries=RETRIES,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks),
+                    http_client=openai.DefaultHttpxClient(
+                        headers=NOT_PACKED, follow_redirects=False, event_hooks=hooks
+                    ),
                 )
         return self._opened
 
@@ -193,8 +195,9 @@ class OpenAIConnector:
                 number += 1
                 object_id = found["id"]
                 line = {"kind": source.kind.name, "name": object_id, "object": found}
-                chunks = self._content(object_id) if source.kind is FILE else None
-                if chunks is not None:
+                content = self._content(object_id) if source.kind is FILE else None
+                if content is not None:
+                    chunks = exactly(content, found["bytes"]) if isinstance(found.get("bytes"), int) else content
                     line["file"] = generated_name(number, str(found.get("filename") or ""))
                     content_done = json.dumps([number, index, "", [object_id, line["file"]]])
                     yield Entry(line["file"], "application/octet-stream", chunks, content_done, count=0)
@@ -313,7 +316,9 @@ class OpenAIConnector:
     def _held(self, source: Source, after: str = "") -> Iterator[dict[str, Any]]:
         """Yield the objects of a source that are there, behind an id."""
         if source.value:
+            seen = PagesSeen()
             while page := self._page(source, after):
+                seen.add([one["id"] for one in page])
                 yield from page
                 after = page[-1]["id"]
             return
@@ -354,6 +359,11 @@ class OpenAIConnector:
             yield from list(pool.map(work, ids))
 
 
+def _is_content(request: Any) -> bool:
+    """Say whether a request asks for the content of a file, which may be large, and is read in chunks."""
+    return str(request.url.path).endswith("/content")
+
+
 def _chunks(opening: Any, opened: Any) -> Iterator[bytes]:
     try:
         with foreign_errors():
@@ -365,36 +375,3 @@ def _chunks(opening: Any, opened: Any) -> Iterator[bytes]:
 def _when(found: dict[str, Any]) -> datetime | None:
     created = found.get("created_at") or found.get("created")
     return datetime.fromtimestamp(created, UTC) if isinstance(created, int) else None
-
-
-@contextmanager
-def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
-    """Turn the client's errors into ours, without the provider's words: they can hold content."""
-    import openai
-
-    try:
-        yield
-    except LocationError:
-        raise
-    except openai.NotFoundError as error:
-        if missing_is_fine and is_gone(error):
-            return
-        raise Refused(_("There is no such address at the provider: check the base address.")) from None
-    except openai.APIStatusError as error:
-        if error.status_code in {408, 409, 429} or error.status_code >= 500:
-            raise Unavailable(
-                _("The provider cannot answer just now (%(code)s).") % {"code": error.status_code},
-                retry_after=retry_after(error.response.headers),
-            ) from None
-        if missing_is_fine and error.status_code == 400 and error.param and str(error.param).endswith("_id"):
-            return  # an id of a form that the provider has never given out
-        raise Refused(
-            _("The provider refuses us (%(code)s): check the key, the address and the permissions.")
-            % {"code": error.status_code}
-        ) from None
-    except openai.APIResponseValidationError:
-        raise Refused(_("The server does not speak OpenAI's protocol: check the address.")) from None
-    except openai.APIError:
-        raise Unavailable(_("The provider does not answer.")) from None
-    except (openai.OpenAIError, ValueError):
-        raise Refused(_("The settings of the place are not complete or not valid.")) from None

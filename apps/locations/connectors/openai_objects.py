@@ -14,9 +14,11 @@ from typing import Any
 import orjson
 
 from apps.locations.errors import Refused
+from apps.locations.objects import PagesSeen
 from apps.locations.said import said as _
 
 PAGE = 100  # the most that its lists give at once
+MOST_PAGES = 10_000  # of what belongs to one object
 
 Client = Any  # openai.OpenAI, imported where it is made
 Lines = Iterator[dict[str, Any]]
@@ -93,12 +95,15 @@ def page_of(response: Any) -> tuple[list[dict[str, Any]], bool]:
 
 def _listed(listing: Callable[..., Any], object_id: str) -> Lines:
     after: dict[str, str] = {}
-    while True:
+    seen = PagesSeen()
+    for _number in range(MOST_PAGES):
         page, is_more = page_of(listing(object_id, limit=PAGE, order="asc", **after))
+        seen.add([one["id"] for one in page])
         yield from page
         if not page or not is_more:
             return
         after = {"after": page[-1]["id"]}
+    raise Refused(_("More belongs to an object than can be gone through."))
 
 
 def _messages_of_completion(client: Client, object_id: str) -> Lines:
@@ -134,7 +139,7 @@ def _files_of_store(client: Client, object_id: str) -> Lines:
 def _erase_conversation(client: Client, object_id: str) -> Iterator[int]:
     """Delete the items, a page at a time from the front: what is deleted is no place to go on from."""
     seen: set[str] = set()
-    while True:
+    for _number in range(MOST_PAGES):
         page = [item.id for item in client.conversations.items.list(object_id, limit=PAGE, order="asc").data]
         if not page or seen.issuperset(page):
             break
@@ -148,7 +153,7 @@ def _erase_conversation(client: Client, object_id: str) -> Iterator[int]:
 
 def _erase_store(client: Client, object_id: str) -> Iterator[int]:
     seen: set[str] = set()
-    while True:
+    for _number in range(MOST_PAGES):
         page = [file.id for file in client.vector_stores.files.list(object_id, limit=PAGE).data]
         if not page or seen.issuperset(page):
             break

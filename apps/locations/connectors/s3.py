@@ -15,9 +15,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy
 
-from apps.locations import holding, objects
+from apps.locations import answers, holding, objects
 from apps.locations.connectors import s3_health
-from apps.locations.connectors.s3_errors import NOT_DONE_CODES, UNAVAILABLE_CODES, foreign_errors, optional
+from apps.locations.connectors.s3_errors import GONE, NOT_DONE_CODES, UNAVAILABLE_CODES, foreign_errors, optional
 from apps.locations.contract import Entry, Health, Identity, Item, Obstacle, Progress, Remaining, Scope
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.finding import Finding, LabelledFindingForm, Search, covers
@@ -26,7 +26,8 @@ from apps.locations.reasons import Reason
 from apps.locations.said import said as _
 
 DELETE_LIMIT = 1000  # keys in one DeleteObjects
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 30  # seconds, tried three times
+CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 5, 30, 3  # seconds
+LARGEST_INVENTORY = 2**40
 LOCKS_READ = 100  # how many objects are asked for their lock, one request each; the latest date is told
 TAGS, METADATA = "tags", "metadata"
 
@@ -93,11 +94,13 @@ class S3Connector:
                     aws_secret_access_key=self._config["secret_key"],
                     config=Config(
                         connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT,
-                        retries={"max_attempts": 3, "mode": "standard"},
+                        retries={"max_attempts": TRIES, "mode": "standard"},
                         s3={"addressing_style": "path" if self._config.get("endpoint_url") else "auto"},
                     ),
                 )  # fmt: skip
+            answers.keep_within(self._opened._endpoint.http_session._pool_classes_by_scheme)
             self._opened.meta.events.register("before-call", self._count_request)
+            self._opened.meta.events.register("before-send.s3", _without_expect)
         return self._opened
 
     def _count_request(self, **_event: Any) -> None:
@@ -172,18 +175,26 @@ class S3Connector:
             yield Progress(erased, "", {"versions": erased})
 
     def _erase_below(self, path: str) -> Iterator[Progress]:
-        """List a page, delete it, list again from the same place: a marker that was deleted is no place to go on from."""
+        """List a page, delete it, list again from the same place: a marker that was deleted is no place to go on from.
+
+        What a server says is deleted and lists again is passed over once; the second look finds it.
+        """
         marker: dict[str, str] = {}
+        seen, is_new = objects.PagesSeen(), True
         while True:
             with foreign_errors():
                 page = self.client.list_object_versions(Bucket=self.bucket, Prefix=path, MaxKeys=DELETE_LIMIT, **marker)
-            batch = [_id_of(found) for kind in ("Versions", "DeleteMarkers") for found in page.get(kind, [])]
+            listed = [found for kind in ("Versions", "DeleteMarkers") for found in page.get(kind, [])]
+            was_new, is_new = is_new, seen.is_new([_mark_of(found) for found in listed])
+            if not (is_new or was_new):
+                return
+            batch = [_id_of(found) for found in listed]
             erased = len(batch) - len(self.delete(batch)) if batch else 0
             if erased:
                 yield Progress(erased, "", {"versions": erased})
             if not page.get("IsTruncated"):
                 return
-            if erased < len(batch):  # some stay (locked): go on behind them
+            if erased < len(batch) or not is_new:  # some stay (locked): go on behind them
                 marker = {"KeyMarker": page["NextKeyMarker"]}
                 if page.get("NextVersionIdMarker"):
                     marker["VersionIdMarker"] = page["NextVersionIdMarker"]
@@ -234,11 +245,13 @@ class S3Connector:
     def read(self, stored: Stored, start: int, stop: int) -> Opened | None:
         """The same version throughout: a changed object fails with 412 and is begun again."""
         part = {"Range": f"bytes={start}-{stop - 1}"} if (start, stop) != (0, stored.size) else {}
-        arguments = {"Bucket": self.bucket, "Key": stored.key, "IfMatch": stored.mark} | part
-        answer = optional(self.client, "get_object", **arguments)
+        arguments: dict[str, Any] = {"Bucket": self.bucket, "Key": stored.key, "IfMatch": stored.mark} | part
+        with answers.at_most(stop - start):
+            answer = optional(self.client, "get_object", **arguments)
         if not answer:
             return None
-        return Opened(str(answer.get("ContentType") or ANY_TYPE), _chunks(answer["Body"]))
+        chunks = answers.exactly(_chunks(answer["Body"]), stop - start)
+        return Opened(str(answer.get("ContentType") or ANY_TYPE), chunks)
 
     def below(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield every version and delete marker whose key begins so, by key."""
@@ -248,19 +261,22 @@ class S3Connector:
         return self.finding.searches(who, self._read_inventory)
 
     def _read_inventory(self, key: str) -> Iterator[bytes]:
-        answer = optional(self.client, "get_object", Bucket=self.bucket, Key=key)
+        with answers.at_most(LARGEST_INVENTORY):
+            answer = optional(self.client, "get_object", Bucket=self.bucket, Key=key)
         if not answer:
             raise Refused(_("The inventory file is not there: nobody can say what is whose."))
         yield from _chunks(answer["Body"])
 
     def _pages(self, call: str, result: tuple[str, ...], **arguments: Any) -> Iterator[dict[str, Any]]:
         pages = iter(self.client.get_paginator(call).paginate(Bucket=self.bucket, **arguments))
+        seen = objects.PagesSeen()
         while True:
             with foreign_errors():
                 page = next(pages, None)
             if page is None:
                 return
             found = [one for name in result for one in page.get(name, [])]
+            seen.add([_mark_of(one) for one in found])
             yield from found if len(result) == 1 else sorted(found, key=lambda one: str(one["Key"]))
 
     def _matching(self, search: Search) -> Iterator[dict[str, Any]]:
@@ -286,7 +302,8 @@ class S3Connector:
         return {tag["Key"]: tag["Value"] for tag in self._optional("get_object_tagging", which, "TagSet")}
 
     def _optional(self, call: str, which: dict[str, str], part: str) -> Any:
-        return optional(self.client, call, **which).get(part) or {}
+        """Return a part of what is said of an object; nothing of one that is gone. A store that cannot say is refused."""
+        return optional(self.client, call, not_there=GONE, **which).get(part) or {}
 
     def _uploads(self, searches: list[Search]) -> Iterator[dict[str, Any]]:
         """Yield unfinished uploads below the paths; one has no label yet, so a labelled search cannot tell whose it is."""
@@ -324,6 +341,15 @@ class S3Connector:
 
 def _id_of(found: dict[str, Any]) -> dict[str, str]:
     return {"Key": found["Key"], "VersionId": found["VersionId"]}
+
+
+def _mark_of(found: dict[str, Any]) -> tuple[str, str]:
+    return str(found.get("Key")), str(found.get("VersionId") or found.get("UploadId") or "")
+
+
+def _without_expect(request: Any, **_event: Any) -> None:
+    """Send what is to be stored without asking first: the client waits without end for a "Continue" that breaks off."""
+    request.headers.pop("Expect", None)
 
 
 def _chunks(body: Any) -> Iterator[bytes]:

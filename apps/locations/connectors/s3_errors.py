@@ -11,7 +11,8 @@ from apps.locations.said import said as _
 
 UNAVAILABLE_CODES = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500", "502", "504"}
 NOT_DONE_CODES = {"NoSuchKey", "NoSuchVersion"}  # there was nothing to delete
-NOT_THERE = {400, 404, 405, 501}  # a setting that a bucket does not have or a store does not know
+GONE = frozenset({404, 405})  # 405: it is a delete marker
+NOT_THERE = frozenset({400, 404, 405, 501})  # a setting that a bucket does not have or a store does not know
 
 
 @contextmanager
@@ -39,6 +40,8 @@ def foreign_errors(*, missing_is_fine: bool = False) -> Iterator[None]:
             _("The bucket refuses us (%(code)s): check its name, the keys and the permissions.") % {"code": code}
         ) from None
     except BotoCoreError as error:
+        if isinstance(said := error.kwargs.get("error"), LocationError):  # by answers.py, within the client
+            raise said from None
         if type(error).__name__ in {"NoCredentialsError", "ParamValidationError", "InvalidRegionError"}:
             raise Refused(_("The bucket's settings are not complete or not valid.")) from None
         raise Unavailable(_("The bucket does not answer.")) from None
@@ -50,7 +53,7 @@ def status_of(error: Any) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def optional(client: Any, call: str, **arguments: Any) -> dict[str, Any]:
+def optional(client: Any, call: str, *, not_there: frozenset[int] = NOT_THERE, **arguments: Any) -> dict[str, Any]:
     """Ask for what may not be there, an object or a setting; then the answer is empty. A bucket that is not there raises."""
     from botocore.exceptions import ClientError
 
@@ -58,7 +61,7 @@ def optional(client: Any, call: str, **arguments: Any) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = getattr(client, call)(**arguments)
         except ClientError as error:
-            if status_of(error) in NOT_THERE and error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+            if status_of(error) in not_there and error.response.get("Error", {}).get("Code") != "NoSuchBucket":
                 return {}
             raise
     return answer

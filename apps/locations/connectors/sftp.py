@@ -18,7 +18,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy
 
-from apps.locations.connectors.storages import ERASED_PER_PROGRESS, StorageConnector, chunks_of, foreign_errors
+from apps.locations import deadlines
+from apps.locations.connectors.storages import DEEPEST, ERASED_PER_PROGRESS, StorageConnector, chunks_of, foreign_errors
 from apps.locations.contract import Health, Identity, Item, Progress, Scope
 from apps.locations.errors import Refused, Unavailable
 from apps.locations.fields import SecretText
@@ -26,6 +27,7 @@ from apps.locations.finding import FindingForm
 from apps.locations.objects import ANY_TYPE, Opened, Stored, in_batches
 from apps.locations.said import said as _
 
+MOST_IN_A_FOLDER, MOST_BYTES_OF_NAMES = 500_000, 64 * 1024 * 1024
 TIMEOUT = 20  # seconds to connect, to sign in, and for each answer
 
 
@@ -216,6 +218,31 @@ def open_storage(config: dict[str, Any]) -> Any:
     host, port = str(config["host"]), int(config["port"])
     name = host if port == 22 else f"[{host}]:{port}"
 
+    class Guarded(paramiko.SFTPClient):
+        """Ends the connection when an answer drips; takes no more names than can be held, and none that is a path."""
+
+        def _read_packet(self) -> Any:
+            deadlines.check_look()
+            deadlines.begin(self, self.get_channel().get_transport().close)
+            try:
+                return super()._read_packet()
+            finally:
+                deadlines.end(self)
+
+        def listdir_attr(self, path: str = ".") -> list[Any]:
+            if path.count("/") > DEEPEST:
+                raise Refused(_("Folders lie deeper in each other than can be gone through."))
+            found: list[Any] = []
+            size = 0
+            for one in self.listdir_iter(path, read_aheads=1):
+                size += len(one.filename)
+                if len(found) >= MOST_IN_A_FOLDER or size > MOST_BYTES_OF_NAMES:
+                    raise Refused(_("A folder holds more files than can be gone through."))
+                if "/" in one.filename or "\0" in one.filename:
+                    raise Refused(_("The server names a file in a way that leads elsewhere. A person has to look."))
+                found.append(one)
+            return found
+
     class StrictStorage(SFTPStorage):
         def _connect(self) -> None:
             client = paramiko.SSHClient()
@@ -223,13 +250,13 @@ def open_storage(config: dict[str, Any]) -> Any:
             client.set_missing_host_key_policy(paramiko.RejectPolicy())
             try:
                 client.connect(self.host, **self.params)
-            except paramiko.SSHException as error:
+            except (paramiko.SSHException, OSError, EOFError) as error:
                 client.close()
                 if "not found in known_hosts" in str(error):  # another type of key than the one that is known
                     raise Refused(_("The server shows another host key than the one that is written down.")) from None
                 raise
             self._ssh = client
-            self._sftp = client.open_sftp()
+            self._sftp = Guarded.from_transport(client.get_transport())
             self._sftp.get_channel().settimeout(TIMEOUT)
 
     params = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from apps.locations import holding, objects
+from apps.locations import answers, holding, objects
 from apps.locations.connectors.s3 import DELETE_LIMIT, S3Connector, foreign_errors
 from apps.locations.contract import Obstacle
 from apps.locations.said import said as _
@@ -13,6 +13,7 @@ from apps.locations.stores import Found, Missing
 from apps.locations.stores.parts import Reader
 
 READ_SIZE = 256 * 1024
+LARGEST = 2**50  # of a value: it is read in chunks
 
 
 class S3Store:
@@ -34,7 +35,8 @@ class S3Store:
 
         with foreign_errors():
             try:
-                body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
+                with answers.at_most(LARGEST):
+                    body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                     raise Missing(_("An object is not in the bucket.")) from None

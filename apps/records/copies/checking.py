@@ -87,10 +87,15 @@ class _Look:
                     Copy.objects.filter(pk=self.copy.pk, mac_number=self.copy.mac_number).update(**new)
 
     def _stored(self) -> Iterator[bytes]:
+        """Yield what lies there; of one that is longer than it was written the rest, which may have no end, is not read."""
+        got = 0
         for chunk in self.store.get(self.copy.object_name):
+            got += len(chunk)
             for mac in self.macs.values():
                 mac.update(chunk)
             yield chunk
+            if got > self.copy.size:
+                return
 
     def _is_as_written(self) -> bool:
         mac = self.macs.get(self.copy.mac_number)

@@ -123,7 +123,7 @@ class FilesReader:
 
     def _read(self, found: Found, person: str, done: Callable[[], None]) -> Iterator[Batch]:
         try:
-            with spooled(self.store.get(found.name)) as path:
+            with spooled(_limited(self.store.get(found.name))) as path:
                 reading = importers.read(path, format=self.format, name=found.name.rpartition("/")[2])
                 yield Batch({person: self._named(reading, found.name)}, {}, [], done)
         except importers.UnreadableFile as error:
@@ -167,6 +167,16 @@ def _name_by_what_they_say(parsed: ParsedConversation) -> None:
             node.data["message"]["id"] = node.id
     current = parsed.header.get("current_node")
     parsed.header["current_node"] = names.get(current, current)
+
+
+def _limited(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """A place may send more than its listing says, without end."""
+    got = 0
+    for chunk in chunks:
+        got += len(chunk)
+        if got > LARGEST:
+            raise importers.UnreadableFile(_("It is larger than 4 GiB."))
+        yield chunk
 
 
 def kind_of(path: str) -> str:

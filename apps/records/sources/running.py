@@ -164,7 +164,7 @@ class _Run:
             reader = reader_for(self.source.location, self.source.mapping, seen=SeenFiles(self.source))
             for batch in reader.batches(self.cursor):
                 self._take(batch)
-                if time.monotonic() >= self.ends_at and batch.people:
+                if time.monotonic() >= self.ends_at and (batch.people or batch.troubles):
                     return True
         except LostClaim:  # the run is another worker's now
             raise

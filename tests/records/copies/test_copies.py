@@ -332,6 +332,16 @@ def test_a_readable_copy_that_somebody_edited_is_found(
     assert checked(policy) == {"changed": 1}
 
 
+def test_of_a_copy_that_has_become_longer_the_rest_is_not_read(
+    ada: Subject, files_place: Place, make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(ada, "c1")
+    policy = make_policy(files_place, form="txt")
+    copied(policy)
+    monkeypatch.setattr(FilesStore, "get", lambda _self, _name: iter(lambda: b"and so on\n" * 100, b""))  # no end
+    assert checked(policy) == {"changed": 1}
+
+
 def _dying(real: Any, at: int, *, is_done_first: bool) -> Any:
     calls = count()
 

@@ -127,6 +127,19 @@ def test_a_table_comes_in_once_and_what_is_new_is_added(ada: Subject, ben: Subje
     assert Conversation.objects.count() == 3
 
 
+def test_rows_of_nobody_without_end_are_cut_like_others(
+    ada: Subject, sqlite_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_reading, "CONVERSATIONS_A_BATCH", 1)
+    chats = Chats(sqlite_place)
+    for number in range(3):
+        chats.say(None, f"c{number}", "Whose?")
+    source = add(sqlite_place, COLUMNS)
+    keeping.read_now(source)
+    assert running.run_source(source.pk, seconds=0)  # there is more
+    assert read(source)["skipped"] == 3
+
+
 def test_only_what_changed_is_read_again(ada: Subject, place: Place) -> None:
     chats = Chats(place)
     for day in range(5):

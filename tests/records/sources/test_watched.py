@@ -12,7 +12,9 @@ from apps.audit.actors import Actor
 from apps.locations.models import Location
 from apps.locations.services import save_location
 from apps.locations.stores import Missing
+from apps.locations.stores.files import FilesStore
 from apps.records.models import Conversation, SourceFile, SourceRun, Subject
+from apps.records.sources import files as files_reading
 from apps.records.sources import keeping, running
 from tests.contracts.gcs_standin import GcsStandIn
 from tests.contracts.kinds_clouds import Gcs, patient_no_longer
@@ -69,6 +71,16 @@ def test_it_is_read_file_by_file_and_what_is_new_once(ada: Subject, ben: Subject
     assert read(source) == {"conversations": 1, "messages": 1}
     assert len(said(ben)) == 1
     assert Conversation.objects.count() == 3
+
+
+def test_a_file_that_is_longer_than_its_place_says_is_not_taken(
+    ada: Subject, files_place: Place, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(files_place, ADAS, HELLO)
+    monkeypatch.setattr(files_reading, "LARGEST", 1000)
+    monkeypatch.setattr(FilesStore, "get", lambda _self, _name: iter(lambda: b"User: and so on\n" * 10, b""))  # no end
+    assert read(add(files_place, MAPPING))["skipped"] == 1
+    assert said(ada) == {}
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy
 from pymongo.database import Database
 
-from apps.locations import mongo
+from apps.locations import deadlines, mongo
 from apps.locations.connectors.mongodb import checking
 from apps.locations.connectors.mongodb.erasing import Eraser
 from apps.locations.connectors.mongodb.exporting import At, Exporter
@@ -69,6 +69,7 @@ class MongoConnector:
             for rule in self.rules:
                 for filter_, _end in finder.filters(rule):
                     for found in database[rule.collection].find(filter_, {"_id": 1}):
+                        deadlines.check_look()
                         kind = "file" if rule.is_bucket else "document"
                         yield Item(f"{rule.name}/{found['_id']}", kind, group=rule.name)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pymongo.database import Database
@@ -48,7 +49,7 @@ class Eraser:
         while True:
             todo = {"$and": [known(), still_personal(rule)]}
             with mongo.foreign_errors():
-                ids = [found["_id"] for found in documents.find(todo, {"_id": 1}).limit(BATCH)]
+                ids = [found["_id"] for found in islice(documents.find(todo, {"_id": 1}).limit(BATCH), BATCH)]
             if not ids:
                 break
             for child in children_of(self._rules, rule):

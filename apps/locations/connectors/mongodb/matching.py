@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import bson
 from bson import ObjectId
 from pymongo.database import Database
 
-from apps.locations import mongo
+from apps.locations import deadlines, mongo
 from apps.locations.connectors.mongodb.rules import UNSET, Rule
 from apps.locations.contract import Identity
 from apps.locations.errors import Refused
@@ -111,7 +112,8 @@ class Finder:
 
     def _ids(self, rule: Rule, filter_: Filter, last: list[Any]) -> list[Any]:
         """Return the ids of the next documents."""
+        deadlines.check_look()
         wanted = {"$and": [filter_, behind(last[0])]} if last else filter_
         with mongo.foreign_errors():
             found = self._database[rule.collection].find(wanted, {"_id": 1}).sort("_id").limit(IDS)
-            return [document["_id"] for document in found]
+            return [document["_id"] for document in islice(found, IDS)]
