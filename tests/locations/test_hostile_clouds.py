@@ -140,9 +140,9 @@ def test_entities_of_a_listing_are_not_expanded(kind: Kind, encoding: str) -> No
     assert isinstance(refusal(kind, lambda _number, _head: [answer]), Refused)
 
 
-def of_s3(number: int, key: str = "people/4/a") -> bytes:
+def of_s3(number: int, key: str = "people/4/a", *, is_more: str = "true") -> bytes:
     entry = f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
-    more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{number}</NextContinuationToken>"
+    more = f"<IsTruncated>{is_more}</IsTruncated><NextContinuationToken>{number}</NextContinuationToken>"
     return page(f"<ListBucketResult>{entry}{more}</ListBucketResult>".encode())
 
 
@@ -228,11 +228,13 @@ def test_a_bucket_that_cannot_tell_labels_is_refused_and_not_taken_for_nobodys(s
     def answer(_number: int, head: bytes) -> list[bytes]:
         if b"tagging" in head.split()[1]:
             return [page(b"<Error><Code>No</Code></Error>").replace(b"200 OK", status.encode())]
-        return [of_s3(1).replace(b"true", b"false")]
+        return [of_s3(1, is_more="false")]
 
     labelled = {"templates": [], "label_name": "owner", "label_kind": "user_id", "label_prefix": "people/"}
-    with rogue(over_http(answer)) as server, pytest.raises(LocationError):
-        list(s3(server.address, **labelled).find(ADA, Scope()))
+    with rogue(over_http(answer)) as server:
+        with pytest.raises(LocationError):
+            list(s3(server.address, **labelled).find(ADA, Scope()))
+        assert any(b"tagging" in head for head in server.heard)
 
 
 def test_a_google_place_without_a_key_gets_nothing_of_the_machine(
