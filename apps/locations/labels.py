@@ -24,6 +24,11 @@ def staff_label(location: Location) -> str:
     return gettext(STAFF_LABELS[location.kind]) if location.kind in STAFF_LABELS else location.name
 
 
+def country_words(kind: str, country: str) -> str:
+    """Say where a place is; of one that is not our own, and of which nobody said it, nothing."""
+    return country or (gettext("This site") if kind in OWN_LABELS else "")
+
+
 def state_of(location: Location) -> tuple[str, str]:
     """Return how a place is, in words, and the tone of its badge: "", "ok" or "warn"."""
     if location.emptied_at is not None:

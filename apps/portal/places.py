@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from apps.archives.selectors import open_archives
 from apps.locations.contract import DoneByHand, Identity, Obstacle, Scope
-from apps.locations.labels import label
+from apps.locations.labels import country_words, label
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
@@ -127,7 +127,7 @@ def _held(subject: Subject, location: Location, found: Found) -> HeldPlace:
     return HeldPlace(
         name=label(location),
         kind=location.kind,
-        country=location.country,
+        country=country_words(location.kind, location.country),
         purpose=location.purpose or str(OWN_PURPOSES.get(location.kind, "")),
         retention=location.retention or own_retention(subject, location.kind),
         holds=count_words(found.counts),

@@ -264,6 +264,9 @@ def _place(request: PrivacyRequest, one: PlaceProgress) -> Place:
     name = label(step.location) if step.location else one.place
     if request.status in (Status.WITHDRAWN, Status.REFUSED) and one.state != Step.State.DONE:
         return Place(name, "", _("Stopped"), "")
+    if step.awaits_second_look:
+        badge = BADGES.get(Step.State.RUNNING, "")
+        return Place(name, badge, _("Erased, and looked at again"), _note(one), one.done, step.found or 0)
     return Place(name, BADGES.get(Step.State(one.state), ""), _words(one), _note(one), one.done, step.found or 0)
 
 
@@ -290,7 +293,9 @@ def _note(one: PlaceProgress) -> str:
     if one.step.phase in NO_COUNTS:
         return _change_note(one)
     parts = [done_words(one.counts, one.kind, one.done)]
-    if one.state == Step.State.DONE and not parts[0]:
+    if one.step.awaits_second_look and not parts[0]:
+        parts = [_("Nothing was erased here so far. We look again before you get your receipt")]
+    elif one.state == Step.State.DONE and not parts[0]:
         parts = [_("Nothing was held here")]
     if one.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and one.reason_text:
         parts.append(str(one.reason_text))

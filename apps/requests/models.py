@@ -206,6 +206,14 @@ class Step(models.Model):
     def __str__(self) -> str:
         return f"step {self.pk}"
 
+    @property
+    def awaits_second_look(self) -> bool:
+        """Whether a place was gone through and not looked at again: until then nobody knows whether something was kept."""
+        task: Task | None = getattr(self, "task", None)
+        is_confirmed = task is not None and task.confirmed_at is not None
+        is_purged = self.phase == self.Phase.PURGE and self.state == self.State.DONE
+        return is_purged and self.remaining is None and not is_confirmed
+
 
 class Message(models.Model):
     """What the person and the staff write to each other about a request; sealed under the request key."""

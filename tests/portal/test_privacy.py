@@ -65,6 +65,14 @@ def row(page: str, name: str) -> str:
     return re.sub(r"<[^>]+>", " ", found[0])
 
 
+def test_only_our_own_places_are_this_site_where_no_country_is_named(shelf: type[Shelf], ada: Person) -> None:
+    Location.objects.create(kind="shelf", name="Nobody said where")
+    page = ada.client.get("/privacy/").content.decode()
+    assert "This site" in row(page, "Conversations")
+    assert "Ireland" in row(page, "Support desk")
+    assert "This site" not in row(page, "Nobody said where")
+
+
 def test_every_place_is_counted_with_its_purpose(shelf: type[Shelf], ada: Person, mallory: Person) -> None:
     store(mallory, conversation("m", "x"), conversation("n", "y"))
     store(ada, conversation("a", "x"))

@@ -11,10 +11,12 @@ from django.core import mail as outbox
 from django.db import connections
 
 from apps.mail.services import send_due_letters
+from apps.portal import story
 from apps.requests import engine, selectors
 from apps.requests.models import PrivacyRequest, Status
+from apps.requests.staff.plan import step_lines
 from tests.clock import Clock
-from tests.requests.conftest import add_place, approved, filed, run, states, step_at
+from tests.requests.conftest import add_place, approved, filed, run, states, step_at, wake
 from tests.requests.fakes import FakeConnector
 from tests.requests.test_erasure import body, result
 
@@ -94,6 +96,36 @@ def test_a_place_that_still_keeps_it_on_its_day_is_asked_again_and_nobody_is_wri
     clock.at = datetime.combine(later, datetime.min.time(), UTC) + timedelta(minutes=1)
     assert run(request).status == Status.COMPLETED
     assert body(request)["is_final"] is True
+
+
+@pytest.mark.slow
+def test_no_place_is_called_done_or_empty_before_it_was_looked_at_again(ada, place, tmp_path):
+    """One that does not answer keeps the second look waiting, for a day; until then nobody knows what the others kept."""
+    for name, switches in {"Stubborn": {"leaves": 99}, "Willing": {}}.items():
+        other = add_place(tmp_path / name, name)
+        other.put("ada@example.org", 1)
+        other.switch(**switches)
+    place.put("ada@example.org", 1)
+    place.switch(unavailable=True)
+    request = run(approved(ada))
+    assert said_of(request, "Stubborn") == (
+        "Erased, and looked at again",
+        "Nothing was erased here so far. We look again before you get your receipt",
+        "Nothing was erased here so far",
+    )
+    assert said_of(request, "Willing") == ("Erased, and looked at again", "1 item", "1 item")
+    place.switch(unavailable=False)
+    wake(request)
+    run(request)
+    assert said_of(request, "Stubborn")[0] == "A person looks at it"
+    assert said_of(request, "Willing") == ("Done", "1 item", "1 item")
+
+
+def said_of(request: PrivacyRequest, name: str) -> tuple[str, str, str]:
+    """Return what the person reads of a place, and what staff read."""
+    [seen] = [one for one in story.places_of(request) if one.name == name]
+    [line] = [one for one in step_lines(request, may_retry=False) if one.place == name]
+    return seen.words, seen.note, line.done
 
 
 def test_each_kind_of_end_stands_beside_the_others_on_one_receipt(ada, place, tmp_path):

@@ -68,6 +68,7 @@ def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, 
     assert "Nightly copies" in at_roots.read(PAGE)
     assert "Nightly copies" in at_roots.read("/admin/locations/location/")
     place = Location.objects.get(kind="copies")
+    assert (place.is_reachable, place.horizon_days) == (True, 0)  # the trial counts as its first check
     assert at_roots.get(f"/admin/locations/location/{place.pk}/change/").status_code == 200
     at_roots.post(f"{PAGE}{policy.pk}/check/")
     running.run_policy(policy.pk)
@@ -79,6 +80,19 @@ def test_a_rule_is_tried_and_saved_and_its_copies_are_watched(at_roots, folder, 
     running.run_policy(policy.pk)
     assert not Copy.objects.exists()
     assert Entry.objects.filter(event="copy_policy.added", role="administrator").count() == 1
+
+
+def test_copies_are_where_they_go_and_stay_there_for_the_reason_that_is_recorded_of_it(folder):
+    Location.objects.filter(pk=folder.pk).update(country="Iceland", horizon_reason="The board, 1 November")
+    folder.refresh_from_db()
+    rule = {"destination": folder, "form": "sealed", "actor": Actor.system()}
+    places = [
+        add_policy(name=f"To {name}", country=name, target=f"to_{name.lower()}", **rule).location
+        for name in ("", "Norway")
+    ]
+    assert [(place.country, place.horizon_reason) for place in places] == [
+        ("Iceland", "The board, 1 November"), ("Norway", "The board, 1 November"),
+    ]  # fmt: skip
 
 
 def test_a_place_that_locks_what_it_takes_is_for_sealed_copies_only(at_roots, folder, monkeypatch):

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 from apps.audit import selectors as audit
 from apps.audit.models import Entry
 from apps.locations.contract import Kept
-from apps.locations.labels import OWN_LABELS
+from apps.locations.labels import OWN_LABELS, country_words
 from apps.locations.reasons import Reason
 from apps.locations.registry import what_lasts
 from apps.portal.access import opened_by_code
@@ -180,7 +180,7 @@ def _place(row: dict[str, Any], act: str) -> dict[str, Any]:
     own = OWN_LABELS.get(row["kind"])
     return {
         "name": _(own) if own else row["place"],
-        "country": row["country"],
+        "country": country_words(row["kind"], row["country"]),
         "erased": done_words(row.get("counts", {}), row["kind"], row.get("erased", 0)),
         "changed": row.get("changed"),
         "remaining": row.get("remaining"),

@@ -53,10 +53,12 @@ def add_policy(
 ) -> CopyPolicy:
     """Add a rule and the place that stands for its copies in every request; the first copies are due at once.
 
-    One for readable copies is only proposed by this: it stands still until another person than `officer` agrees.
+    One for readable copies is only proposed by this: it stands still until another person than `officer` agrees. Copies
+    are in the country of where they go, unless another is named, and may stay there for the reason that is recorded there.
     """
     policy_id = uuid4()
-    location = Location(kind=KIND, name=name, country=country)
+    location = Location(kind=KIND, name=name, country=country or destination.country)
+    location.horizon_reason = destination.horizon_reason
     with transaction.atomic():
         save_location(location, config={"policy": str(policy_id)}, actor=actor)
         policy = CopyPolicy(id=policy_id, location=location, destination=destination, target=target, **settings)

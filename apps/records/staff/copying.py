@@ -22,6 +22,7 @@ from apps.locations.errors import LocationError
 from apps.locations.models import Location
 from apps.locations.reasons import Reason
 from apps.locations.registry import connector_for
+from apps.locations.services import check_location
 from apps.locations.stores import store_for, try_out, words_of_trial
 from apps.records import tasks
 from apps.records.copies import policies
@@ -56,7 +57,10 @@ class RuleForm(forms.Form):
         label=gettext_lazy("Name"), max_length=120,
         help_text=gettext_lazy("People read it on their pages and receipts, as in: Backup copies, Amazon S3"),
     )  # fmt: skip
-    country = forms.CharField(label=gettext_lazy("Country"), max_length=80, required=False)
+    country = forms.CharField(
+        label=gettext_lazy("Country"), max_length=80, required=False,
+        help_text=gettext_lazy("Empty: that of the place they go to."),
+    )  # fmt: skip
     destination = forms.ModelChoiceField(
         Location.objects.none(), label=gettext_lazy("Where to"), empty_label=None,
         help_text=gettext_lazy("A place of files, a bucket, an SFTP server, a SQL database or MongoDB. Add it under Places first."),
@@ -147,6 +151,7 @@ def add_rule(request: HttpRequest) -> HttpResponse:
             except IntegrityError:
                 form.add_error("name", _("A place has this name already."))
             else:
+                check_location(policy.location, actor=request.actor)  # type: ignore[attr-defined]
                 tasks.poke_copies(policy.pk)
                 messages.success(request, _("Proposed. Nothing is copied before another person has agreed.") if policy.is_readable else _("Saved. The first copies are being written."))  # fmt: skip
                 return redirect(PAGE, policy.pk)

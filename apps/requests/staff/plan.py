@@ -177,6 +177,8 @@ def _done(step: Step) -> str:
     if step.phase in AMENDING and not step.done_count:
         return _("Nothing had to be changed here") if step.state == Step.State.DONE else ""
     counted = done_words(step.counts, step.location.kind, step.done_count)
+    if step.awaits_second_look:
+        return counted or _("Nothing was erased here so far")
     return counted or (_("Nothing was held here") if step.state == Step.State.DONE else "")
 
 
@@ -184,6 +186,8 @@ def _notes(step: Step) -> list[str]:
     notes = []
     if step.state in (Step.State.BLOCKED, Step.State.NEEDS_PERSON) and step.reason:
         notes.append(words.reason(step.reason))
+    if step.awaits_second_look:
+        notes.append(_("To be looked at again, when every place was gone through"))
     if step.remaining:
         stays = ngettext("%(number)s item is still there", "%(number)s items are still there", step.remaining)
         notes.append(stays % {"number": step.remaining})
