@@ -17,6 +17,7 @@ def test_an_administrator_sees_the_last_report_and_starts_another(at_roots, monk
     assert "Nothing was compared yet" in at_roots.read(PAGE)
     tasks.sweep(now=True)
     assert "They agree" in at_roots.read(PAGE)
+    assert "rows older than 24 hours that name one" in at_roots.read(PAGE)
     counts = {kind: {"found": 0, "removed": 0, "bytes": 0} for kind in KINDS} | {
         "orphan": {"found": 3, "removed": 1, "bytes": 2048}
     }

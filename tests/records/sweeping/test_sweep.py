@@ -284,6 +284,15 @@ def test_the_command_says_by_its_exit_status_whether_they_agree(ada: Subject, st
     assert (details_of(newest)["orphan"], details_of(newest)["removed"], newest.role) == (1, 1, "command_line")
 
 
+def test_names_are_listed_as_people_read_them_and_say_nothing_to_the_terminal(storage: Path, a_day_later: None) -> None:
+    put("照片/my cat 猫.jpg")
+    put("two\nlines\x1b[31m.txt")
+    text = command("--list")[1]
+    assert "unknown 1 照片/my cat 猫.jpg\n" in text
+    assert r"unknown 1 two\nlines\x1b[31m.txt" in text
+    assert "0 rows older than 24 hours" in text  # younger ones are not counted
+
+
 def test_the_schedule_reports_once_a_night_and_removes_nothing(ada: Subject, storage: Path, a_day_later: None) -> None:
     orphan = put(objects.new_name(objects.ATTACHMENTS, ada.pk))
     assert sweep_if_due()

@@ -61,7 +61,7 @@ class Command(ContentCommand):
             raise SystemExit(DIFFERS)
 
     def _print(self, objects: int, rows: int, counts: dict[str, dict[str, int]], *, removing: bool) -> None:
-        self.stdout.write(f"{objects} objects in the storage, {rows} rows that name one.")
+        self.stdout.write(f"{objects} objects in the storage, {rows} rows older than 24 hours that name one.")
         for kind, count in counts.items():
             removed = f", removed {count['removed']}" if removing and kind != MISSING else ""
             self.stdout.write(f"{count['found']:>8} {WORDS[kind]} ({count['bytes']} bytes){removed}")
@@ -70,5 +70,9 @@ class Command(ContentCommand):
 
 
 def _line(finding: Finding) -> str:
-    name = finding.name.encode("unicode_escape").decode()  # a name may hold anything, line ends too
+    name = "".join(map(_shown, finding.name))  # a name may hold anything, line ends too
     return f"{finding.kind} {finding.size} {name}{' removed' if finding.is_removed else ''}"
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() and character != "\\" else character.encode("unicode_escape").decode()
