@@ -89,7 +89,8 @@ class LocationAdmin(ModelAdmin):
         before, stored = location.horizon_reason, config
         config_form = connector.ConfigForm(data, initial=_without_secrets(connector, config), prefix="config")
         is_trial = data is not None and ("test" in data or "try" in data)
-        form = _location_form(data, location, is_saved=not (is_trial or _presses(config_form, data)))
+        is_saved = data is not None and not (is_trial or _presses(config_form, data))
+        form = _location_form(data, location, is_saved=is_saved)
         search = SearchIdentityForm(data if data and "try" in data else None, prefix="search")
         sealed = SealedSecrets(location.kind, request.user.pk, config_form)
         present = sealed.open(data, config) if data else config
@@ -124,6 +125,8 @@ class LocationAdmin(ModelAdmin):
         if config and not search.is_bound:
             search.initial = _first_kind(connector(config))
         _say_what_stays(config_form, stored)
+        if is_saved:  # the page is long, and what is marked may be far down
+            messages.error(request, _("Not saved: what is wanted is marked below."))
         tested: Health | None = shown.get("tested")
         days = tested.horizon_days if tested else location.horizon_days
         context = self._about(request, location) | shown | {

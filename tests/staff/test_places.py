@@ -220,6 +220,8 @@ def test_a_place_that_forgets_too_late_is_refused_until_somebody_says_why(at_roo
     assert "Erased copies stay for 90 days, longer than the 30 days of our policy." in tested
     answer = at_roots.post(f"{PLACES}add/?kind=files", values(folder), follow=True)
     assert "longer than the 30 days" in text_of(answer)
+    assert ("Not saved: what is wanted is marked below." in text_of(answer)) == (policy == "refuse")
+    assert "Not saved" not in tested
     assert Location.objects.filter(name="Exports").exists() == (policy == "warn")
     if policy == "refuse":
         reason = {"horizon_reason": "Tape backups of the archive law, decided by the board"}
