@@ -182,7 +182,7 @@ def gcs(stack: ExitStack) -> Kind:
 
 
 class AzureByHand:
-    """azure-storage-blob: a page of 5,000 a request; one download each; delete_blobs by 256, with their snapshots."""
+    """azure-storage-blob: a page of 1,000 a request; one download each; delete_blobs by 256, with their snapshots."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         from azure.storage.blob import BlobServiceClient
@@ -192,7 +192,7 @@ class AzureByHand:
         self.client = service.get_container_client(config["container"])
 
     def _names(self) -> Iterator[str]:
-        return (blob.name for blob in self.client.list_blobs(name_starts_with=PREFIX))
+        return (blob.name for blob in self.client.list_blobs(name_starts_with=PREFIX, results_per_page=1000))
 
     def find(self) -> int:
         return sum(1 for _name in self._names())
